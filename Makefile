@@ -1,0 +1,120 @@
+# `make` lists the targets. Needs make and one Python from 3.11 to 3.14; everything else goes into $(VENV).
+# Works with GNU make 3.81 (macOS) and later.
+#
+#   make test PYTHON=python3.12                     with another Python ($(VENV) is made again)
+#   make test PYTHON=python3.11 VENV=.venv-3.11     beside the first one
+#   make test ARGS="-k renew -x"                    with arguments for pytest
+
+PYTHON ?=
+VENV ?= .venv
+WORKERS ?= auto
+ARGS ?=
+UPGRADE ?=
+UV_VERSION := 0.13.9
+
+SHELL := /bin/sh
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.patrol-setup
+unexport CDPATH PYTHONHOME PYTHONPATH PYTHONSAFEPATH
+
+# Names prove nothing (a pyenv shim can be on PATH and exit 127), so every candidate is run. It has to print its version
+# and the interpreter behind it: an activated .venv must not be asked to make itself again.
+PROBE := import sys, venv, ensurepip; v = sys.version_info[:3]; print("%d.%d.%d" % v, sys._base_executable); sys.exit(not (3, 11) <= v[:2] <= (3, 14))
+VERSIONS := 3.13 3.14 3.12 3.11
+CANDIDATES := $(VERSIONS:%=python%) python3 $(VERSIONS:%="$${PYENV_ROOT:-$${HOME:-}/.pyenv}"/versions/%.*/bin/python) /usr/bin/python3
+FIND_PYTHON := \
+  probe() { "$$1" -c '$(PROBE)' 2>/dev/null; }; \
+  find_python() { \
+    if [ -n "$(PYTHON)" ]; then \
+      probe "$(PYTHON)" && return; \
+      echo "PYTHON=$(PYTHON) does not run, or is not Python 3.11 to 3.14 with venv and ensurepip." >&2; return 2; \
+    fi; \
+    for candidate in $(CANDIDATES); do found=$$(probe "$$candidate") && echo "$$found" && return; done; \
+    echo "No Python from 3.11 to 3.14 was found that runs and has venv and ensurepip (Debian, Ubuntu: install python3-venv)." >&2; \
+    echo "Install one, or name one: make PYTHON=/path/to/python3.13" >&2; return 2; \
+  }
+
+# Tests, demo and sandbox reach no network and bring their own proxy, certificates and identity: the caller's stay out.
+NETWORK := HTTPS_PROXY https_proxy HTTP_PROXY http_proxy ALL_PROXY all_proxy NO_PROXY no_proxy \
+  REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR
+IDENTITY := IDENTITY_ENDPOINT IDENTITY_HEADER MSI_ENDPOINT MSI_SECRET AZURE_AUTHORITY_HOST \
+  AZURE_CLIENT_ID AZURE_CLIENT_SECRET AZURE_TENANT_ID AZURE_USERNAME AZURE_PASSWORD
+ALONE := env $(NETWORK:%=-u %) $(IDENTITY:%=-u %)
+
+# Processes: one a core, at most four. A process that runs dry takes tests from one that does not.
+PYTEST := $(ALONE) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal
+PIP_INSTALL := "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes \
+  -r requirements.txt -r requirements-dev.txt
+UV_COMPILE := .venv-lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-config --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+
+.DEFAULT_GOAL := help
+.PHONY: help setup environment demo sandbox test chaos check format schema lock clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: environment ## make .venv and install into it; every other target does this first when it is stale
+	@echo "$(VENV) is ready: $$("$(BIN)/python" -V)."
+
+# Stale: it does not run, it is not of the Python asked for, it was moved, or the requirements changed. Asked for none,
+# it stays with the Python it has.
+environment:
+	@set -eu; $(FIND_PYTHON); \
+	locked=$$(cat requirements.txt requirements-dev.txt | cksum); \
+	has=$$(probe "$(BIN)/python") || has=; \
+	if [ -n "$(PYTHON)" ] || [ -z "$$has" ]; then wanted=$$(find_python); else wanted=$$has; fi; \
+	here=$$(cd "$(VENV)" 2>/dev/null && pwd -P) || here=; \
+	stamp="$${wanted%% *} $$locked $$here"; \
+	if [ "$${has%% *}" = "$${wanted%% *}" ] && [ "$$(cat "$(STAMP)" 2>/dev/null)" = "$$stamp" ]; then exit 0; fi; \
+	if [ -e "$(VENV)" ] && [ ! -f "$(VENV)/pyvenv.cfg" ] && ! rmdir "$(VENV)" 2>/dev/null; then \
+	  echo "VENV=$(VENV) is there and is not a virtual environment: left alone. Choose another name." >&2; exit 2; \
+	fi; \
+	echo "Making $(VENV) with Python $${wanted%% *}, installing what requirements.txt and requirements-dev.txt pin ..."; \
+	rm -rf "$(VENV)"; \
+	"$${wanted#* }" -m venv "$(VENV)"; \
+	$(PIP_INSTALL) || { \
+	  $(foreach name,$(NETWORK),[ -n "$${$(name):-}" ] ||) exit 1; \
+	  echo "That failed. Once more, without the proxy and certificate variables of this shell ..."; \
+	  env $(NETWORK:%=-u %) $(PIP_INSTALL); \
+	}; \
+	echo "$${wanted%% *} $$locked $$(cd "$(VENV)" && pwd -P)" > "$(STAMP)"
+
+demo: environment ## watch patrol rotate an estate in a sandbox of Azure, and let a day pass
+	@$(ALONE) $(BIN)/python -m sandbox.demo $(ARGS)
+
+sandbox: environment ## keep the sandbox up, and print the environment to use with it
+	@$(ALONE) $(BIN)/python -m sandbox serve --seed demo $(ARGS)
+
+test: environment ## run the tests
+	@echo "Tests on $$("$(BIN)/python" -V) ($(VENV))"
+	@$(PYTEST) -m "not chaos" $(ARGS)
+
+chaos: environment ## run the slow tests that stop a run after every outgoing call
+	@echo "Chaos tests on $$("$(BIN)/python" -V) ($(VENV))"
+	@$(PYTEST) -m chaos $(ARGS)
+
+check: environment ## format, lint and types, changing nothing
+	@echo "Format"; $(BIN)/python -m ruff format --check .
+	@echo "Lint"; $(BIN)/python -m ruff check .
+	@echo "Types"; $(BIN)/python -m mypy
+
+format: environment ## bring the code into the one format, and mend what lint can
+	@$(BIN)/python -m ruff check --fix-only --quiet .
+	@$(BIN)/python -m ruff format .
+
+schema: environment ## write pats.schema.json again, from the code
+	@$(ALONE) $(BIN)/python -m shared.inventory > pats.schema.json.new || { rm -f pats.schema.json.new; exit 1; }
+	@mv pats.schema.json.new pats.schema.json; echo "Wrote pats.schema.json."
+
+lock: ## pin requirements*.in again, keeping the versions that still fit; UPGRADE=1 takes the newest
+	@set -eu; $(FIND_PYTHON); wanted=$$(find_python); \
+	rm -rf .venv-lock; "$${wanted#* }" -m venv .venv-lock; \
+	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check --no-input uv==$(UV_VERSION)
+	@$(UV_COMPILE) requirements.in -o requirements.txt
+	@$(UV_COMPILE) requirements-dev.in -o requirements-dev.txt
+	@echo "Wrote requirements.txt and requirements-dev.txt."
+
+clean: ## remove .venv*, caches and compiled files
+	@rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,368 @@
+"""Entra ID as pure state: tenants, app registrations, users, and sign-in by password or refresh token.
+
+What may be asked and which numbers refuse it: the public documentation of the password grant and of AADSTS codes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from .chance import Chance
+
+AZURE_DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798"
+TOKEN_LIFE = timedelta(hours=1)
+REFRESH_LIFE = timedelta(days=90)
+OPENID_SCOPES = frozenset({"openid", "profile", "offline_access"})
+
+
+class UserState(StrEnum):
+    """What the directory thinks of a user, apart from the password."""
+
+    NORMAL = "normal"
+    LOCKED = "locked"
+    MFA_REQUIRED = "mfa_required"
+    DISABLED = "disabled"
+    PASSWORD_EXPIRED = "password_expired"
+    CONSENT_MISSING = "consent_missing"
+    NOT_ASSIGNED = "not_assigned"
+    CONDITIONAL_ACCESS = "conditional_access"
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    status: int
+    error: str
+    suberror: str
+    text: str
+
+
+REFUSALS: dict[int, Refusal] = {
+    50034: Refusal(400, "invalid_grant", "", "No such user account in this directory."),
+    50053: Refusal(400, "invalid_grant", "", "The account is locked after too many wrong passwords."),
+    50055: Refusal(400, "invalid_grant", "user_password_expired", "The password is expired."),
+    50057: Refusal(400, "invalid_grant", "", "The user account is disabled."),
+    50076: Refusal(400, "invalid_grant", "basic_action", "Multi-factor authentication is demanded."),
+    50105: Refusal(400, "invalid_grant", "", "The user is not assigned to a role of the application."),
+    50126: Refusal(400, "invalid_grant", "", "Wrong user name or password."),
+    50173: Refusal(400, "invalid_grant", "bad_token", "The grant was revoked; a new sign-in is needed."),
+    53003: Refusal(400, "invalid_grant", "message_only", "Conditional Access policies block this token."),
+    65001: Refusal(400, "invalid_grant", "consent_required", "Nobody consented to the application's permissions."),
+    70000: Refusal(400, "invalid_grant", "", "The refresh token is malformed or not valid here."),
+    70011: Refusal(400, "invalid_scope", "", "The scope is not valid."),
+    90002: Refusal(400, "invalid_request", "", "No such tenant."),
+    500011: Refusal(400, "invalid_resource", "", "The resource principal was not found in the tenant."),
+    700016: Refusal(400, "unauthorized_client", "", "No such application in the directory."),
+    700082: Refusal(400, "invalid_grant", "bad_token", "The refresh token expired through inactivity."),
+    7000112: Refusal(400, "unauthorized_client", "", "The application is disabled."),
+    7000215: Refusal(401, "invalid_client", "", "The client secret is wrong."),
+    7000218: Refusal(401, "invalid_client", "", "The request carries neither client_assertion nor client_secret."),
+    9001023: Refusal(400, "invalid_request", "", "This grant is not supported over common or consumers endpoints."),
+}
+
+STATE_CODES = {
+    UserState.MFA_REQUIRED: 50076,
+    UserState.PASSWORD_EXPIRED: 50055,
+    UserState.CONSENT_MISSING: 65001,
+    UserState.NOT_ASSIGNED: 50105,
+    UserState.CONDITIONAL_ACCESS: 53003,
+}
+
+
+class EntraRefused(Exception):
+    """The token endpoint's refusal: HTTP `status`, OAuth `error`, AADSTS `code`, `suberror` (may be empty)."""
+
+    def __init__(self, code: int) -> None:
+        refusal = REFUSALS[code]
+        super().__init__(f"AADSTS{code}: {refusal.text}")
+        self.status = refusal.status
+        self.error = refusal.error
+        self.code = code
+        self.suberror = refusal.suberror
+        self.text = refusal.text
+
+
+@dataclass(frozen=True, slots=True)
+class Tenant:
+    """One directory, known by its guid and by its domains."""
+
+    guid: str
+    domains: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class App:
+    """An app registration; `consented` holds bare scope names of Azure DevOps."""
+
+    client_id: str
+    secrets: set[str]
+    consented: set[str] = field(default_factory=lambda: {"vso.pats", "vso.pats_manage"})
+    disabled: bool = False
+
+
+@dataclass(slots=True)
+class User:
+    upn: str
+    password: str
+    object_id: str
+    state: UserState = UserState.NORMAL
+    wrong_passwords: int = 0
+    locked_until: datetime | None = None
+    token_requests: int = 0
+    password_attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """What an access token stands for; `scopes` are bare names, empty for an application's own token."""
+
+    audience: str
+    subject: str
+    scopes: frozenset[str]
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A granted sign-in. `scope` echoes the request without the OpenID scopes, as Entra does."""
+
+    access_token: str
+    refresh_token: str
+    id_token: str
+    scope: str
+    expires: datetime
+    user_id: str
+    tenant_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Refresh:
+    client_id: str
+    tenant_id: str
+    upn: str
+    expires: datetime
+
+
+class Directory:
+    """Every tenant, application and user the sandbox knows, and every token it issued."""
+
+    def __init__(self, now: Callable[[], datetime], chance: Chance) -> None:
+        self._now = now
+        self._chance = chance
+        self._tenants: dict[str, Tenant] = {}
+        self.apps: dict[str, App] = {}
+        self._users: dict[str, User] = {}
+        self._bearers: dict[str, Bearer] = {}
+        self._refreshes: dict[str, _Refresh] = {}
+        self.lock_out_after = 10
+        self.lock_out_for = timedelta(minutes=30)
+
+    # estate
+
+    def add_tenant(self, domain: str, guid: str | None = None) -> Tenant:
+        tenant = Tenant(guid or self._chance.guid(), (domain.lower(),))
+        for name in (tenant.guid.lower(), *tenant.domains):
+            self._tenants[name] = tenant
+        return tenant
+
+    def add_app(self, client_id: str, *secrets: str, consented: set[str] | None = None) -> App:
+        app = App(client_id, {self._chance.remember(secret) for secret in secrets})
+        if consented is not None:
+            app.consented = consented
+        self.apps[client_id.lower()] = app
+        return app
+
+    def add_user(self, upn: str, password: str, state: UserState | str = UserState.NORMAL) -> User:
+        user = User(upn, self._chance.remember(password), self._chance.guid(), UserState(state))
+        self._users[upn.lower()] = user
+        return user
+
+    def set_password(self, upn: str, password: str) -> None:
+        """A new password releases a smart lock-out, as a reset by an administrator does."""
+        user = self.user(upn)
+        user.password = self._chance.remember(password)
+        user.wrong_passwords, user.locked_until = 0, None
+
+    def user(self, upn: str) -> User:
+        """Raises KeyError when unknown; user names are case-insensitive."""
+        return self._users[upn.lower()]
+
+    def users(self) -> list[User]:
+        return list(self._users.values())
+
+    def tenant(self, name: str) -> Tenant:
+        """By domain or guid. Raises EntraRefused 90002 when unknown."""
+        try:
+            return self._tenants[name.lower()]
+        except KeyError:
+            raise EntraRefused(90002) from None
+
+    def tenants(self) -> list[Tenant]:
+        return list({tenant.guid: tenant for tenant in self._tenants.values()}.values())
+
+    def is_enabled(self, upn: str) -> bool:
+        user = self._users.get(upn.lower())
+        return user is not None and user.state is not UserState.DISABLED
+
+    # tokens
+
+    def sign_in(
+        self, tenant: str, client_id: str, client_secret: str | None, username: str, password: str, scope: str
+    ) -> Token:
+        """The password grant. Raises EntraRefused; judges the client first, then the user, then the password."""
+        self._chance.remember(password)
+        user = self._users.get(username.lower())
+        if user is not None:
+            user.token_requests += 1
+        home = self._home(tenant)
+        app = self._judge_client(client_id, client_secret)
+        audience, scopes = _judge_scope(app, scope)
+        if user is None:
+            raise EntraRefused(50034)
+        self._judge_user(user, password)
+        return self._grant(home, app, user, audience, scopes, scope)
+
+    def refresh(self, tenant: str, client_id: str, client_secret: str | None, refresh_token: str, scope: str) -> Token:
+        """Redeem a refresh token, which stays good after use. Raises EntraRefused."""
+        home = self._home(tenant)
+        app = self._judge_client(client_id, client_secret)
+        audience, scopes = _judge_scope(app, scope)
+        known = self._refreshes.get(refresh_token)
+        if known is None or known.client_id != app.client_id or known.tenant_id != home.guid:
+            raise EntraRefused(70000)
+        if known.expires <= self._now():
+            raise EntraRefused(700082)
+        user = self.user(known.upn)
+        user.token_requests += 1
+        if user.state is UserState.DISABLED:
+            raise EntraRefused(50057)
+        if user.state in STATE_CODES and user.state is not UserState.PASSWORD_EXPIRED:
+            raise EntraRefused(STATE_CODES[user.state])
+        return self._grant(home, app, user, audience, scopes, scope)
+
+    def application_token(self, audience: str, subject: str) -> tuple[str, datetime]:
+        """A token for the managed identity `subject`; gives it and its end. A JWT with the claims storage asks for."""
+        now = self._now()
+        expires = now + TOKEN_LIFE
+        tenants = self.tenants()
+        guid = tenants[0].guid if tenants else "00000000-0000-0000-0000-000000000000"
+        stamp = int(now.timestamp())
+        claims = {
+            "aud": audience,
+            "iss": f"https://sts.windows.net/{guid}/",
+            "iat": stamp,
+            "nbf": stamp - 300,
+            "exp": int(expires.timestamp()),
+            "oid": subject,
+            "sub": subject,
+            "tid": guid,
+            "ver": "1.0",
+        }
+        token = self._chance.jwt(claims)
+        self._bearers[token] = Bearer(audience, subject, frozenset(), expires)
+        return token, expires
+
+    def bearer(self, access_token: str, audience: str) -> Bearer | None:
+        """What the token stands for; None when unknown, expired or made for another audience."""
+        known = self._bearers.get(access_token)
+        if known is None or known.audience != audience or known.expires <= self._now():
+            return None
+        return known
+
+    def revoke_tokens(self, upn: str) -> None:
+        """End every refresh and access token of the user, as "revoke sessions" does."""
+        self._refreshes = {value: known for value, known in self._refreshes.items() if known.upn != upn.lower()}
+        self._bearers = {value: known for value, known in self._bearers.items() if known.subject != upn.lower()}
+
+    # judgement
+
+    def _home(self, tenant: str) -> Tenant:
+        if tenant.lower() in ("common", "consumers"):
+            raise EntraRefused(9001023)
+        return self.tenant(tenant)
+
+    def _judge_client(self, client_id: str, client_secret: str | None) -> App:
+        app = self.apps.get(client_id.lower())
+        if app is None:
+            raise EntraRefused(700016)
+        if not client_secret:
+            raise EntraRefused(7000218)
+        if client_secret not in app.secrets:
+            self._chance.remember(client_secret)
+            raise EntraRefused(7000215)
+        if app.disabled:
+            raise EntraRefused(7000112)
+        return app
+
+    def _judge_user(self, user: User, password: str) -> None:
+        now = self._now()
+        if user.state is UserState.DISABLED:  # told without a look at the password
+            raise EntraRefused(50057)
+        if user.locked_until is not None and user.locked_until <= now:
+            user.locked_until, user.wrong_passwords = None, 0
+        if user.state is UserState.LOCKED or user.locked_until is not None:
+            raise EntraRefused(50053)
+        user.password_attempts += 1
+        if password != user.password:
+            user.wrong_passwords += 1
+            if user.wrong_passwords >= self.lock_out_after:
+                user.locked_until = now + self.lock_out_for
+                raise EntraRefused(50053)
+            raise EntraRefused(50126)
+        user.wrong_passwords = 0
+        if user.state in STATE_CODES:
+            raise EntraRefused(STATE_CODES[user.state])
+
+    def _grant(self, tenant: Tenant, app: App, user: User, audience: str, scopes: frozenset[str], asked: str) -> Token:
+        now = self._now()
+        expires = now + TOKEN_LIFE
+        stamp, end = int(now.timestamp()), int(expires.timestamp())
+        issuer = f"https://login.microsoftonline.com/{tenant.guid}/v2.0"
+        person = {"oid": user.object_id, "tid": tenant.guid, "iat": stamp, "nbf": stamp, "exp": end}
+        access = self._chance.jwt(
+            {
+                **person,
+                "aud": audience,
+                "iss": f"https://sts.windows.net/{tenant.guid}/",
+                "appid": app.client_id,
+                "upn": user.upn,
+                "scp": " ".join(sorted(scopes)),
+            }
+        )
+        identity = self._chance.jwt(
+            {
+                **person,
+                "aud": app.client_id,
+                "iss": issuer,
+                "sub": user.object_id,
+                "preferred_username": user.upn,
+                "name": user.upn,
+                "ver": "2.0",
+            }
+        )
+        refresh = self._chance.remember(f"0.{self._chance.text(120)}")
+        self._bearers[access] = Bearer(audience, user.upn.lower(), scopes, expires)
+        self._refreshes[refresh] = _Refresh(app.client_id, tenant.guid, user.upn.lower(), now + REFRESH_LIFE)
+        echo = " ".join(word for word in asked.split() if word not in OPENID_SCOPES)
+        return Token(access, refresh, identity, echo, expires, user.object_id, tenant.guid)
+
+
+def _judge_scope(app: App, scope: str) -> tuple[str, frozenset[str]]:
+    """The audience and the bare scopes granted. Raises EntraRefused 70011, 500011 or 65001."""
+    wanted = [word for word in scope.split() if word not in OPENID_SCOPES]
+    if not wanted:
+        raise EntraRefused(70011)
+    granted: set[str] = set()
+    for word in wanted:
+        resource, _, name = word.rpartition("/")
+        if resource.lower() not in (AZURE_DEVOPS, f"api://{AZURE_DEVOPS}", "https://app.vssps.visualstudio.com"):
+            raise EntraRefused(500011)
+        if name == ".default":
+            granted |= app.consented
+        elif name in app.consented:
+            granted.add(name)
+        else:
+            raise EntraRefused(65001)
+    return AZURE_DEVOPS, frozenset(granted)

@@ -1,0 +1,61 @@
+"""Behaviour that is unknown in the real services, or that tests want rare: one field each, default first."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(slots=True)
+class Switches:
+    """Change a field at any time; the next call obeys. Strings list their choices in the comment beside them."""
+
+    # PAT API
+    unknown_get: str = "authorizationNotFound"  # a patTokenError, or "404"
+    unknown_update: str = "authorizationNotFound"  # a patTokenError, or "404"
+    unknown_revoke: str = "404"  # "404" (SessionTokenNotFoundException), "204", or a patTokenError
+    second_revoke: str = "204"  # "204" or "404"
+    revoke_status: int = 204  # 204 or 200
+    get_revoked: str = "authorizationNotFound"  # a patTokenError, or "returned"
+    update_revoked: str = "failedToUpdateAccessToken"  # a patTokenError
+    pat_error_status: int = 200  # 200 or 400: the status that carries patTokenError
+    error_message_field: bool | None = None  # None: only in 7.2; True or False: always, never
+    default_filter: str = "active"  # active, revoked, expired, all
+    default_sort: str = "validFrom"  # validFrom (descending), displayName, displayDate, status
+    over_limit_top: str = "clamp"  # "clamp" or "400"
+    page_size_limit: int = 100  # pages of PATs are never longer, whatever $top says
+    empty_pat_pages: bool = False  # an empty page with a continuation token after every page but the last
+    global_creation: str = "blocked"  # "blocked" (globalPATCreationBlocked) or "allowed"
+    expired_can_be_extended: bool = False
+    update_keeps_secret: bool = True  # False: an update silently ends the old value
+    scope_echo: str = "as sent"  # "as sent" or "sorted"
+    display_name_limit: int = 256
+    needs_both_permissions: bool = False  # True: every PAT call needs vso.pats and vso.pats_manage
+    user_impersonation_works: bool = False
+    body_mark: bool = False  # True: JSON of Azure DevOps starts with a UTF-8 byte order mark
+    sign_in_page: str = "302"  # "302" or "203": the answer to a caller who is not signed in
+    # dev.azure.com
+    new_pat_refusals: int = 0  # a new PAT's first N calls are refused: propagation
+    connection_data_for_narrow_scopes: bool = True
+    missing_scope_status: int = 401  # 401 or 403
+    # Key Vault
+    irregular_vault_pages: bool = True  # a listing of more than one page has a short and an empty page
+    vault_page_size: int = 25
+    delete_refusals: int = 0  # reads of a freshly deleted secret that answer 404 before the delete has settled
+    recover_refusals: int = 1  # reads of a freshly recovered secret that answer 404
+    recover_settle_seconds: float = 0.0  # the same, by time
+    vault_creations_per_10s: int | None = None  # Throttled above; the real one allows 300 per vault and region
+    vault_retry_after: int | None = None  # seconds; Retry-After on a throttled answer is not promised
+
+    def set(self, changes: dict[str, Any]) -> None:
+        """Set fields by name. Raises ValueError for an unknown name or a value of the wrong kind."""
+        known = {field.name for field in fields(self)}
+        for name, value in changes.items():
+            if name not in known:
+                raise ValueError(f"there is no switch {name!r}")
+            before = getattr(self, name)
+            nullable = name in ("error_message_field", "vault_creations_per_10s", "vault_retry_after")
+            if not (isinstance(value, type(before)) or nullable or isinstance(before, float)):
+                raise ValueError(f"switch {name!r} takes {type(before).__name__}")
+        for name, value in changes.items():
+            setattr(self, name, value)

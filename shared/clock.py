@@ -1,0 +1,56 @@
+"""Time as an argument: rules take `now`, what does things takes a `Clock`, read at each step."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Aware UTC."""
+        ...
+
+    def sleep(self, duration: timedelta) -> None: ...
+
+
+class SystemClock:
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, duration: timedelta) -> None:
+        time.sleep(max(0.0, duration.total_seconds()))
+
+
+@dataclass(frozen=True, slots=True)
+class VaultTime:
+    """A clock that shows the vault's time, so that what is compared with `created` is read off the same clock."""
+
+    clock: Clock
+    ahead: timedelta
+
+    def now(self) -> datetime:
+        return self.clock.now() + self.ahead
+
+    def sleep(self, duration: timedelta) -> None:
+        self.clock.sleep(duration)
+
+
+@dataclass(frozen=True, slots=True)
+class Deadline:
+    """When a run has to be over. Wall clock: a process that was suspended must notice."""
+
+    clock: Clock
+    at: datetime
+
+    @classmethod
+    def after(cls, clock: Clock, budget: timedelta) -> Deadline:
+        return cls(clock, clock.now() + budget)
+
+    def left(self) -> timedelta:
+        return self.at - self.clock.now()
+
+    def passed(self) -> bool:
+        return self.left() <= timedelta(0)

@@ -1,0 +1,135 @@
+"""Failures, named by what the caller may assume afterwards.
+
+`Misconfigured`: an operator must act, trying again changes nothing. `NotDone`: refused, nothing changed, safe to undo
+or try again. `Unclear`: it may have happened, look before acting. Every failure carries a code that stays the same
+between releases, the cause and the remedy, all of them free of response bodies and secrets.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """Why something was not done; `docs/operations.md` has one row per code."""
+
+    # The deployment: exit 2.
+    SETTINGS_INVALID = "settings-invalid"
+    INVENTORY_UNREADABLE = "inventory-unreadable"
+    INVENTORY_INVALID = "inventory-invalid"
+    IDENTITY_UNAVAILABLE = "identity-unavailable"
+    VAULT_FORBIDDEN = "vault-forbidden"
+    VAULT_UNREACHABLE = "vault-unreachable"
+    CLOCK_SKEW = "clock-skew"
+    TENANT_UNKNOWN = "tenant-unknown"
+    CLIENT_REFUSED = "client-refused"
+    CLIENT_SECRET_UNREADABLE = "client-secret-unreadable"
+
+    # One technical user.
+    CREDENTIAL_UNREADABLE = "credential-unreadable"
+    SIGN_IN_REFUSED = "sign-in-refused"
+    SIGN_IN_UNAVAILABLE = "sign-in-unavailable"
+    USER_BLOCKED = "user-blocked"
+
+    # One organization.
+    ORGANIZATION_UNKNOWN = "organization-unknown"
+    ORGANIZATION_DENIED = "organization-denied"
+    DEVOPS_UNAVAILABLE = "devops-unavailable"
+    DEVOPS_UNCLEAR = "devops-unclear"
+    DEVOPS_REFUSED = "devops-refused"
+
+    # One item.
+    ITEM_INVALID = "item-invalid"
+    SECRET_UNKNOWN = "secret-unknown"
+    PAUSED = "paused"
+    EDITED = "edited"
+    FOREIGN = "foreign"
+    UNMARKED = "unmarked"
+    DISABLED = "disabled"
+    SECRET_DELETED = "secret-deleted"
+    PUBLISH_WOULD_FAIL = "publish-would-fail"
+    IN_OVERLAP = "in-overlap"
+    MINT_REFUSED = "mint-refused"
+    MINT_UNCLEAR = "mint-unclear"
+    RENEW_REFUSED = "renew-refused"
+    VERIFY_FAILED = "verify-failed"
+    VERIFY_UNCLEAR = "verify-unclear"
+    PUBLISH_REFUSED = "publish-refused"
+    PUBLISH_FORBIDDEN = "publish-forbidden"
+    PUBLISH_UNCLEAR = "publish-unclear"
+    PUBLISH_LATE = "publish-late"
+    VAULT_CLOSED = "vault-closed"
+    REVOKE_REFUSED = "revoke-refused"
+    REVOKE_UNCLEAR = "revoke-unclear"
+    STILL_ALIVE = "still-alive"
+    PAT_UNKNOWN = "pat-unknown"
+    VAULT_REFUSED = "vault-refused"
+    VAULT_UNCLEAR = "vault-unclear"
+    OUT_OF_TIME = "out-of-time"
+    UNEXPECTED = "unexpected"
+
+
+class PatrolError(Exception):
+    """An expected failure: `code` for programs, `cause` and `remedy` for people."""
+
+    def __init__(self, code: Code, cause: str, remedy: str) -> None:
+        super().__init__(f"{cause} {remedy}")
+        self.code = code
+        self.cause = cause
+        self.remedy = remedy
+
+
+class Misconfigured(PatrolError):
+    """Settings, `pats.yaml`, tenant, client or a vault's rights are wrong; nothing can work until somebody acts."""
+
+
+class ClientRefused(Misconfigured):
+    """Entra ID refused the app registration or the tenant: true for every technical user alike."""
+
+
+class NotDone(PatrolError):
+    """A plain refusal: nothing changed."""
+
+
+class Denied(NotDone):
+    """The caller is not allowed to."""
+
+
+class Refused(NotDone):
+    """The service understood and declined; `word` is its own, such as "invalidScope"."""
+
+    def __init__(self, code: Code, cause: str, remedy: str, word: str = "") -> None:
+        super().__init__(code, cause, remedy)
+        self.word = word
+
+
+class Again(StrEnum):
+    """When a refused sign-in may be tried again without anything having changed (rule 12)."""
+
+    NEVER = "never"
+    """The password was judged: another attempt counts towards a lock-out."""
+    DAILY = "daily"
+    """Something else than the password said no, and may say yes without our credential changing."""
+    LOCKED = "locked"
+    """Smart lock-out: once after 30 minutes, then once a day."""
+
+
+class UserRefused(NotDone):
+    """Entra ID refused to sign a user in; `word` is its number, such as "AADSTS50126"."""
+
+    def __init__(self, cause: str, remedy: str, word: str, again: Again) -> None:
+        super().__init__(Code.SIGN_IN_REFUSED, cause, remedy)
+        self.word = word
+        self.again = again
+
+
+class Absent(NotDone):
+    """What was asked for is not there, and the service said so itself."""
+
+
+class Busy(NotDone):
+    """The service asked to come back later."""
+
+
+class Unclear(PatrolError):
+    """The answer was lost or made no sense: it may have happened."""

@@ -1,0 +1,306 @@
+"""One item's planned step, done and told: its main step first, then what is over of its earlier generations."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared import rotation
+from shared.clock import Clock, Deadline
+from shared.errors import Code, PatrolError, Unclear
+from shared.model import Inventory, Item, Pat, PatId, VaultListing, VersionSeen
+from shared.observing import as_published, item_seen
+from shared.planning import (
+    Asked,
+    Because,
+    Decommission,
+    Fail,
+    Hold,
+    Mend,
+    Published,
+    Recover,
+    Renew,
+    Rotate,
+    Secret,
+    Seen,
+    Step,
+    Unmarked,
+    Wait,
+    expiry,
+    overlap_end,
+    plan,
+)
+from shared.ports import Vault, Verifier
+from shared.report import Failure, Outcome, Row, Verb, instant
+from shared.retiring import Ended, Handover, Owner, retire
+from shared.rotation import Breaker, Done, Tools
+from shared.signing import Desk
+from shared.tags import Mark
+from shared.telemetry import Events
+
+Listed = Mapping[PatId, Pat]
+
+# Doubts that leave the secret as it was seen: its predecessors can still be judged.
+_BEFORE_PUBLISHING = frozenset({Code.MINT_UNCLEAR, Code.VERIFY_UNCLEAR})
+
+WHY = {
+    Because.NOTHING_PUBLISHED: "no value was published",
+    Because.NEAR_EXPIRY: "the PAT was near expiry",
+    Because.EXPIRED: "the PAT had expired",
+    Because.GONE: "the PAT no longer existed",
+    Because.MAX_AGE: "the value reached its max_age",
+    Because.SCOPES_CHANGED: "the scopes in pats.yaml changed",
+    Because.ORGANIZATION_CHANGED: "the organization in pats.yaml changed",
+    Because.USER_CHANGED: "the technical user in pats.yaml changed",
+    Because.ADOPTED: "pats.yaml says to adopt it",
+    Because.TAKEN_BACK: "it was taken back after somebody edited it",
+    Because.FORCED: "it was asked for",
+    Because.EMERGENCY: "of an emergency",
+    Because.RENEWING_NO_LONGER_HELPS: "renewing no longer helped",
+    Because.DIED_WHILE_PUBLISHED: "the value died while it was published",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What all users of one run have in common."""
+
+    inventory: Inventory
+    listing: VaultListing
+    managed: frozenset[str]
+    minted_in: Mapping[str, tuple[str, ...]]
+    desk: Desk
+    vault: Vault
+    verifier: Verifier
+    clock: Clock
+    deadline: Deadline
+    mark: Mark
+    tell: Events
+    breaker: Breaker
+    asked: Asked
+    wanted: frozenset[str] | None
+    dry_run: bool
+    told: Callable[[Row], None]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemWork:
+    run: Shared
+    tools: Tools
+    item: Item
+    listed: Listed
+
+    def do(self, seen: Seen, step: Step) -> tuple[Ended, Secret | None]:
+        """Do the step, then retire. Gives the rows, and what the secret is now; None while that is in doubt."""
+        ended, item = Ended(), self.item
+        if self.run.dry_run:
+            ended.rows += self._planned(seen, step)
+            return ended, None
+        secret: Secret | None = seen.secret
+        version: VersionSeen | None = None
+        worked = True
+        try:
+            row, done = self._main(seen, step)
+            if done is not None:
+                secret, version = done.published(), done.version
+            if isinstance(step, Decommission):
+                secret = None
+        except PatrolError as failure:
+            worked = False
+            row = failed(self.item, step.because, failure, verb=_verb(step))
+            if isinstance(failure, Unclear) and failure.code not in _BEFORE_PUBLISHING:
+                secret = None
+        self.run.told(row)
+        ended.rows.append(row)
+        # While the published value is dead and could not be replaced, a predecessor may be all that still works.
+        only_hope = not worked and (seen.gone or _expired(seen, self.tools.clock.now()))
+        if isinstance(secret, Published) and not self.item.paused and not only_hope:
+            owner = Owner(secret.stamp.username, secret.stamp.organization)
+            mine = Owner(self.item.username, self.item.organization)
+            if not owner.same(mine):
+                now = self.tools.clock.now()
+                ended.handovers += [
+                    Handover(item.secret, item, one, owner, now >= overlap_end(one, secret, item))
+                    for one in secret.stamp.predecessors
+                ]
+            else:
+                later = retire(self.tools, self.item.secret, self.item, mine, secret, version, self.listed)
+                for one in later.rows:
+                    self.run.told(one)
+                ended.rows += later.rows
+                ended.leftovers += later.leftovers
+                ended.handovers += later.handovers
+        return ended, secret
+
+    def _main(self, seen: Seen, step: Step) -> tuple[Row, Done | None]:
+        item, secret = self.item, seen.secret
+        match step:
+            case Hold(because=because, until=until):
+                return self._held(because, until, seen), None
+            case Wait(until=until):
+                return self._busy(until), None
+            case Fail():
+                return failed(item, step.because, PatrolError(step.code, step.cause, step.remedy)), None
+            case Recover():
+                return self._recover()
+            case Decommission() if isinstance(secret, Published):
+                rotation.decommission(self.tools, item, secret, self.listed)
+                return self._row(Verb.DECOMMISSION, step.because, "its PAT was ended and the secret disabled."), None
+            case Mend() if isinstance(secret, Published) and seen.pat is not None:
+                done = rotation.mend(self.tools, item, secret, seen.pat)
+                return self._row(Verb.HOLD, step.because, "the tags now carry the new names.", expiry(seen)), done
+            case Renew() if isinstance(secret, Published) and seen.pat is not None:
+                renewed = rotation.renew(self.tools, item, secret, seen.pat)
+                if renewed is None:
+                    return self._rotate(seen, Because.RENEWING_NO_LONGER_HELPS)
+                ends = renewed.version.expires_on
+                return self._row(
+                    Verb.RENEW, step.because, f"the same value now works until {instant(ends)}.", ends
+                ), renewed
+            case _:
+                return self._rotate(seen, step.because)
+
+    def _rotate(self, seen: Seen, because: Because) -> tuple[Row, Done]:
+        item, secret = self.item, seen.secret
+        old = seen.pat
+        if isinstance(secret, Unmarked) and isinstance(item.adopt, str):
+            old = self.listed.get(item.adopt)
+        emergency = because is Because.EMERGENCY
+        try:
+            if emergency and self.run.asked.revoke_first and isinstance(secret, Published):
+                self._revoke_generations(secret)
+            done = rotation.rotate(self.tools, item, because, secret, old)
+        except PatrolError as failure:
+            raise (self._still_alive(failure, secret) if emergency else failure) from None
+        ends = done.version.expires_on
+        says = f"replaced, because {WHY[because]}; the new PAT works until {instant(ends)}."
+        if because is Because.ADOPTED and old is None:
+            says += " The PAT that was published before was not patrol's and was left alive: end it by hand."
+        elif old is not None and not emergency:
+            says += f" The old one works on until {instant(_end_of(old.id, done))}."
+        return self._row(Verb.ROTATE, because, says, ends), done
+
+    def _recover(self) -> tuple[Row, Done | None]:
+        self.tools.vault.recover(self.item.secret)
+        self.tools.tell("secret.recovered", secret=self.item.secret)
+        secret = as_published(self.tools.vault.current(self.item.secret).seen)
+        if secret is None:
+            return self._held(Because.DELETED, None, Seen(Unmarked())), None
+        now = self.tools.clock.now()
+        seen = item_seen(self.item, secret, self.listed, self.tools.api, now)
+        step = plan(self.item, seen, now, self.run.asked)
+        return self._main(seen, step)
+
+    def _revoke_generations(self, secret: Published) -> None:
+        for pat in (secret.stamp.authorization_id, *(one.id for one in secret.stamp.predecessors)):
+            if pat in self.listed and self.tools.mark.secret_of(self.listed[pat].display_name) == self.item.key:
+                rotation.revoke(self.tools, self.item.secret, self.item.organization, pat)
+
+    def _still_alive(self, failure: PatrolError, secret: Secret) -> PatrolError:
+        if not isinstance(secret, Published) or self.run.asked.revoke_first:
+            return failure
+        leaked = f"{failure.cause} The leaked PAT {secret.stamp.authorization_id} still lives."
+        remedy = (
+            f"End it now: `python -m shared emergency {self.item.secret} --revoke-first`, or have an Azure DevOps "
+            f"administrator revoke it. Then: {failure.remedy}"
+        )
+        return type(failure)(failure.code, leaked, remedy)
+
+    def _planned(self, seen: Seen, step: Step) -> list[Row]:
+        ends = expiry(seen)
+        match step:
+            case Hold(because=because, until=until):
+                rows = [self._held(because, until, seen)]
+            case Wait(until=until):
+                rows = [self._busy(until)]
+            case Fail():
+                rows = [failed(self.item, step.because, PatrolError(step.code, step.cause, step.remedy))]
+            case _:
+                why = WHY.get(step.because, step.because.value)
+                rows = [
+                    self._row(_verb(step), step.because, f"would {_verb(step)}, because {why}.", ends, Outcome.PLANNED)
+                ]
+        if isinstance(seen.secret, Published):
+            for one in seen.secret.stamp.predecessors:
+                if one.id in self.listed and overlap_end(one, seen.secret, self.item) <= self.tools.clock.now():
+                    says = f"would end the predecessor {one.id}, whose overlap is over."
+                    rows.append(self._row(Verb.RETIRE, Because.OVERLAP_OVER, says, None, Outcome.PLANNED))
+        return rows
+
+    def _held(self, because: Because, until: datetime | None, seen: Seen) -> Row:
+        says = {
+            Because.FRESH: f"works until {instant(expiry(seen))}; next due at {instant(until)}.",
+            Because.PAUSED: "paused in pats.yaml; nothing was done.",
+            Because.ALREADY_REPLACED: "was already replaced after this was asked for.",
+            Because.DECOMMISSIONED: "is decommissioned: its PAT has ended, the secret is disabled.",
+            Because.NOTHING_TO_END: "has nothing of patrol's to decommission.",
+            Because.DELETED: "was recovered; the next run looks at it.",
+        }[because]
+        return self._row(Verb.HOLD, because, says, expiry(seen), Outcome.HELD)
+
+    def _busy(self, until: datetime) -> Row:
+        cause = f"A predecessor is still in overlap until {instant(until)}, so consumers may still use it."
+        remedy = "Ask again after that; for a leaked PAT use emergency."
+        row = self._row(Verb.ROTATE, Because.IN_OVERLAP, f"{cause} {remedy}", None, Outcome.BUSY)
+        return replace(row, error=Failure(Code.IN_OVERLAP, cause, remedy))
+
+    def _row(
+        self, verb: Verb, because: Because, says: str, ends: datetime | None = None, outcome: Outcome = Outcome.DONE
+    ) -> Row:
+        item = self.item
+        return Row(
+            item.secret, item.username, item.organization, verb, outcome, because, f"{item.secret}: {says}", ends
+        )
+
+
+def failed(
+    item: Item,
+    because: Because,
+    failure: PatrolError,
+    outcome: Outcome = Outcome.FAILED,
+    verb: Verb = Verb.HOLD,
+) -> Row:
+    says = f"{item.secret}: {failure.cause} {failure.remedy}"
+    return Row(item.secret, item.username, item.organization, verb, outcome, because, says, error=Failure.of(failure))
+
+
+def left(item: Item) -> Row:
+    """An item that the time budget did not reach; the next run begins with the most urgent."""
+    says = f"{item.secret}: not reached before the time was over; the next run goes on with the most urgent."
+    return Row(item.secret, item.username, item.organization, Verb.HOLD, Outcome.LEFT, Because.OUT_OF_TIME, says)
+
+
+def unexpected(item: Item, failure: Exception) -> Row:
+    """A defect of patrol. Type and place only: the text of an unknown exception may carry a secret."""
+    frames = traceback.extract_tb(failure.__traceback__)
+    place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "an unknown place"
+    defect = PatrolError(
+        Code.UNEXPECTED,
+        f"patrol itself failed: {type(failure).__name__} at {place}.",
+        "Report this as a defect of patrol; the next run tries again.",
+    )
+    return failed(item, Because.UNEXPECTED, defect)
+
+
+def _verb(step: Step) -> Verb:
+    match step:
+        case Rotate() | Wait() | Recover():
+            return Verb.ROTATE
+        case Renew():
+            return Verb.RENEW
+        case Decommission():
+            return Verb.DECOMMISSION
+        case _:
+            return Verb.HOLD
+
+
+def _expired(seen: Seen, now: datetime) -> bool:
+    ends = expiry(seen)
+    return ends is not None and ends <= now
+
+
+def _end_of(old: PatId, done: Done) -> datetime | None:
+    ends = [one.retire_at for one in done.published().stamp.predecessors if one.id == old]
+    return ends[0] if ends else None

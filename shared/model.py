@@ -1,0 +1,179 @@
+"""The frozen values of patrol: what people ask for, and what was seen in the vault and in Azure DevOps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import NewType
+
+from shared.secrecy import SecretText
+
+PatId = NewType("PatId", str)
+"""The `authorizationId` of a PAT, a guid in lower case."""
+
+CONTENT_TYPE = "application/vnd.patrol.azure-devops-pat"
+
+
+def whole_seconds(instant: datetime) -> datetime:
+    """Cut to whole seconds, in UTC: Key Vault keeps no finer ones, Azure DevOps rounds to 1/300 s."""
+    return instant.astimezone(UTC).replace(microsecond=0)
+
+
+class Strategy(StrEnum):
+    ROTATE = "rotate"
+    RENEW = "renew"
+
+
+@dataclass(frozen=True, slots=True)
+class Validity:
+    """Half-open `[starts, ends)`: the time one PAT is accepted. Both aware UTC, cut to whole seconds."""
+
+    starts: datetime
+    ends: datetime
+
+    def left(self, now: datetime) -> timedelta:
+        return self.ends - now
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One managed PAT = one Key Vault secret, as `pats.yaml` asks for it."""
+
+    secret: str
+    username: str
+    organization: str
+    scopes: tuple[str, ...]
+    lifetime: timedelta
+    rotate_before: timedelta
+    overlap: timedelta
+    strategy: Strategy = Strategy.ROTATE
+    max_age: timedelta = timedelta(days=365)
+    verify: str = "connection-data"
+    paused: bool = False
+    adopt: bool | PatId = False
+    decommission: bool = False
+    recover_deleted: bool = False
+
+    @property
+    def key(self) -> str:
+        """Key Vault names are case-insensitive."""
+        return self.secret.casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidItem:
+    """An item of `pats.yaml` that cannot be worked on; it fails alone."""
+
+    secret: str
+    username: str
+    organization: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class SignIn:
+    tenant: str
+    client_id: str
+    client_secret_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """One technical user: the unit of work."""
+
+    username: str
+    password_secret_name: str
+    items: tuple[Item, ...] = ()
+
+    @property
+    def key(self) -> str:
+        return self.username.casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """`pats.yaml`, read. `overlap` is the default one, for PATs whose item is gone."""
+
+    sign_in: SignIn
+    users: tuple[User, ...]
+    invalid: tuple[InvalidItem, ...] = ()
+    overlap: timedelta = timedelta(days=1)
+
+    def items(self) -> tuple[Item, ...]:
+        return tuple(item for user in self.users for item in user.items)
+
+
+@dataclass(frozen=True, slots=True)
+class Pat:
+    """A PAT as the lifecycle API shows it: never with its value."""
+
+    id: PatId
+    display_name: str
+    scopes: frozenset[str]
+    validity: Validity
+    organization_id: str | None
+    """The organization's guid in lower case; None for a global (all-organizations) PAT."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minted:
+    """A PAT just made: the only time its value is seen. `at` is when the request that made it was sent."""
+
+    pat: Pat
+    value: SecretText
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSeen:
+    """One row of the vault's listing: the current version without its value and without its version id."""
+
+    name: str
+    enabled: bool
+    created: datetime
+    updated: datetime
+    expires_on: datetime | None
+    content_type: str | None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def key(self) -> str:
+        return self.name.casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSeen:
+    """One version of a secret, without its value."""
+
+    version: str
+    enabled: bool
+    created: datetime
+    expires_on: datetime | None
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The current version of a secret, with its value."""
+
+    seen: VersionSeen
+    value: SecretText
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A password or client secret from the vault; `version` tells a new one from one that was refused."""
+
+    value: SecretText
+    version: str
+    expires_on: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class VaultListing:
+    """Every secret of a vault (all pages arrived) by casefolded name, and the vault's clock minus ours."""
+
+    secrets: Mapping[str, SecretSeen]
+    ahead: timedelta = timedelta(0)

@@ -1,0 +1,111 @@
+"""What the engine needs from the world. The adapters and the fakes of the tests both satisfy these.
+
+Every method makes one logical request and either did what it says, or raises an `errors.PatrolError` whose class tells
+what may be assumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Protocol
+
+from shared.model import Credential, Current, Item, Minted, Pat, PatId, SignIn, User, VaultListing, VersionSeen
+from shared.secrecy import SecretText
+
+
+class Vault(Protocol):
+    """The vault of the published PATs."""
+
+    def listing(self) -> VaultListing:
+        """Every secret, all pages. Raises Misconfigured when the vault cannot be read: then nothing may be done."""
+        ...
+
+    def current(self, name: str) -> Current:
+        """The current version with its value. Raises Absent, or Denied when it is disabled or forbidden."""
+        ...
+
+    def versions(self, name: str) -> tuple[VersionSeen, ...]:
+        """All versions, in no useful order; empty when there is no such secret (a soft-deleted one included)."""
+        ...
+
+    def publish(self, name: str, value: SecretText, expires_on: datetime, tags: Mapping[str, str]) -> VersionSeen:
+        """Write one new version: value, expiry, content type and tags in one call that is sent once.
+
+        Raises NotDone only for a plain 4xx; anything else is Unclear.
+        """
+        ...
+
+    def change(
+        self,
+        name: str,
+        version: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        expires_on: datetime | None = None,
+        enabled: bool | None = None,
+    ) -> None:
+        """Change facts of exactly this version. `tags` replaces all of them; None leaves a fact as it is."""
+        ...
+
+    def note(self, name: str, tags: Mapping[str, str]) -> None:
+        """Write a secret of our own whose facts are its tags and whose value says nothing."""
+        ...
+
+    def is_deleted(self, name: str) -> bool:
+        """Whether the name is held by a soft-deleted secret."""
+        ...
+
+    def recover(self, name: str) -> None:
+        """Bring a soft-deleted secret back; returns when it can be read again."""
+        ...
+
+
+class Credentials(Protocol):
+    """The vault of the technical users' credentials."""
+
+    def read(self, name: str) -> Credential:
+        """Raises Absent, Denied or Unclear."""
+        ...
+
+
+class PatApi(Protocol):
+    """The PAT lifecycle API as one signed-in technical user."""
+
+    def active(self, organization: str) -> tuple[Pat, ...]:
+        """The user's live PATs in the organization, all pages."""
+        ...
+
+    def revoked(self, organization: str) -> frozenset[PatId]:
+        """The ids of the user's revoked PATs in the organization, all pages."""
+        ...
+
+    def get(self, organization: str, pat: PatId) -> Pat:
+        """Raises Absent only when the service itself says that the user has no such PAT."""
+        ...
+
+    def mint(self, organization: str, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Minted:
+        """Make a PAT; never sent again once it may have arrived. Raises NotDone or Unclear."""
+        ...
+
+    def extend(self, organization: str, pat: PatId, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Pat:
+        """Give a PAT a later expiry; the value stays. Gives the PAT with its granted expiry."""
+        ...
+
+    def revoke(self, organization: str, pat: PatId) -> None:
+        """End a PAT. Returns when it is confirmed: 200, 204 or SessionTokenNotFoundException."""
+        ...
+
+
+class Verifier(Protocol):
+    def verify(self, item: Item, value: SecretText, organization_id: str | None) -> None:
+        """One harmless read with the PAT: the right user in the right organization. Raises Denied or Unclear."""
+        ...
+
+
+class Directory(Protocol):
+    """Entra ID."""
+
+    def sign_in(self, sign_in: SignIn, user: User, password: SecretText, client_secret: SecretText) -> PatApi:
+        """Raises UserRefused, ClientRefused, Busy or Unclear; one attempt judges the password at most once."""
+        ...

@@ -1,0 +1,230 @@
+"""One whole run: observe, plan, do, report. Every door uses it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from shared import tags
+from shared.clock import Clock, Deadline, VaultTime
+from shared.errors import Code, Misconfigured, PatrolError
+from shared.item_work import Shared
+from shared.model import InvalidItem, Inventory, User, VaultListing
+from shared.planning import MOST_SKEW, Asked, Because, is_ours
+from shared.ports import Credentials, Directory, Vault, Verifier
+from shared.report import Failure, Leftover, Outcome, Report, Row, Verb, in_order
+from shared.retiring import Handover
+from shared.rotation import Breaker
+from shared.signing import Desk
+from shared.tags import Mark
+from shared.telemetry import Events
+from shared.user_work import Part, UserWork
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a run reaches: made by wiring, or by a test."""
+
+    vault: Vault
+    credentials: Credentials
+    directory: Directory
+    verifier: Verifier
+    clock: Clock
+    deadline: Deadline
+    tell: Events
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the caller of a run asks for. `names`: only these secrets; None: everything that is due."""
+
+    names: tuple[str, ...] | None = None
+    force: bool = False
+    adopt: bool = False
+    emergency: bool = False
+    revoke_first: bool = False
+    dry_run: bool = False
+    published_before: datetime | None = None
+
+
+def run(inventory: Inventory, world: World, mark: Mark, request: Request, parallel_users: int = 8) -> Report:
+    """Do one run and tell what happened. Raises Misconfigured when nothing could be attempted."""
+    run_id = uuid.uuid4().hex
+    started = world.clock.now()
+    world.tell("run.started", run_id=run_id, dry_run=request.dry_run)
+    try:
+        report = _run(inventory, world, mark, request, parallel_users, run_id, started)
+    except PatrolError as failure:
+        world.tell("run.finished", run_id=run_id, outcome="failed", code=failure.code, says=str(failure))
+        raise
+    except Exception as failure:
+        world.tell("run.finished", run_id=run_id, outcome="failed", code=Code.UNEXPECTED, says=type(failure).__name__)
+        raise
+    counts = {outcome.value: sum(row.outcome is outcome for row in report.items) for outcome in Outcome}
+    code = report.misconfigured.code if report.misconfigured else None
+    world.tell("run.finished", run_id=run_id, outcome=report.outcome, code=code, **counts)
+    return report
+
+
+def _run(
+    inventory: Inventory,
+    world: World,
+    mark: Mark,
+    request: Request,
+    parallel_users: int,
+    run_id: str,
+    started: datetime,
+) -> Report:
+    check_names(inventory, request)
+    listing = world.vault.listing()
+    check_clock(listing.ahead)
+    clock = VaultTime(world.clock, listing.ahead)
+    desk = Desk(inventory.sign_in, world.directory, world.credentials, world.vault, listing, clock, mark, world.tell)
+    wanted = None if request.names is None else frozenset(name.casefold() for name in request.names)
+    managed = frozenset(item.key for item in inventory.items()) | {one.secret.casefold() for one in inventory.invalid}
+
+    def told(row: Row) -> None:
+        _tell(world.tell, row)
+
+    shared = Shared(
+        inventory=inventory,
+        listing=listing,
+        managed=managed,
+        minted_in=_minted_in(listing, mark),
+        desk=desk,
+        vault=world.vault,
+        verifier=world.verifier,
+        clock=clock,
+        deadline=world.deadline,
+        mark=mark,
+        tell=world.tell,
+        breaker=Breaker(),
+        asked=_asked(request, started + listing.ahead),
+        wanted=wanted,
+        dry_run=request.dry_run,
+        told=told,
+    )
+    works = [UserWork(user, shared) for user in _most_urgent_first(inventory.users, listing)]
+    parts = _side_by_side([work.do for work in works if work.anything()], parallel_users)
+    handovers = [one for part in parts for one in part.handovers]
+    if not request.dry_run:
+        parts += _side_by_side([job for work in works for job in _former(work, handovers)], parallel_users)
+    invalid = [_invalid(one) for one in inventory.invalid if wanted is None or one.secret.casefold() in wanted]
+    for row in invalid:
+        told(row)
+    rows = [*(row for part in parts for row in part.rows), *desk.warnings(), *invalid]
+    leftovers = [one for part in parts for one in part.leftovers]
+    leftovers += [_ownerless(one) for one in handovers if not any(work.owns(one) for work in works)]
+    return Report(
+        run_id=run_id,
+        started_at=started,
+        finished_at=world.clock.now(),
+        items=in_order(rows),
+        leftovers=tuple(sorted(leftovers, key=lambda one: (one.secret.casefold(), one.authorization_id))),
+        unmanaged=_unmanaged(listing, mark, managed) if wanted is None else (),
+        misconfigured=None if desk.refused is None else Failure.of(desk.refused),
+    )
+
+
+def _former(work: UserWork, handovers: list[Handover]) -> list[Callable[[], Part]]:
+    mine = [one for one in handovers if one.due and work.owns(one)]
+    return [lambda: work.end_former(mine)] if mine else []
+
+
+def check_names(inventory: Inventory, request: Request) -> None:
+    """Refuse a request that names an unknown secret before anything is attempted."""
+    known = {item.key for item in inventory.items()} | {one.secret.casefold() for one in inventory.invalid}
+    unknown = [name for name in request.names or () if name.casefold() not in known]
+    if unknown:
+        raise Misconfigured(
+            Code.SECRET_UNKNOWN,
+            f"pats.yaml has no item for the secret {', '.join(sorted(unknown))}; nothing was attempted.",
+            "Correct the name; `python -m shared status` lists the known ones.",
+        )
+
+
+def check_clock(ahead: timedelta) -> None:
+    """Stop a machine with a wrong clock before it rotates the estate (rule 15)."""
+    if abs(ahead) > MOST_SKEW:
+        minutes = round(abs(ahead).total_seconds() / 60)
+        side = "behind" if ahead > timedelta(0) else "ahead of"
+        raise Misconfigured(
+            Code.CLOCK_SKEW,
+            f"This machine's clock is {minutes} minutes {side} Key Vault's; nothing was attempted.",
+            "Set the clock (time synchronisation), then run again.",
+        )
+
+
+def _asked(request: Request, arrived: datetime) -> Asked:
+    return Asked(
+        published_before=request.published_before or arrived,
+        force=request.force,
+        adopt=request.adopt,
+        emergency=request.emergency,
+        revoke_first=request.revoke_first,
+    )
+
+
+def _side_by_side(jobs: list[Callable[[], Part]], parallel: int) -> list[Part]:
+    if min(parallel, len(jobs)) <= 1:
+        return [job() for job in jobs]
+    with ThreadPoolExecutor(min(parallel, len(jobs)), thread_name_prefix="user") as pool:
+        return list(pool.map(lambda job: job(), jobs))
+
+
+def _most_urgent_first(users: Iterable[User], listing: VaultListing) -> list[User]:
+    def first_expiry(user: User) -> tuple[int, float]:
+        rows = [listing.secrets.get(item.key) for item in user.items]
+        if any(row is None for row in rows):
+            return (0, 0.0)
+        ends = [row.expires_on.timestamp() for row in rows if row is not None and row.expires_on is not None]
+        return (1, min(ends, default=0.0))
+
+    return sorted(users, key=first_expiry)
+
+
+def _minted_in(listing: VaultListing, mark: Mark) -> dict[str, tuple[str, ...]]:
+    """The organizations in which our tags say that a user minted what is current, by casefolded username."""
+    found: dict[str, set[str]] = {}
+    for row in listing.secrets.values():
+        stamp = tags.read(row.tags)
+        if stamp is not None and is_ours(row.tags, mark):
+            found.setdefault(stamp.username.casefold(), set()).add(stamp.organization)
+    return {username: tuple(sorted(names)) for username, names in found.items()}
+
+
+def _unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tuple[str, ...]:
+    names = [row.name for key, row in listing.secrets.items() if is_ours(row.tags, mark) and key not in managed]
+    return tuple(sorted(names, key=str.casefold))
+
+
+def _invalid(one: InvalidItem) -> Row:
+    problem = PatrolError(Code.ITEM_INVALID, one.problem, "Correct pats.yaml; `python -m shared check` shows the line.")
+    says = f"{one.secret}: {problem.cause} {problem.remedy}"
+    return Row(
+        one.secret,
+        one.username,
+        one.organization,
+        Verb.HOLD,
+        Outcome.FAILED,
+        Because.INVALID,
+        says,
+        error=Failure.of(problem),
+    )
+
+
+def _ownerless(one: Handover) -> Leftover:
+    says = (
+        f"{one.secret}: its predecessor belongs to {one.owner.username}, who is not in pats.yaml. Put the user back "
+        "under `users:` with `pats: []` until it has ended, or revoke it by hand."
+    )
+    return Leftover(one.secret, one.predecessor.id, one.owner.username, one.owner.organization, says)
+
+
+def _tell(tell: Events, row: Row) -> None:
+    code = row.error.code if row.error else None
+    name = f"item.{row.outcome}"
+    tell(name, secret=row.secret, step=row.step, because=row.because, code=code, expires=row.expires_on, says=row.says)

@@ -1,0 +1,35 @@
+"""A type for secret text, so that a value cannot be shown by accident."""
+
+from __future__ import annotations
+
+import hmac
+from typing import NoReturn
+
+
+class SecretText:
+    """A value that never shows itself; `reveal()` is the one way out, so a search finds every use."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        return self._value
+
+    def __repr__(self) -> str:
+        return "<secret>"
+
+    __str__ = __repr__
+
+    def __format__(self, spec: str) -> str:
+        return "<secret>"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, SecretText) and hmac.compare_digest(self._value.encode(), other._value.encode())
+
+    __hash__ = None  # type: ignore[assignment]  # a hash of a secret is a fingerprint of it
+
+    def __reduce__(self) -> NoReturn:
+        # pickle, copy and deepcopy would all carry the text somewhere this type does not guard.
+        raise TypeError("a secret is never serialised")

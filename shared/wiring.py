@@ -1,0 +1,71 @@
+"""Puts the real adapters together; the only place that builds clients."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import cache
+
+import requests
+from azure.core.credentials import TokenCredential
+from azure.core.pipeline.transport import RequestsTransport
+from azure.identity import DefaultAzureCredential
+
+from shared.clock import Clock, Deadline, SystemClock
+from shared.devops import Prover, UserPats
+from shared.ports import PatApi
+from shared.run import World
+from shared.secrecy import SecretText
+from shared.settings import Settings
+from shared.signin import Entra
+from shared.telemetry import Events, event
+from shared.transport import session
+from shared.vault import SecretVault
+
+
+class _Transport(RequestsTransport):  # type: ignore[misc]  # azure-core exports it lazily, so it has no type
+    """azure-identity retries by itself, and sleeps on its transport: ours sleeps on the run's clock."""
+
+    def __init__(self, http: requests.Session, clock: Clock) -> None:
+        super().__init__(session=http, session_owner=False)
+        self._clock = clock
+
+    def sleep(self, duration: float) -> None:
+        self._clock.sleep(timedelta(seconds=duration))
+
+
+@cache
+def shared_session(connections: int) -> requests.Session:
+    """One session per process: its connections outlive a run."""
+    return session(connections)
+
+
+def world(
+    settings: Settings,
+    budget: timedelta,
+    *,
+    clock: Clock | None = None,
+    http: requests.Session | None = None,
+    identity: TokenCredential | None = None,
+    tell: Events = event,
+) -> World:
+    """Everything a run reaches, over one session; `budget` counts from now, `identity` opens the vaults."""
+    clock = clock or SystemClock()
+    http = http or shared_session(max(16, settings.parallel_users))
+    deadline = Deadline.after(clock, budget)
+    identity = identity or DefaultAzureCredential(transport=_Transport(http, clock), retry_total=2, retry_backoff_max=5)
+    vault = SecretVault(settings.key_vault_url, identity, http, clock, deadline)
+    same = settings.credentials_vault_url == settings.key_vault_url
+    credentials = vault if same else SecretVault(settings.credentials_vault_url, identity, http, clock, deadline)
+
+    def api_for(token: SecretText) -> PatApi:
+        return UserPats(http, token, clock, deadline)
+
+    return World(
+        vault=vault,
+        credentials=credentials,
+        directory=Entra(http, settings.authority_host, clock, deadline, api_for),
+        verifier=Prover(http, deadline),
+        clock=clock,
+        deadline=deadline,
+        tell=tell,
+    )

@@ -1,0 +1,313 @@
+"""The engine's ports over the sandbox's state, without HTTP: some hundred times faster than the adapters.
+
+tests/test_contract.py holds fakes and adapters to the same behaviour.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from sandbox.cloud import Cloud
+from sandbox.entra import EntraRefused
+from sandbox.keyvault import VaultRefused, Version
+from sandbox.pat_values import NoOrganization, PatHttpRefused, PatRefused, write_instant
+from sandbox.pats import Pat as SandboxPat
+from shared import pat_errors
+from shared.entra_errors import Concerns, refusal
+from shared.errors import Absent, Busy, ClientRefused, Code, Denied, NotDone, PatrolError, Refused, Unclear, UserRefused
+from shared.model import (
+    CONTENT_TYPE,
+    Credential,
+    Current,
+    Item,
+    Minted,
+    Pat,
+    PatId,
+    SecretSeen,
+    SignIn,
+    User,
+    Validity,
+    VaultListing,
+    VersionSeen,
+    whole_seconds,
+)
+from shared.ports import PatApi
+from shared.secrecy import SecretText
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True)
+class Trouble:
+    """What goes wrong at the ports: asked before and after the effect of each call, by the port's operation name."""
+
+    before: Callable[[str], PatrolError | None] = lambda _: None
+    after: Callable[[str], PatrolError | None] = lambda _: None
+
+    def around(self, operation: str, effect: Callable[[], Answer]) -> Answer:
+        if (failure := self.before(operation)) is not None:
+            raise failure
+        answer = effect()
+        if (failure := self.after(operation)) is not None:
+            raise failure
+        return answer
+
+
+class FakeVault:
+    """`ports.Vault` and `ports.Credentials` over one of the cloud's vaults."""
+
+    def __init__(self, cloud: Cloud, host: str, trouble: Trouble) -> None:
+        self._vault = cloud.vaults[host]
+        self._cloud = cloud
+        self._trouble = trouble
+
+    def listing(self) -> VaultListing:
+        def effect() -> VaultListing:
+            rows = {secret.name.casefold(): _listed(secret.name, secret.latest) for secret in self._vault.secrets()}
+            return VaultListing(rows)
+
+        return self._do("vault.list", effect)
+
+    def current(self, name: str) -> Current:
+        def effect() -> Current:
+            value = str(self._vault.get(name)["value"])
+            return Current(_version(self._vault.secret(name).latest), SecretText(value))
+
+        return self._do("vault.get", effect)
+
+    def versions(self, name: str) -> tuple[VersionSeen, ...]:
+        def effect() -> tuple[VersionSeen, ...]:
+            try:
+                return tuple(_version(version) for version in self._vault.secret(name).versions.values())
+            except KeyError:
+                return ()
+
+        return self._do("vault.versions", effect)
+
+    def publish(self, name: str, value: SecretText, expires_on: datetime, tags: Mapping[str, str]) -> VersionSeen:
+        def effect() -> VersionSeen:
+            ends = int(expires_on.timestamp())
+            self._vault.set_secret(name, value.reveal(), tags=tags, content_type=CONTENT_TYPE, expires=ends)
+            return _version(self._vault.secret(name).latest)
+
+        try:
+            return self._do("vault.set", effect)
+        except Denied as failure:
+            raise Denied(Code.PUBLISH_FORBIDDEN, failure.cause, failure.remedy) from None
+        except Unclear as failure:
+            raise Unclear(Code.PUBLISH_UNCLEAR, failure.cause, failure.remedy) from None
+
+    def note(self, name: str, tags: Mapping[str, str]) -> None:
+        self._do(
+            "vault.set", lambda: self._vault.set_secret(name, "see the tags", tags=tags, content_type="text/plain")
+        )
+
+    def change(
+        self,
+        name: str,
+        version: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        expires_on: datetime | None = None,
+        enabled: bool | None = None,
+    ) -> None:
+        attributes = {"exp": None if expires_on is None else int(expires_on.timestamp()), "enabled": enabled}
+        self._do("vault.update", lambda: self._vault.update(name, version, {"tags": tags, "attributes": attributes}))
+
+    def is_deleted(self, name: str) -> bool:
+        gone = {secret.name.casefold() for secret in self._vault.deleted_secrets()}
+        return self._do("vault.deleted", lambda: name.casefold() in gone)
+
+    def recover(self, name: str) -> None:
+        self._do("vault.recover", lambda: self._vault.recover(name))
+        while True:
+            try:
+                self._vault.get(name)
+            except VaultRefused:
+                continue
+            return
+
+    def read(self, name: str) -> Credential:
+        def effect() -> Credential:
+            value = str(self._vault.get(name)["value"])
+            latest = self._vault.secret(name).latest
+            return Credential(SecretText(value), latest.id, _instant(latest.expires))
+
+        return self._do("vault.get", effect)
+
+    def _do(self, operation: str, effect: Callable[[], Answer]) -> Answer:
+        try:
+            return self._trouble.around(operation, effect)
+        except VaultRefused as refused:
+            word = refused.inner or refused.code
+            told = f"HTTP {refused.status} {word}"
+            if word == "SecretDisabled":
+                raise Denied(Code.DISABLED, told, "-") from None
+            kinds: dict[int, tuple[type[NotDone], Code]] = {
+                403: (Denied, Code.VAULT_FORBIDDEN),
+                404: (Absent, Code.VAULT_REFUSED),
+                409: (Refused, Code.SECRET_DELETED),
+                429: (Busy, Code.VAULT_UNREACHABLE),
+            }
+            kind, code = kinds.get(refused.status, (Refused, Code.VAULT_REFUSED))
+            raise kind(code, told, "-") from None
+
+
+class FakePats:
+    """`ports.PatApi` as one technical user."""
+
+    def __init__(self, cloud: Cloud, username: str, trouble: Trouble) -> None:
+        self._cloud = cloud
+        self._username = username
+        self._trouble = trouble
+
+    def active(self, organization: str) -> tuple[Pat, ...]:
+        return self._do("pats.list", lambda: self._mine(organization, "active"))
+
+    def revoked(self, organization: str) -> frozenset[PatId]:
+        return self._do("pats.list", lambda: frozenset(pat.id for pat in self._mine(organization, "revoked")))
+
+    def get(self, organization: str, pat: PatId) -> Pat:
+        def effect() -> Pat:
+            self._cloud.pats.get(self._username, organization, pat)
+            return _pat(self._cloud.pats.pat(pat))
+
+        return self._do("pats.get", effect)
+
+    def mint(self, organization: str, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Minted:
+        sent = self._cloud.now()
+
+        def effect() -> Minted:
+            body = {
+                "displayName": display_name,
+                "scope": " ".join(scopes),
+                "validTo": write_instant(whole_seconds(ends)),
+                "allOrgs": False,
+            }
+            _, made = self._cloud.pats.create(self._username, organization, body)
+            return Minted(_pat(made), SecretText(made.value), sent)
+
+        try:
+            return self._do("pats.create", effect)
+        except Unclear as doubt:
+            raise Unclear(Code.MINT_UNCLEAR, doubt.cause, doubt.remedy) from None
+        except (Refused, Absent) as refused:
+            raise Refused(Code.MINT_REFUSED, refused.cause, refused.remedy, getattr(refused, "word", "")) from None
+
+    def extend(self, organization: str, pat: PatId, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Pat:
+        def effect() -> Pat:
+            body = {
+                "authorizationId": pat,
+                "displayName": display_name,
+                "scope": " ".join(scopes),
+                "validTo": write_instant(whole_seconds(ends)),
+                "allOrgs": False,
+            }
+            self._cloud.pats.update(self._username, organization, body)
+            return _pat(self._cloud.pats.pat(pat))
+
+        return self._do("pats.update", effect)
+
+    def revoke(self, organization: str, pat: PatId) -> None:
+        try:
+            self._do("pats.revoke", lambda: self._cloud.pats.revoke(self._username, organization, pat))
+        except Absent:
+            return
+        except Unclear as doubt:
+            raise Unclear(Code.REVOKE_UNCLEAR, doubt.cause, doubt.remedy) from None
+
+    def _mine(self, organization: str, state: str) -> tuple[Pat, ...]:
+        home = self._cloud.pats.organization(organization)
+        now = self._cloud.now()
+        return tuple(
+            _pat(pat)
+            for pat in self._cloud.pats.all()
+            if pat.owner == self._username.lower() and pat.organization == home.guid and pat.state(now) == state
+        )
+
+    def _do(self, operation: str, effect: Callable[[], Answer]) -> Answer:
+        try:
+            return self._trouble.around(operation, effect)
+        except PatRefused as refused:
+            if refused.error in pat_errors.GONE:
+                raise Absent(Code.PAT_UNKNOWN, refused.error, pat_errors.remedy(refused.error)) from None
+            remedy = pat_errors.remedy(refused.error)
+            raise Refused(Code.DEVOPS_REFUSED, refused.error, remedy, refused.error) from None
+        except PatHttpRefused as refused:
+            if refused.type_key == "SessionTokenNotFoundException":
+                raise Absent(Code.PAT_UNKNOWN, refused.type_key, "-") from None
+            raise Denied(Code.ORGANIZATION_DENIED, refused.type_key, "-") from None
+        except NoOrganization:
+            raise Unclear(Code.ORGANIZATION_UNKNOWN, "HTTP 404", "-") from None
+
+
+class FakeVerifier:
+    def __init__(self, cloud: Cloud, trouble: Trouble) -> None:
+        self._cloud = cloud
+        self._trouble = trouble
+
+    def verify(self, item: Item, value: SecretText, organization_id: str | None) -> None:
+        def effect() -> SandboxPat | None:
+            return self._cloud.pats.authenticate(item.organization, value.reveal())
+
+        pat = self._trouble.around("devops.connection_data", effect)
+        if pat is None or pat.owner != item.username.lower():
+            raise Denied(Code.ORGANIZATION_DENIED, "HTTP 401", "-")
+
+
+class FakeDirectory:
+    def __init__(self, cloud: Cloud, trouble: Trouble) -> None:
+        self._cloud = cloud
+        self._trouble = trouble
+
+    def sign_in(self, sign_in: SignIn, user: User, password: SecretText, client_secret: SecretText) -> PatApi:
+        scope = "499b84ac-1321-427f-aa17-267ca6975798/.default"
+
+        def effect() -> PatApi:
+            asked = (sign_in.tenant, sign_in.client_id, client_secret.reveal(), user.username, password.reveal())
+            self._cloud.directory.sign_in(*asked, scope)
+            return FakePats(self._cloud, user.username, self._trouble)
+
+        try:
+            return self._trouble.around("entra.token", effect)
+        except EntraRefused as refused:
+            why = refusal(refused.error, [refused.code])
+            word = f"AADSTS{refused.code}"
+            if why.concerns is Concerns.USER:
+                raise UserRefused(why.cause, why.remedy, word, why.again) from None
+            code = Code.TENANT_UNKNOWN if why.concerns is Concerns.TENANT else Code.CLIENT_REFUSED
+            raise ClientRefused(code, why.cause, why.remedy) from None
+
+
+def _pat(pat: SandboxPat) -> Pat:
+    return Pat(
+        id=PatId(pat.authorization_id),
+        display_name=pat.display_name,
+        scopes=frozenset(pat.scope.split()),
+        validity=Validity(whole_seconds(pat.valid_from), whole_seconds(pat.valid_to)),
+        organization_id=None if pat.all_orgs else pat.organization,
+    )
+
+
+def _listed(name: str, version: Version) -> SecretSeen:
+    return SecretSeen(
+        name=name,
+        enabled=version.enabled,
+        created=datetime.fromtimestamp(version.created, UTC),
+        updated=datetime.fromtimestamp(version.updated, UTC),
+        expires_on=_instant(version.expires),
+        content_type=version.content_type,
+        tags=dict(version.tags),
+    )
+
+
+def _version(version: Version) -> VersionSeen:
+    created = datetime.fromtimestamp(version.created, UTC)
+    return VersionSeen(version.id, version.enabled, created, _instant(version.expires), dict(version.tags))
+
+
+def _instant(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

@@ -1,0 +1,187 @@
+"""A whole estate in one process: the sandbox's cloud, patrol's real adapters over it, and a clock that tests move."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import yaml
+from azure.core.credentials import AccessToken
+from azure.keyvault.secrets._shared import http_challenge_cache
+
+from sandbox.clock import ManualClock
+from sandbox.cloud import Cloud
+from sandbox.in_process import session_for
+from sandbox.keyvault import Vault, Version
+from sandbox.pats import Pat
+from sandbox.seed import AGENTS, PATS_VAULT, apply, mark, small_estate
+from shared import inventory as pats_yaml
+from shared import settings, wiring
+from shared.clock import Deadline
+from shared.model import Inventory
+from shared.report import Report, Row
+from shared.run import Request, World, run
+from tests.fakes import FakeDirectory, FakeVault, FakeVerifier, Trouble
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ENVIRONMENT = {
+    "KEY_VAULT_URL": f"https://{PATS_VAULT}",
+    "CREDENTIALS_VAULT_URL": "https://patrol-demo-creds.vault.azure.net",
+}
+
+
+def days(number: float) -> timedelta:
+    return timedelta(days=number)
+
+
+def hours(number: float) -> timedelta:
+    return timedelta(hours=number)
+
+
+@dataclass(frozen=True, slots=True)
+class LabClock:
+    """The product's clock: sleeping moves it, and costs nothing."""
+
+    manual: ManualClock
+    ahead: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        return self.manual.now() + self.ahead
+
+    def sleep(self, duration: timedelta) -> None:
+        self.manual.move(max(duration, timedelta(0)))
+
+
+class LabIdentity:
+    """The app's own identity, without the managed identity endpoint in between."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        value = self._cloud.directory.application_token(scopes[0].removesuffix("/.default"), "lab")[0]
+        # azure-core judges the token's age by the machine's clock, not the lab's.
+        return AccessToken(value, int(datetime.now(UTC).timestamp()) + 3600)
+
+
+@dataclass
+class Lab:
+    """`items` are the `pats:` of the one technical user unless `users` says more."""
+
+    items: list[dict[str, Any]] = field(default_factory=list)
+    users: list[dict[str, Any]] = field(default_factory=list)
+    defaults: dict[str, Any] = field(default_factory=dict)
+    estate: Mapping[str, Any] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    start: datetime = START
+    quick: bool = False
+
+    def __post_init__(self) -> None:
+        self.manual = ManualClock(self.start)
+        self.cloud = Cloud(self.manual.now, seed=1)
+        apply(self.cloud, dict(self.estate or small_estate()))
+        self.clock = LabClock(self.manual)
+        self.trouble = Trouble()
+        self.skew = timedelta(0)
+        self._inventories: dict[str, Inventory] = {}
+        self.events: list[tuple[str, dict[str, object]]] = []
+        self.settings = settings.read({**ENVIRONMENT, **self.environment}, Path())
+
+    @property
+    def vault(self) -> Vault:
+        return self.cloud.vaults[self.settings.vault_host]
+
+    def inventory(self) -> Inventory:
+        users = self.users or [{"username": AGENTS, "password_secret_name": "svc-agents-password", "pats": self.items}]
+        defaults = {"organization": "contoso", "lifetime": "30d", "rotate_before": "7d", "overlap": "1d"}
+        sign_in = {
+            "tenant": "contoso.onmicrosoft.com",
+            "client_id": "11111111-2222-3333-4444-555555555555",
+            "client_secret_name": "patrol-client-secret",
+        }
+        text = yaml.safe_dump({"sign_in": sign_in, "defaults": {**defaults, **self.defaults}, "users": users})
+        if text not in self._inventories:
+            self._inventories[text] = pats_yaml.load(text)
+        return self._inventories[text]
+
+    def world(self, budget: timedelta = timedelta(minutes=20)) -> World:
+        """Fresh adapters, as a new process has them: the SDK keeps Key Vault's challenges for the whole process."""
+        http_challenge_cache.clear()
+        http = session_for(self.cloud, on_wait=lambda seconds: self.clock.sleep(timedelta(seconds=seconds)))
+        clock = LabClock(self.manual, self.skew)
+        return wiring.world(
+            self.settings, budget, clock=clock, http=http, identity=LabIdentity(self.cloud), tell=self.tell
+        )
+
+    def quick_world(self, budget: timedelta = timedelta(minutes=20)) -> World:
+        """The ports without HTTP in between."""
+        pats_vault, credentials = (urlsplit(url).hostname or "" for url in self._urls())
+        return World(
+            vault=FakeVault(self.cloud, pats_vault, self.trouble),
+            credentials=FakeVault(self.cloud, credentials, self.trouble),
+            directory=FakeDirectory(self.cloud, self.trouble),
+            verifier=FakeVerifier(self.cloud, self.trouble),
+            clock=self.clock,
+            deadline=Deadline.after(self.clock, budget),
+            tell=self.tell,
+        )
+
+    def end_trouble(self) -> None:
+        self.trouble.before = self.trouble.after = lambda _: None
+
+    def _urls(self) -> tuple[str, str]:
+        return self.settings.key_vault_url, self.settings.credentials_vault_url
+
+    def tell(self, name: str, /, **fields: object) -> None:
+        self.events.append((name, fields))
+
+    def run(self, *names: str, budget: timedelta = timedelta(minutes=20), parallel: int = 1, **asks: Any) -> Report:
+        """One run as a new process would do it."""
+        request = Request(names=names or None, **asks)
+        world = self.quick_world(budget) if self.quick else self.world(budget)
+        return run(self.inventory(), world, self.settings.mark, request, parallel)
+
+    def wait(self, duration: timedelta) -> None:
+        self.manual.move(duration)
+
+    def later(self, duration: timedelta, **asks: Any) -> Report:
+        self.wait(duration)
+        return self.run(**asks)
+
+    def current(self, secret: str) -> Version:
+        """The version consumers read now."""
+        return self.vault.secret(secret).latest
+
+    def works(self, secret: str, organization: str = "contoso") -> bool:
+        """Whether a consumer that reads the secret now can use its value."""
+        version = self.current(secret)
+        return version.enabled and self.cloud.pats.authenticate(organization, version.value) is not None
+
+    def live(self, secret: str | None = None) -> list[Pat]:
+        """Live PATs with our mark, of one secret or of all."""
+        wanted = mark(secret or "", self.settings.vault_host, self.settings.deployment_name)
+        pats = self.cloud.live_pats()
+        return [pat for pat in pats if (pat.display_name == wanted if secret else pat.display_name.startswith(wanted))]
+
+    def operations(self) -> list[str]:
+        return [row.operation for row in self.cloud.calls() if row.operation != "vault.challenge"]
+
+    def told(self, name: str) -> list[dict[str, object]]:
+        return [fields for known, fields in self.events if known == name]
+
+
+def item(secret: str = "build-pat", **more: Any) -> dict[str, Any]:
+    return {"secret": secret, "scopes": ["vso.code"], **more}
+
+
+def row(report: Report, secret: str = "build-pat", step: str | None = None) -> Row:
+    """The first row of a secret; of one step where several did something."""
+    return next(one for one in report.items if one.secret == secret and step in (None, one.step))
+
+
+def outcomes(rows: Iterable[Row]) -> list[str]:
+    return [f"{one.secret} {one.step} {one.outcome} {one.because}" for one in rows]
