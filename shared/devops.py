@@ -65,8 +65,7 @@ class UserPats:
         # A PAT that ended while the pages were fetched is no longer alive.
         return tuple(pat for pat in found if pat.validity.ends > self._clock.now())
 
-    def all(self, organization: str, state: str) -> tuple[Pat, ...]:
-        """PATs by the API's own filter: active, revoked, expired or all."""
+    def by_state(self, organization: str, state: str) -> tuple[Pat, ...]:
         return tuple(pat for row in self._list(organization, state) if (pat := _read_listed(row)) is not None)
 
     def revoked(self, organization: str) -> frozenset[PatId]:

@@ -76,6 +76,10 @@ class PatApi(Protocol):
         """The user's live PATs in the organization, all pages."""
         ...
 
+    def by_state(self, organization: str, state: str) -> tuple[Pat, ...]:
+        """The user's PATs by the API's own filter, all pages: active, revoked, expired or all."""
+        ...
+
     def revoked(self, organization: str) -> frozenset[PatId]:
         """The ids of the user's revoked PATs in the organization, all pages."""
         ...

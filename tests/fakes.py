@@ -167,6 +167,9 @@ class FakePats:
     def active(self, organization: str) -> tuple[Pat, ...]:
         return self._do("pats.list", lambda: self._mine(organization, "active"))
 
+    def by_state(self, organization: str, state: str) -> tuple[Pat, ...]:
+        return self._do("pats.list", lambda: self._mine(organization, state))
+
     def revoked(self, organization: str) -> frozenset[PatId]:
         return self._do("pats.list", lambda: frozenset(pat.id for pat in self._mine(organization, "revoked")))
 
@@ -225,7 +228,9 @@ class FakePats:
         return tuple(
             _pat(pat)
             for pat in self._cloud.pats.all()
-            if pat.owner == self._username.lower() and pat.organization == home.guid and pat.state(now) == state
+            if pat.owner == self._username.lower()
+            and pat.organization == home.guid
+            and state in (pat.state(now), "all")
         )
 
     def _do(self, operation: str, effect: Callable[[], Answer]) -> Answer:

@@ -95,7 +95,7 @@ class Lab:
     def vault(self) -> Vault:
         return self.cloud.vaults[self.settings.vault_host]
 
-    def inventory(self) -> Inventory:
+    def pats_yaml(self) -> str:
         users = self.users or [{"username": AGENTS, "password_secret_name": "svc-agents-password", "pats": self.items}]
         defaults = {"organization": "contoso", "lifetime": "30d", "rotate_before": "7d", "overlap": "1d"}
         sign_in = {
@@ -103,7 +103,10 @@ class Lab:
             "client_id": "11111111-2222-3333-4444-555555555555",
             "client_secret_name": "patrol-client-secret",
         }
-        text = yaml.safe_dump({"sign_in": sign_in, "defaults": {**defaults, **self.defaults}, "users": users})
+        return str(yaml.safe_dump({"sign_in": sign_in, "defaults": {**defaults, **self.defaults}, "users": users}))
+
+    def inventory(self) -> Inventory:
+        text = self.pats_yaml()
         if text not in self._inventories:
             self._inventories[text] = pats_yaml.load(text)
         return self._inventories[text]

@@ -1,0 +1,278 @@
+"""The command line: the same engine as the Functions host's doors, for cron jobs, pipelines and laptops."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TextIO
+
+from shared import __version__, inventory, settings, wiring
+from shared import scopes as known_scopes
+from shared.cli_pats import add_pats, run_pats
+from shared.cli_show import show_report, show_status
+from shared.errors import Code, Misconfigured, PatrolError
+from shared.online import check_online, unblock
+from shared.report import Report
+from shared.run import Request, World, check_clock, run
+from shared.settings import Settings
+from shared.status import status
+from shared.telemetry import Events, quieten
+from shared.terminal import Screen
+
+WELL, NOT_DONE, MISCONFIGURED, HUMAN = 0, 1, 2, 3
+
+MakeWorld = Callable[[Settings, timedelta, Events], World]
+
+EXIT_CODES = (
+    "Exit codes: 0 all well, 1 an item failed or was left, 2 misconfigured, 3 a person must act (sign-in blocked)."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Everything a command may touch besides the world it makes."""
+
+    options: argparse.Namespace
+    environ: Mapping[str, str]
+    root: Path
+    screen: Screen
+    errors: TextIO
+    answers: TextIO
+    make_world: MakeWorld
+
+    def settings(self) -> Settings:
+        return settings.read(self.environ, self.root)
+
+    def world(self, known: Settings) -> World:
+        return self.make_world(known, known.run_budget, self.progress)
+
+    def progress(self, name: str, /, **fields: object) -> None:
+        """One line per step on stderr; what the report repeats at the end is left out."""
+        if name.startswith(("run.", "item.")):
+            return
+        told = ", ".join(f"{key} {value}" for key, value in fields.items() if value is not None)
+        print(f"{name}: {told}", file=self.errors, flush=True)
+
+    def print_json(self, document: Mapping[str, object]) -> None:
+        self.screen.say(json.dumps(document, indent=2, ensure_ascii=False))
+
+
+def main(
+    arguments: Sequence[str] | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    root: Path | None = None,
+    out: TextIO | None = None,
+    errors: TextIO | None = None,
+    answers: TextIO | None = None,
+    make_world: MakeWorld | None = None,
+) -> int:
+    """Run one command; gives its exit code. Expected errors are told in words, never as a traceback."""
+    quieten()
+    out, errors, answers = out or sys.stdout, errors or sys.stderr, answers or sys.stdin
+    options = _parser().parse_args(arguments)
+    terminal = Terminal(
+        options,
+        environ,
+        root or Path(__file__).resolve().parent.parent,
+        Screen.on(out, environ),
+        errors,
+        answers,
+        make_world or _real_world,
+    )
+    try:
+        return int(options.run(terminal))
+    except PatrolError as failure:
+        if getattr(options, "json", False):
+            error = {"code": failure.code.value, "message": failure.cause, "remedy": failure.remedy}
+            terminal.print_json({"error": error})
+        print(f"patrol: {failure.cause}\n        {failure.remedy}", file=errors)
+        return _code_of(failure)
+    except KeyboardInterrupt:
+        print("patrol: stopped. That is safe: the next run goes on from what it finds.", file=errors)
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output is gone; Python would complain again when it closes stdout.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return NOT_DONE
+    except Exception as failure:  # noqa: BLE001  # the text of an unknown exception may carry a secret
+        place = traceback.extract_tb(failure.__traceback__)[-1]
+        where = f"{Path(place.filename).name}:{place.lineno}"
+        print(f"patrol: {type(failure).__name__} at {where}. This is a defect of patrol: report it.", file=errors)
+        return NOT_DONE
+
+
+def _code_of(failure: PatrolError) -> int:
+    if isinstance(failure, Misconfigured):
+        return MISCONFIGURED
+    return HUMAN if failure.code in (Code.SIGN_IN_REFUSED, Code.USER_BLOCKED) else NOT_DONE
+
+
+def _real_world(known: Settings, budget: timedelta, tell: Events) -> World:
+    return wiring.world(known, budget, tell=tell)
+
+
+# --- commands --------------------------------------------------------------------------------------------------------
+
+
+def _check(terminal: Terminal) -> int:
+    problems: list[dict[str, object]] = []
+    path = terminal.root / terminal.environ.get("PATS_FILE", "pats.yaml")
+    try:
+        path = terminal.settings().pats_file
+    except Misconfigured as failure:
+        problems.append({"path": "settings", "line": None, "says": f"{failure.cause} {failure.remedy}"})
+    try:
+        found = inventory.check_file(path)
+        problems += [{"path": one.path, "line": one.line, "says": one.says} for one in found]
+    except Misconfigured as failure:
+        problems.append({"path": str(path), "line": None, "says": f"{failure.cause} {failure.remedy}"})
+    if problems or not terminal.options.online:
+        if terminal.options.json:
+            terminal.print_json({"problems": problems})
+        for one in [] if terminal.options.json else problems:
+            where = f"{path.name}:{one['line']}: {one['path']}" if one["line"] else f"{one['path']}"
+            terminal.screen.say(f"{where} {one['says']}")
+        if not problems and not terminal.options.json:
+            terminal.screen.say("pats.yaml and the settings are in order.", "good")
+        return MISCONFIGURED if problems else WELL
+    known = terminal.settings()
+    findings = check_online(inventory.load_file(known.pats_file), known, terminal.world(known))
+    if terminal.options.json:
+        terminal.print_json({"problems": [], "online": [one.to_json() for one in findings]})
+    else:
+        for finding in findings:
+            terminal.screen.say(
+                f"{'ok    ' if finding.well else 'FAILED'} {finding.what}", "" if finding.well else "bad"
+            )
+            if not finding.well:
+                terminal.screen.paragraph(finding.says, "         ")
+    return max((one.exit_code for one in findings), key=_severity, default=WELL)
+
+
+def _severity(code: int) -> int:
+    return (WELL, NOT_DONE, HUMAN, MISCONFIGURED).index(code)
+
+
+def _run(terminal: Terminal) -> int:
+    return _report(terminal, Request())
+
+
+def _plan(terminal: Terminal) -> int:
+    return _report(terminal, Request(dry_run=True))
+
+
+def _rotate(terminal: Terminal) -> int:
+    options = terminal.options
+    if options.adopt and not options.force:
+        raise Misconfigured(
+            Code.SETTINGS_INVALID,
+            "--adopt takes an edited secret back, and that is always forced.",
+            "Give --force --adopt; for a secret that patrol never had, set `adopt` in pats.yaml.",
+        )
+    return _report(terminal, Request(names=tuple(options.secrets), force=options.force, adopt=options.adopt))
+
+
+def _emergency(terminal: Terminal) -> int:
+    options = terminal.options
+    return _report(terminal, Request(names=tuple(options.secrets), emergency=True, revoke_first=options.revoke_first))
+
+
+def _report(terminal: Terminal, request: Request) -> int:
+    known = terminal.settings()
+    estate = inventory.load_file(known.pats_file)
+    report: Report = run(estate, terminal.world(known), known.mark, request, known.parallel_users)
+    if terminal.options.json:
+        terminal.print_json(report.to_json())
+    else:
+        show_report(terminal.screen, report)
+    return report.exit_code()
+
+
+def _status(terminal: Terminal) -> int:
+    known = terminal.settings()
+    estate = inventory.load_file(known.pats_file)
+    world = terminal.world(known)
+    listing = world.vault.listing()
+    check_clock(listing.ahead)
+    seen = status(estate, listing, world.vault, known.mark, world.clock.now() + listing.ahead)
+    if terminal.options.json:
+        terminal.print_json(seen.to_json())
+    else:
+        show_status(terminal.screen, seen, estate, listing)
+    return HUMAN if seen.blocked else WELL
+
+
+def _unblock(terminal: Terminal) -> int:
+    known = terminal.settings()
+    estate = inventory.load_file(known.pats_file)
+    terminal.screen.say(unblock(estate, terminal.world(known), terminal.options.upn))
+    return WELL
+
+
+def _scopes(terminal: Terminal) -> int:
+    found = known_scopes.search(terminal.options.words)
+    if terminal.options.json:
+        rows = [{"scope": one.name, "area": one.area, "meaning": one.meaning} for one in found]
+        terminal.print_json({"scopes": rows})
+    elif found:
+        terminal.screen.table(("scope", "area", "lets it"), [(one.name, one.area, one.meaning) for one in found])
+    else:
+        near = known_scopes.nearest(" ".join(terminal.options.words))
+        terminal.screen.say(f"No known scope has all of these words{f'; did you mean {near}?' if near else '.'}")
+    return WELL
+
+
+def _pats(terminal: Terminal) -> int:
+    known = terminal.settings()
+    estate = inventory.load_file(known.pats_file)
+    return run_pats(
+        terminal.options, estate, terminal.world(known), known.mark, terminal.screen, terminal.errors, terminal.answers
+    )
+
+
+# --- arguments -------------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m shared",
+        description="patrol keeps the Azure DevOps PATs of technical users fresh.",
+        epilog=f"Settings are environment variables: KEY_VAULT_URL and PATS_FILE at the least. {EXIT_CODES}",
+    )
+    parser.add_argument("--version", action="version", version=f"patrol {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, does: Callable[[Terminal], int], help: str, example: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=help, description=help, epilog=f"Example: python -m shared {example}")
+        made.add_argument("--json", action="store_true", help="one JSON document on stdout, and nothing else there")
+        made.set_defaults(run=does)
+        return made
+
+    check = command("check", _check, "find every mistake in pats.yaml and the settings", "check --online")
+    check.add_argument("--online", action="store_true", help="also sign in, list, and test the vault's rights")
+    command("plan", _plan, "sign in, look at everything, and say what a run would do", "plan")
+    command("run", _run, "do what is due, as the timer does", "run --json")
+    rotate = command("rotate", _rotate, "rotate the named secrets if they are due", "rotate build-pat --force")
+    rotate.add_argument("secrets", nargs="+", metavar="SECRET")
+    rotate.add_argument("--force", action="store_true", help="due or not")
+    rotate.add_argument("--adopt", action="store_true", help="with --force: take back a secret that somebody edited")
+    emergency = command(
+        "emergency", _emergency, "replace leaked PATs and end the old ones at once", "emergency build-pat"
+    )
+    emergency.add_argument("secrets", nargs="+", metavar="SECRET")
+    emergency.add_argument("--revoke-first", action="store_true", help="end the old PAT before the new one is made")
+    command("status", _status, "the state of every item, from the vault alone", "status --json")
+    release = command("unblock", _unblock, "let patrol try a blocked user's sign-in again", "unblock svc@contoso.com")
+    release.add_argument("upn", metavar="UPN")
+    add_pats(command("pats", _pats, "one technical user's PATs by hand", "pats list --user svc-agents@contoso.com"))
+    words = command("scopes", _scopes, "the known scopes and what they let a PAT do", "scopes packaging")
+    words.add_argument("words", nargs="*", metavar="WORD")
+    return parser

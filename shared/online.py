@@ -1,0 +1,110 @@
+"""`check --online`: signs in, lists, and tests the vaults' rights, without minting or changing anything; `unblock`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from shared import blocking
+from shared.clock import VaultTime
+from shared.errors import Absent, Code, Misconfigured, PatrolError, UserRefused
+from shared.model import Inventory, User, VaultListing
+from shared.run import World, check_clock
+from shared.settings import Settings
+from shared.signing import Desk
+
+# No secret of patrol's has this name: asking for it tells whether the right is there, and changes nothing.
+PROBE = "patrol-check-online-probe"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried. `exit_code` is 0 when it is well."""
+
+    what: str
+    says: str = ""
+    code: Code | None = None
+    exit_code: int = 0
+
+    @property
+    def well(self) -> bool:
+        return self.exit_code == 0
+
+    def to_json(self) -> dict[str, object]:
+        return {"what": self.what, "well": self.well, "code": self.code, "says": self.says}
+
+
+def check_online(inventory: Inventory, known: Settings, world: World) -> list[Finding]:
+    """Try everything a run needs that can be tried without a change.
+
+    The right to write cannot: Key Vault judges it only on a write that would succeed. A refused sign-in is remembered
+    and a blocked user is not tried, as in a run.
+    """
+    listing = world.vault.listing()
+    check_clock(listing.ahead)
+    findings = [
+        Finding(f"list {known.vault_host}: {len(listing.secrets)} secrets"),
+        _try(f"read secrets of {known.vault_host}", lambda: _probe(world)),
+    ]
+    clock = VaultTime(world.clock, listing.ahead)
+    desk = Desk(
+        inventory.sign_in, world.directory, world.credentials, world.vault, listing, clock, known.mark, world.tell
+    )
+    for user in inventory.users:
+        findings += _check_user(desk, user)
+    findings += [Finding(row.says, exit_code=0) for row in desk.warnings()]
+    return findings
+
+
+def unblock(inventory: Inventory, world: World, username: str) -> str:
+    """Release a user's remembered refusal; tells what was done. Raises Misconfigured for a user nobody knows."""
+    known = {user.key for user in inventory.users}
+    listing: VaultListing = world.vault.listing()
+    row = listing.secrets.get(blocking.note_name(username))
+    if row is None and username.casefold() not in known:
+        raise Misconfigured(
+            Code.INVENTORY_INVALID, f"pats.yaml has no user {username}.", "Give the user as pats.yaml writes it."
+        )
+    if row is None or blocking.read(row.tags) is None:
+        return f"{username} is not blocked; nothing was changed."
+    world.vault.note(row.name, blocking.released(row.tags))
+    return f"{username} is released; the next run tries to sign in once."
+
+
+def _check_user(desk: Desk, user: User) -> list[Finding]:
+    what = f"sign {user.username} in"
+    try:
+        api = desk.sign_in(user)
+    except PatrolError as failure:
+        return [_failed(what, failure)]
+    organizations = {item.organization.casefold(): item.organization for item in user.items}
+    found = [Finding(what)]
+    for organization in organizations.values():
+        try:
+            pats = api.active(organization)
+        except PatrolError as failure:
+            found.append(_failed(f"list the PATs of {user.username} in {organization}", failure))
+        else:
+            found.append(Finding(f"list the PATs of {user.username} in {organization}: {len(pats)} live"))
+    return found
+
+
+def _probe(world: World) -> None:
+    try:
+        world.vault.current(PROBE)
+    except Absent:
+        return
+
+
+def _try(what: str, call: Callable[[], None]) -> Finding:
+    try:
+        call()
+    except PatrolError as failure:
+        return _failed(what, failure)
+    return Finding(what)
+
+
+def _failed(what: str, failure: PatrolError) -> Finding:
+    refused = isinstance(failure, UserRefused) or failure.code is Code.USER_BLOCKED
+    exit_code = 2 if isinstance(failure, Misconfigured) else 3 if refused else 1
+    return Finding(what, f"{failure.cause} {failure.remedy}", failure.code, exit_code)
