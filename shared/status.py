@@ -112,10 +112,6 @@ def _predecessors(item: Item, secret: Published) -> tuple[Predecessor, ...]:
     return tuple(Predecessor(one.id, overlap_end(one, secret, item)) for one in secret.stamp.predecessors)
 
 
-def _predecessors(item: Item, secret: Published) -> tuple[Predecessor, ...]:
-    return tuple(Predecessor(one.id, overlap_end(one, secret, item)) for one in secret.stamp.predecessors)
-
-
 def _state(item: Item, secret: Secret, step: Step, ends: datetime | None, now: datetime) -> str:
     match secret:
         case Nothing():
