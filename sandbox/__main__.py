@@ -88,6 +88,10 @@ async def _run(options: argparse.Namespace, estate: dict[str, Any], routes: dict
         credentials_vault=vaults[1] if len(vaults) > 1 else vaults[0],
     )
     control = f"http://127.0.0.1:{address.control}"
+    if options.seed == "demo":
+        inventory = folder / "pats.yaml"
+        inventory.write_text(seed.demo_pats_yaml(), encoding="utf-8")
+        environment["PATS_FILE"] = str(inventory)
     _announce(options.json, control, environment, folder)
     try:
         await stop.wait()
@@ -109,9 +113,11 @@ def _announce(as_json: bool, control: str, environment: dict[str, str], folder: 
     lines += [
         f"export SANDBOX_CONTROL={control}",
         "# Put these lines into a shell of its own, then for example:",
-        "#   python -m sandbox demo-pats-yaml > pats.yaml",
-        '#   python -m sandbox.launcher --control "$SANDBOX_CONTROL" -- -m shared run',
-        '#   curl -X POST "$SANDBOX_CONTROL/clock/move" -d \'{"seconds": 86400}\'',
+        "#   .venv/bin/python -m shared status",
+        "#   .venv/bin/python -m shared run",
+        "# Let a day pass, and run under the sandbox's clock from then on:",
+        '#   curl --noproxy "*" -X POST "$SANDBOX_CONTROL/clock/move" -d \'{"seconds": 90000}\'',
+        '#   .venv/bin/python -m sandbox.launcher --control "$SANDBOX_CONTROL" -- -m shared run',
         "# Ctrl-C ends the sandbox and removes its certificates.",
     ]
     print("\n".join(lines), flush=True)

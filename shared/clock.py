@@ -40,17 +40,23 @@ class VaultTime:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """When a run has to be over. Wall clock: a process that was suspended must notice."""
+    """When a run stops starting work; what is under way then has `grace` to end well.
+
+    Wall clock: a process that was suspended must notice.
+    """
 
     clock: Clock
     at: datetime
+    grace: timedelta = timedelta(minutes=2)
 
     @classmethod
     def after(cls, clock: Clock, budget: timedelta) -> Deadline:
         return cls(clock, clock.now() + budget)
 
-    def left(self) -> timedelta:
-        return self.at - self.clock.now()
-
     def passed(self) -> bool:
-        return self.left() <= timedelta(0)
+        """Whether nothing new may be started."""
+        return self.clock.now() >= self.at
+
+    def left(self) -> timedelta:
+        """What a call that is under way may still take."""
+        return self.at + self.grace - self.clock.now()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -139,7 +140,13 @@ class _Wire:
             return self._discovered[url]
 
     def post(self, url: str, **kwargs: Any) -> requests.Response:
-        return self._send("POST", url, **kwargs)
+        answer = self._send("POST", url, **kwargs)
+        try:
+            json.loads(answer.text)
+        except ValueError:
+            # msal would log the whole body as an error, and a truncated answer holds most of an access token.
+            raise requests.exceptions.InvalidJSONError("the token endpoint's answer is not JSON") from None
+        return answer
 
     def close(self) -> None:
         """The session outlives the app object."""

@@ -9,19 +9,21 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
 import yaml
 from azure.core.credentials import AccessToken
 from azure.keyvault.secrets._shared import http_challenge_cache
 
 from sandbox.clock import ManualClock
 from sandbox.cloud import Cloud
-from sandbox.in_process import session_for
+from sandbox.in_process import SandboxAdapter, session_for
 from sandbox.keyvault import Vault, Version
 from sandbox.pats import Pat
 from sandbox.seed import AGENTS, PATS_VAULT, apply, mark, small_estate
 from shared import inventory as pats_yaml
 from shared import settings, wiring
 from shared.clock import Deadline
+from shared.errors import PatrolError
 from shared.model import Inventory
 from shared.report import Report, Row
 from shared.run import Request, World, run
@@ -32,6 +34,10 @@ ENVIRONMENT = {
     "KEY_VAULT_URL": f"https://{PATS_VAULT}",
     "CREDENTIALS_VAULT_URL": "https://patrol-demo-creds.vault.azure.net",
 }
+
+
+MADE: list[Lab] = []
+"""The labs of the running test, for what is checked after every test."""
 
 
 def days(number: float) -> timedelta:
@@ -68,6 +74,19 @@ class LabIdentity:
         return AccessToken(value, int(datetime.now(UTC).timestamp()) + 3600)
 
 
+class Unreachable(SandboxAdapter):
+    """The network cannot even connect for a write to a vault."""
+
+    def __init__(self, cloud: Cloud, operation: str) -> None:
+        super().__init__(cloud)
+        self._method = {"vault.set": "PUT"}[operation]
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        if request.method == self._method and ".vault." in (request.url or ""):
+            raise requests.exceptions.ConnectTimeout("Connection timed out", request=request)
+        return super().send(request, *args, **kwargs)
+
+
 @dataclass
 class Lab:
     """`items` are the `pats:` of the one technical user unless `users` says more."""
@@ -87,8 +106,12 @@ class Lab:
         self.clock = LabClock(self.manual)
         self.trouble = Trouble()
         self.skew = timedelta(0)
+        self.unreachable_for = ""
         self._inventories: dict[str, Inventory] = {}
         self.events: list[tuple[str, dict[str, object]]] = []
+        self.reports: list[Report] = []
+        self.failures: list[str] = []
+        MADE.append(self)
         self.settings = settings.read({**ENVIRONMENT, **self.environment}, Path())
 
     @property
@@ -115,6 +138,8 @@ class Lab:
         """Fresh adapters, as a new process has them: the SDK keeps Key Vault's challenges for the whole process."""
         http_challenge_cache.clear()
         http = session_for(self.cloud, on_wait=lambda seconds: self.clock.sleep(timedelta(seconds=seconds)))
+        if self.unreachable_for:
+            http.mount("https://", Unreachable(self.cloud, self.unreachable_for))
         clock = LabClock(self.manual, self.skew)
         return wiring.world(
             self.settings, budget, clock=clock, http=http, identity=LabIdentity(self.cloud), tell=self.tell
@@ -146,7 +171,13 @@ class Lab:
         """One run as a new process would do it."""
         request = Request(names=names or None, **asks)
         world = self.quick_world(budget) if self.quick else self.world(budget)
-        return run(self.inventory(), world, self.settings.mark, request, parallel)
+        try:
+            report = run(self.inventory(), world, self.settings.mark, request, parallel)
+        except PatrolError as failure:
+            self.failures.append(str(failure))
+            raise
+        self.reports.append(report)
+        return report
 
     def wait(self, duration: timedelta) -> None:
         self.manual.move(duration)

@@ -256,10 +256,17 @@ def test_serve_prints_what_a_shell_needs_and_ends_on_sigterm(tmp_path: Path) -> 
         [sys.executable, "-m", "sandbox", "serve"], cwd=root, stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
-        lines = [child.stdout.readline() for _ in range(14)]
+        lines = [child.stdout.readline() for _ in range(15)]
         child.terminate()
         assert child.wait(10) == 0
     names = {line.partition("=")[0].removeprefix("export ") for line in lines if line.startswith("export ")}
-    assert {"HTTPS_PROXY", "REQUESTS_CA_BUNDLE", "IDENTITY_ENDPOINT", "KEY_VAULT_URL", "SANDBOX_CONTROL"} <= names
+    assert {
+        "HTTPS_PROXY",
+        "REQUESTS_CA_BUNDLE",
+        "IDENTITY_ENDPOINT",
+        "KEY_VAULT_URL",
+        "PATS_FILE",
+        "SANDBOX_CONTROL",
+    } <= names
     bundle = next(line for line in lines if "REQUESTS_CA_BUNDLE" in line).partition("=")[2].strip()
     assert not Path(bundle).exists()

@@ -1,0 +1,47 @@
+"""What holds for every test: no secret of its estates shows up in anything that leaves the product (promise 7)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from tests import lab
+
+_WORDS = re.compile(r"[A-Za-z0-9_~+/=.\-]{9,}")
+
+
+class Records(logging.Handler):
+    """Every record as it would be written, with the traceback of one that carries an exception."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(self.format(record))
+
+
+@pytest.fixture(autouse=True)
+def no_secret_leaves_the_product() -> Iterator[None]:
+    """Promise 7, for the whole suite: log records, reports, events, failures, tags and URLs."""
+    records, root = Records(), logging.getLogger()
+    level = root.level
+    root.addHandler(records)
+    root.setLevel(logging.DEBUG)
+    lab.MADE.clear()
+    yield
+    root.removeHandler(records)
+    root.setLevel(level)
+    for made in lab.MADE:
+        secrets = {secret for secret in made.cloud.every_secret() if len(secret) > 8}
+        told = [*records.texts, *made.failures]
+        told += [json.dumps(report.to_json()) for report in made.reports]
+        told += [f"{name} {fields}" for name, fields in made.events]
+        told += [f"{call.path} {call.query}" for call in made.cloud.log]
+        told += [str(version.tags) for secret in made.vault.secrets() for version in secret.versions.values()]
+        leaked = {word for text in told for word in _WORDS.findall(text)} & (secrets - {"see the tags"})
+        assert not leaked, f"{len(leaked)} secrets showed up"
