@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+import traceback
+from collections.abc import Callable, Mapping
+from datetime import timedelta
 from pathlib import Path
 
 from shared import inventory, settings, wiring
-from shared.errors import PatrolError
+from shared.errors import Code, PatrolError
 from shared.report import WELL, Report
-from shared.run import Request, run
+from shared.run import Request, World, run
+from shared.settings import Settings
 from shared.telemetry import event, quieten
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,7 +22,13 @@ class RunFailed(Exception):
     """The run did all it could, and something needs a person: fails the invocation, so that alerts see it."""
 
 
-def rotate_due(*, past_due: bool = False, environ: Mapping[str, str] = os.environ, root: Path = ROOT) -> None:
+def rotate_due(
+    *,
+    past_due: bool = False,
+    environ: Mapping[str, str] = os.environ,
+    root: Path = ROOT,
+    make_world: Callable[[Settings, timedelta], World] = wiring.world,
+) -> None:
     """One run over everything that is due. Raises RunFailed after finishing all it can."""
     quieten()
     if past_due:
@@ -27,21 +36,41 @@ def rotate_due(*, past_due: bool = False, environ: Mapping[str, str] = os.enviro
     try:
         known = settings.read(environ, root)
         estate = inventory.load_file(known.pats_file)
+        world = make_world(known, known.run_budget)
     except PatrolError as failure:
-        # The heartbeat that alerts watch comes out whatever the outcome.
-        event("run.finished", outcome="failed", code=failure.code, says=str(failure))
-        raise RunFailed(str(failure)) from None
+        raise _not_started(failure.code, f"failed ({failure.code}): {failure}") from None
+    except Exception as failure:  # noqa: BLE001  # the host would log the text, which may carry a secret
+        raise _not_started(Code.UNEXPECTED, f"failed ({Code.UNEXPECTED}): {place_of(failure)}") from None
     try:
-        report = run(estate, wiring.world(known, known.run_budget), known.mark, Request(), known.parallel_users)
+        # From here on the run itself tells `run.finished`, whatever happens.
+        report = run(estate, world, known.mark, Request(), known.parallel_users)
     except PatrolError as failure:
-        raise RunFailed(str(failure)) from None
+        raise RunFailed(f"failed ({failure.code}): {failure}") from None
+    except Exception as failure:  # noqa: BLE001  # as above
+        raise RunFailed(f"failed ({Code.UNEXPECTED}): {place_of(failure)}") from None
     if report.exit_code():
         raise RunFailed(_summary(report))
 
 
+def place_of(failure: BaseException) -> str:
+    """Type and innermost place in patrol of an exception nobody expected: its text may carry a secret."""
+    frames = traceback.extract_tb(failure.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).parent == Path(__file__).parent] or frames
+    where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
+    return f"{type(failure).__name__} at {where}"
+
+
+def _not_started(code: Code, says: str) -> RunFailed:
+    """Tell the heartbeat that alerts watch: it comes out whatever the outcome."""
+    event("run.finished", outcome="failed", code=code, says=says)
+    return RunFailed(says)
+
+
 def _summary(report: Report) -> str:
     if report.misconfigured is not None:
-        return f"run {report.run_id}: {report.misconfigured.message} {report.misconfigured.remedy}"
+        failure = report.misconfigured
+        return f"run {report.run_id} {report.outcome} ({failure.code}): {failure.message} {failure.remedy}"
     wrong = [row for row in report.items if row.outcome not in WELL]
     codes = sorted({row.error.code if row.error else row.because for row in wrong})
-    return f"run {report.run_id}: {len(wrong)} of {len(report.items)} steps not done ({', '.join(codes)}); see the log."
+    told = f"{len(wrong)} of {len(report.items)} steps not done ({', '.join(codes)})"
+    return f"run {report.run_id} {report.outcome}: {told}; see the events item.* of this run."

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TextIO
 
 from shared import __version__, inventory, settings, wiring
 from shared import scopes as known_scopes
+from shared.api import ROOT, place_of
 from shared.cli_pats import add_pats, run_pats
 from shared.cli_show import show_report, show_status
 from shared.errors import Code, Misconfigured, PatrolError
 from shared.online import check_online, unblock
-from shared.report import Report
+from shared.report import Report, instant
 from shared.run import Request, World, check_clock, run
 from shared.settings import Settings
 from shared.status import status
 from shared.telemetry import Events, quieten
-from shared.terminal import Screen
+from shared.terminal import Screen, printable
 
 WELL, NOT_DONE, MISCONFIGURED, HUMAN = 0, 1, 2, 3
+INTERRUPTED = 130
+STOPPED = "patrol: stopped. That is safe: the next run goes on from what it finds."
 
 MakeWorld = Callable[[Settings, timedelta, Events], World]
 
@@ -57,11 +58,9 @@ class Terminal:
         """One line per step on stderr; what the report repeats at the end is left out."""
         if name.startswith(("run.", "item.")):
             return
-        told = ", ".join(f"{key} {value}" for key, value in fields.items() if value is not None)
-        print(f"{name}: {told}", file=self.errors, flush=True)
-
-    def print_json(self, document: Mapping[str, object]) -> None:
-        self.screen.say(json.dumps(document, indent=2, ensure_ascii=False))
+        shown = {key: instant(value) if isinstance(value, datetime) else value for key, value in fields.items()}
+        told = ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None)
+        print(printable(f"{name}: {told}"), file=self.errors, flush=True)
 
 
 def main(
@@ -81,32 +80,48 @@ def main(
     terminal = Terminal(
         options,
         environ,
-        root or Path(__file__).resolve().parent.parent,
+        root or ROOT,
         Screen.on(out, environ),
         errors,
         answers,
         make_world or _real_world,
     )
     try:
-        return int(options.run(terminal))
-    except PatrolError as failure:
-        if getattr(options, "json", False):
-            error = {"code": failure.code.value, "message": failure.cause, "remedy": failure.remedy}
-            terminal.print_json({"error": error})
-        print(f"patrol: {failure.cause}\n        {failure.remedy}", file=errors)
-        return _code_of(failure)
+        return _told(terminal)
     except KeyboardInterrupt:
-        print("patrol: stopped. That is safe: the next run goes on from what it finds.", file=errors)
-        return 130
+        print(STOPPED, file=errors)
+        return INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output is gone; Python would complain again when it closes stdout.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NOT_DONE
+
+
+def _told(terminal: Terminal) -> int:
+    """Run the command, and put whatever goes wrong into words."""
+    try:
+        code = int(terminal.options.run(terminal))
+    except BrokenPipeError:
+        raise
+    except PatrolError as failure:
+        code = _tell_failure(terminal, failure, _code_of(failure))
     except Exception as failure:  # noqa: BLE001  # the text of an unknown exception may carry a secret
-        place = traceback.extract_tb(failure.__traceback__)[-1]
-        where = f"{Path(place.filename).name}:{place.lineno}"
-        print(f"patrol: {type(failure).__name__} at {where}. This is a defect of patrol: report it.", file=errors)
-        return NOT_DONE
+        defect = PatrolError(
+            Code.UNEXPECTED, f"patrol itself failed: {place_of(failure)}.", "Report this as a defect of patrol."
+        )
+        code = _tell_failure(terminal, defect, NOT_DONE)
+    # Here, where a reader that is gone is still expected, and not when the interpreter ends.
+    terminal.screen.out.flush()
+    return code
+
+
+def _tell_failure(terminal: Terminal, failure: PatrolError, code: int) -> int:
+    if terminal.options.json:
+        terminal.screen.json(
+            {"error": {"code": failure.code.value, "message": failure.cause, "remedy": failure.remedy}}
+        )
+    print(f"patrol: {failure.cause}\n        {failure.remedy}", file=terminal.errors)
+    return code
 
 
 def _code_of(failure: PatrolError) -> int:
@@ -124,7 +139,8 @@ def _real_world(known: Settings, budget: timedelta, tell: Events) -> World:
 
 def _check(terminal: Terminal) -> int:
     problems: list[dict[str, object]] = []
-    path = terminal.root / terminal.environ.get("PATS_FILE", "pats.yaml")
+    # Where the settings are broken, pats.yaml is examined all the same, so that nobody has to come back twice.
+    path = terminal.root / (terminal.environ.get("PATS_FILE", "").strip() or "pats.yaml")
     try:
         path = terminal.settings().pats_file
     except Misconfigured as failure:
@@ -136,17 +152,17 @@ def _check(terminal: Terminal) -> int:
         problems.append({"path": str(path), "line": None, "says": f"{failure.cause} {failure.remedy}"})
     if problems or not terminal.options.online:
         if terminal.options.json:
-            terminal.print_json({"problems": problems})
+            terminal.screen.json({"problems": problems})
         for one in [] if terminal.options.json else problems:
-            where = f"{path.name}:{one['line']}: {one['path']}" if one["line"] else f"{one['path']}"
-            terminal.screen.say(f"{where} {one['says']}")
+            line = f"{path.name}:{one['line']}: " if one["line"] else ""
+            terminal.screen.say(f"{line}{one['path']} {one['says']}".replace(":  ", ": "))
         if not problems and not terminal.options.json:
             terminal.screen.say("pats.yaml and the settings are in order.", "good")
         return MISCONFIGURED if problems else WELL
     known = terminal.settings()
     findings = check_online(inventory.load_file(known.pats_file), known, terminal.world(known))
     if terminal.options.json:
-        terminal.print_json({"problems": [], "online": [one.to_json() for one in findings]})
+        terminal.screen.json({"problems": [], "online": [one.to_json() for one in findings]})
     else:
         for finding in findings:
             terminal.screen.say(
@@ -190,7 +206,7 @@ def _report(terminal: Terminal, request: Request) -> int:
     estate = inventory.load_file(known.pats_file)
     report: Report = run(estate, terminal.world(known), known.mark, request, known.parallel_users)
     if terminal.options.json:
-        terminal.print_json(report.to_json())
+        terminal.screen.json(report.to_json())
     else:
         show_report(terminal.screen, report)
     return report.exit_code()
@@ -204,16 +220,20 @@ def _status(terminal: Terminal) -> int:
     check_clock(listing.ahead)
     seen = status(estate, listing, world.vault, known.mark, world.clock.now() + listing.ahead)
     if terminal.options.json:
-        terminal.print_json(seen.to_json())
+        terminal.screen.json(seen.to_json())
     else:
-        show_status(terminal.screen, seen, estate, listing)
-    return HUMAN if seen.blocked else WELL
+        show_status(terminal.screen, seen)
+    return HUMAN if seen.blocks else WELL
 
 
 def _unblock(terminal: Terminal) -> int:
     known = terminal.settings()
     estate = inventory.load_file(known.pats_file)
-    terminal.screen.say(unblock(estate, terminal.world(known), terminal.options.upn))
+    done = unblock(estate, terminal.world(known), terminal.options.upn)
+    if terminal.options.json:
+        terminal.screen.json(done.to_json())
+    else:
+        terminal.screen.say(done.says)
     return WELL
 
 
@@ -221,7 +241,7 @@ def _scopes(terminal: Terminal) -> int:
     found = known_scopes.search(terminal.options.words)
     if terminal.options.json:
         rows = [{"scope": one.name, "area": one.area, "meaning": one.meaning} for one in found]
-        terminal.print_json({"scopes": rows})
+        terminal.screen.json({"scopes": rows})
     elif found:
         terminal.screen.table(("scope", "area", "lets it"), [(one.name, one.area, one.meaning) for one in found])
     else:

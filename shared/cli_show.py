@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from shared.model import Inventory, VaultListing
 from shared.report import WELL, Outcome, Report, instant
 from shared.signing import blocked
-from shared.status import Status, blocked_users
+from shared.status import Status
+from shared.steps import Because
 from shared.terminal import Cell, Screen
 
 _TONES = {Outcome.DONE: "good", Outcome.PLANNED: "warning", Outcome.HELD: "", Outcome.LEFT: "warning"}
+# All is well, and a person is still to do something: end the adopted PAT, replace the credential.
+_FOR_A_PERSON = frozenset({Because.ADOPTED, Because.CREDENTIAL_NEAR_EXPIRY})
 _STATES = {"healthy": "good", "due": "warning", "paused": "faint"}
 
 
@@ -28,7 +30,7 @@ def show_report(screen: Screen, report: Report) -> None:
     if rows:
         screen.table(("secret", "organization", "step", "outcome", "because", "works until"), rows)
     for row in report.items:
-        if row.outcome not in WELL:
+        if row.outcome not in WELL or row.because in _FOR_A_PERSON:
             screen.paragraph(row.says)
     for leftover in report.leftovers:
         screen.say(
@@ -45,12 +47,12 @@ def show_report(screen: Screen, report: Report) -> None:
     )
 
 
-def show_status(screen: Screen, seen: Status, inventory: Inventory, listing: VaultListing) -> None:
+def show_status(screen: Screen, seen: Status) -> None:
     rows = [
         (
             one.secret,
             one.organization,
-            Cell(one.state, _STATES.get(one.state, "bad")),
+            Cell(one.state, "bad" if one.because is Because.INVALID else _STATES.get(one.state, "bad")),
             instant(one.expires_on) or "",
             "" if one.days_left is None else f"{one.days_left} d",
             ", ".join(f"until {instant(old.retire_at)}" for old in one.predecessors),
@@ -61,7 +63,7 @@ def show_status(screen: Screen, seen: Status, inventory: Inventory, listing: Vau
     if rows:
         screen.table(("secret", "organization", "state", "works until", "left", "predecessor", "next"), rows)
     screen.say("Seen in the vault alone; `plan` also signs in and looks at Azure DevOps.", "faint")
-    for username, block in blocked_users(inventory, listing).items():
+    for username, block in seen.blocks.items():
         failure = blocked(username, block)
         screen.say(f"Blocked: {username}", "bad")
         screen.paragraph(f"{failure.cause} {failure.remedy}")

@@ -223,7 +223,7 @@ def judge(method: str, organization: str, response: requests.Response, what: str
         return {}
     if status == requests.codes.ok:
         if body is None:
-            raise _unreadable(f"a {method} request", response)
+            raise _unreadable("JSON", response)
         return body
     kind = str(body.get("typeKey") or "") if body else ""
     told = f"Azure DevOps answered HTTP {status}{f' {kind}' if kind.isalnum() else ''}{_activity(response)}"
@@ -339,9 +339,7 @@ def _mint_unclear(doubt: Unclear) -> Unclear:
 
 def _unreadable(what: str, response: requests.Response | None = None) -> Unclear:
     where = _activity(response) if response is not None else ""
-    return Unclear(
-        Code.DEVOPS_UNCLEAR, f"Azure DevOps answered something else than {what} that patrol can read{where}.", _LATER
-    )
+    return Unclear(Code.DEVOPS_UNCLEAR, f"Azure DevOps answered with something that is not {what}{where}.", _LATER)
 
 
 def _json_of(response: requests.Response) -> Mapping[str, Any] | None:

@@ -18,9 +18,9 @@ def parse(text: str) -> timedelta:
 
 
 def show(duration: timedelta) -> str:
-    """The shortest exact form: `36h`, not `1d 12h`."""
-    minutes = round(duration.total_seconds() / 60)
-    for unit, size in (("d", 1440), ("h", 60)):
+    """One number and unit, the largest that is exact: `36h`, not `1d 12h`. Rounded to whole minutes."""
+    minutes = round(duration / timedelta(minutes=1))
+    for unit, size in (("d", 24 * 60), ("h", 60)):
         if minutes and minutes % size == 0:
             return f"{minutes // size}{unit}"
     return f"{minutes}m"

@@ -51,7 +51,6 @@ class Code(StrEnum):
     IN_OVERLAP = "in-overlap"
     MINT_REFUSED = "mint-refused"
     MINT_UNCLEAR = "mint-unclear"
-    RENEW_REFUSED = "renew-refused"
     VERIFY_FAILED = "verify-failed"
     VERIFY_UNCLEAR = "verify-unclear"
     PUBLISH_REFUSED = "publish-refused"
@@ -61,11 +60,9 @@ class Code(StrEnum):
     VAULT_CLOSED = "vault-closed"
     REVOKE_REFUSED = "revoke-refused"
     REVOKE_UNCLEAR = "revoke-unclear"
-    STILL_ALIVE = "still-alive"
     PAT_UNKNOWN = "pat-unknown"
     VAULT_REFUSED = "vault-refused"
     VAULT_UNCLEAR = "vault-unclear"
-    OUT_OF_TIME = "out-of-time"
     UNEXPECTED = "unexpected"
 
 

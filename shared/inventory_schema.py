@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Annotated, Any, Literal
+from urllib.parse import unquote
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -14,16 +16,27 @@ GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 SECRET_NAME = r"[0-9A-Za-z-]{1,127}"
 ORGANIZATION = r"[0-9A-Za-z]([0-9A-Za-z-]{0,48}[0-9A-Za-z])?"
 SHARE = r"[1-9][0-9]?%"
+SCOPE = r"[!-~]+"
 GLOBAL_PATS = "patrol makes no PATs for all organizations: those stop working on 2026-12-01; name one organization"
 
 
-def _matching(pattern: str, says: str) -> AfterValidator:
-    def check(text: str) -> str:
-        if not re.fullmatch(pattern, text):
-            raise ValueError(says)
-        return text
+# The two shapes of a PAT: since 2024, and before. Somebody pastes one where its secret's name belongs.
+_PAT = re.compile(r".*[0-9A-Za-z]{76}AZDO[0-9A-Za-z]{4}.*|[a-z2-7]{52}", re.DOTALL)
 
-    return AfterValidator(check)
+
+def looks_like_a_pat(text: str) -> bool:
+    return _PAT.fullmatch(text) is not None
+
+
+def quoted(text: str) -> str:
+    """A value as messages may repeat it: never what looks like a PAT."""
+    return "what looks like a PAT" if looks_like_a_pat(text) else repr(text)
+
+
+def _guid(text: str) -> str:
+    if not re.fullmatch(GUID, text):
+        raise ValueError("must be a guid, such as 11111111-2222-3333-4444-555555555555")
+    return text.lower()
 
 
 def _duration(text: str) -> str:
@@ -39,11 +52,20 @@ def _duration_or_share(text: str) -> str:
     return _duration(text)
 
 
+def _margin(text: str) -> str:
+    if not text.endswith("%") and durations.parse(text) == timedelta(0):
+        raise ValueError("must be longer than nothing: a PAT is replaced before it expires")
+    return _duration_or_share(text)
+
+
 def _secret_name(text: str) -> str:
+    # The text is not repeated: somebody who puts a password where its secret's name belongs must not find it in a log.
     if not re.fullmatch(SECRET_NAME, text):
-        raise ValueError(f"{text!r} is not a Key Vault name: 1 to 127 letters, digits and hyphens")
+        raise ValueError("must be the name of a Key Vault secret: 1 to 127 letters, digits and hyphens")
+    if looks_like_a_pat(text):
+        raise ValueError("looks like a PAT: name the Key Vault secret here, and revoke that PAT")
     if text.lower().startswith(PREFIX):
-        raise ValueError(f"names that begin with {PREFIX} are patrol's own")
+        raise ValueError(f"must not begin with {PREFIX}: such names are patrol's own")
     return text
 
 
@@ -51,13 +73,15 @@ def _organization(text: str) -> str:
     if text.lower() in ("*", "all", "all organizations", "all_orgs"):
         raise ValueError(GLOBAL_PATS)
     if not re.fullmatch(ORGANIZATION, text):
-        raise ValueError(f"{text!r} is not an organization's name: 1 to 50 letters, digits and hyphens, no URL")
+        raise ValueError(f"{quoted(text)} is not an organization's name: 1 to 50 letters, digits and hyphens, no URL")
     return text
 
 
 def _username(text: str) -> str:
-    if not re.fullmatch(r"[^\s@/\\:?#%<>\x00-\x1f]{1,64}@[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)+", text) or len(text) > 113:
-        raise ValueError(f"{text!r} is not a user principal name, such as svc-agents@contoso.com")
+    # 64 and 113 characters are the limits of Entra ID.
+    plain = re.fullmatch(r"[^\s@/\\:?#%<>]{1,64}@[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)+", text)
+    if not plain or len(text) > 113 or not text.isprintable():
+        raise ValueError(f"{quoted(text)} is not a user principal name, such as svc-agents@contoso.com")
     return text
 
 
@@ -70,28 +94,30 @@ def _tenant(text: str) -> str:
 
 
 def _verify(text: str) -> str:
-    path = text.lstrip("/")
     if text == "connection-data":
         return text
-    plain = re.fullmatch(r"[0-9A-Za-z._~!$&'()*+,;=:@%/ -]+(\?[^#\s]*)?", path)
-    where = re.match(r"(_apis/|[^/?]+/_apis/)", path)
-    if "://" in text or not plain or not where or ".." in path.split("?")[0].split("/"):
-        raise ValueError("write connection-data, or a GET path below the organization such as _apis/build/builds")
-    return path
+    path, _, query = text.removeprefix("/").partition("?")
+    plain = re.fullmatch(r"[0-9A-Za-z._~!$&'()*+,;=@%/ -]+", path) and re.fullmatch(r"[!-~]*", query)
+    # Decoded, because HTTP libraries decode `%2e%2e` before they walk up a path.
+    parts = unquote(path).split("/")
+    below = parts[0] == "_apis" or (parts[0] and parts[1:2] == ["_apis"])
+    if not plain or "#" in query or not below or {".", ".."} & set(parts) or len(parts) < 2:
+        raise ValueError("must be connection-data, or a GET path below the organization such as _apis/build/builds")
+    return text.removeprefix("/")
 
 
 def _scope(text: str) -> str:
-    if text != text.strip() or " " in text or not text:
-        raise ValueError(f"{text!r}: write each scope as an entry of its own")
+    if not re.fullmatch(SCOPE, text):
+        raise ValueError(f"{quoted(text)} is not one scope: write each as an entry of its own, without spaces")
     return text
 
 
 Duration = Annotated[
     str, AfterValidator(_duration), WithJsonSchema({"type": "string", "pattern": f"^{durations.PATTERN}$"})
 ]
-DurationOrShare = Annotated[
+Margin = Annotated[
     str,
-    AfterValidator(_duration_or_share),
+    AfterValidator(_margin),
     WithJsonSchema({"type": "string", "pattern": f"^({durations.PATTERN}|{SHARE})$"}),
 ]
 SecretName = Annotated[
@@ -100,11 +126,11 @@ SecretName = Annotated[
 Organization = Annotated[
     str, AfterValidator(_organization), WithJsonSchema({"type": "string", "pattern": f"^{ORGANIZATION}$"})
 ]
-Guid = Annotated[str, _matching(GUID, "must be a guid"), WithJsonSchema({"type": "string", "pattern": f"^{GUID}$"})]
+Guid = Annotated[str, AfterValidator(_guid), WithJsonSchema({"type": "string", "pattern": f"^{GUID}$"})]
 Scope = Annotated[
     str,
     AfterValidator(_scope),
-    WithJsonSchema({"anyOf": [{"enum": sorted(scopes.KNOWN)}, {"type": "string", "pattern": "^[^ ]+$"}]}),
+    WithJsonSchema({"anyOf": [{"enum": sorted(scopes.KNOWN)}, {"type": "string", "pattern": f"^{SCOPE}$"}]}),
 ]
 
 
@@ -125,7 +151,7 @@ class SignInPart(_Part):
 class DefaultsPart(_Part):
     organization: Organization | None = _told("Azure DevOps organization, as in its URL.")
     lifetime: Duration | None = _told("How long a new PAT is asked for; 30d unless given.")
-    rotate_before: DurationOrShare | None = _told("How long before expiry; a share of the lifetime too. 7d.")
+    rotate_before: Margin | None = _told("How long before expiry; a share of the lifetime too. 7d.")
     overlap: Duration | None = _told("How long the replaced PAT goes on working; 1d unless given.")
     strategy: Literal["rotate", "renew"] | None = _told("renew: later expiry, same value, while that helps.")
     max_age: Duration | None = _told("The longest that one value is published; 365d unless given.")
@@ -148,12 +174,14 @@ class ItemPart(DefaultsPart):
 class UserPart(_Part):
     username: Annotated[str, AfterValidator(_username)] = Field(description="User principal name.")
     password_secret_name: SecretName = Field(description="The Key Vault secret that holds the password.")
-    pats: list[ItemPart] = Field(default=[], description="Its PATs; [] for a former user whose PATs still end.")
+    pats: list[ItemPart] | None = Field(
+        default=None, description="Its PATs; [] for a former user whose PATs still end."
+    )
 
 
 class FilePart(_Part):
     """What patrol keeps fresh: technical users and their PATs."""
 
-    sign_in: SignInPart
-    defaults: DefaultsPart = DefaultsPart()
-    users: list[UserPart]
+    sign_in: SignInPart = Field(description="The app registration that technical users sign in to.")
+    defaults: DefaultsPart | None = _told("What items have that do not say otherwise.")
+    users: list[UserPart] = Field(description="Technical users: one entry each.")

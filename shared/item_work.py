@@ -10,33 +10,39 @@ from datetime import datetime
 from shared import rotation
 from shared.clock import Clock, Deadline
 from shared.errors import Code, PatrolError, Unclear
+from shared.generations import (
+    overlap_end,
+)
 from shared.model import Inventory, Item, Pat, PatId, VaultListing, VersionSeen
 from shared.observing import as_published, item_seen
 from shared.planning import (
     Asked,
-    Because,
-    Decommission,
-    Fail,
-    Hold,
-    Mend,
-    Published,
-    Recover,
-    Renew,
-    Rotate,
-    Secret,
-    Seen,
-    Step,
-    Unmarked,
-    Wait,
-    expiry,
-    overlap_end,
     plan,
 )
 from shared.ports import Vault, Verifier
 from shared.report import Failure, Outcome, Row, Verb, instant
 from shared.retiring import Ended, Handover, Owner, retire
 from shared.rotation import Breaker, Done, Tools
+from shared.seen import (
+    Published,
+    Secret,
+    Seen,
+    Unmarked,
+    expiry,
+)
 from shared.signing import Desk
+from shared.steps import (
+    Because,
+    Decommission,
+    Fail,
+    Hold,
+    Mend,
+    Recover,
+    Renew,
+    Rotate,
+    Step,
+    Wait,
+)
 from shared.tags import Mark
 from shared.telemetry import Events
 

@@ -7,9 +7,19 @@ from datetime import datetime
 
 from shared import tags
 from shared.model import Item, Pat, PatId, VaultListing, VersionSeen
-from shared.planning import Nothing, Published, Secret, Seen, Unmarked, classify, same_owner
+from shared.planning import (
+    same_owner,
+)
 from shared.ports import PatApi, Vault
 from shared.retiring import look
+from shared.seen import (
+    Nothing,
+    Published,
+    Secret,
+    Seen,
+    Unmarked,
+    classify,
+)
 from shared.tags import Mark
 
 

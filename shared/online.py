@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 
 from shared import blocking
 from shared.clock import VaultTime
-from shared.errors import Absent, Code, Misconfigured, PatrolError, UserRefused
+from shared.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, UserRefused
 from shared.model import Inventory, User, VaultListing
 from shared.run import World, check_clock
 from shared.settings import Settings
 from shared.signing import Desk
 
-# No secret of patrol's has this name: asking for it tells whether the right is there, and changes nothing.
+# No secret has this name, and no version this id: Key Vault judges the caller's right first (403) and the name after it
+# (404), so asking for it tells whether the right is there, and changes nothing.
 PROBE = "patrol-check-online-probe"
+PROBE_VERSION = "0" * 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +40,17 @@ class Finding:
 def check_online(inventory: Inventory, known: Settings, world: World) -> list[Finding]:
     """Try everything a run needs that can be tried without a change.
 
-    The right to write cannot: Key Vault judges it only on a write that would succeed. A refused sign-in is remembered
-    and a blocked user is not tried, as in a run.
+    Reading, and changing the facts of a version, are tried on a secret that is not there. A new version cannot be: a
+    write that is allowed is a write that happens (the roles that let patrol change facts let it write as well). The
+    credentials' vault is not listed: a run only reads from it, and reads here what it needs. A refused sign-in is
+    remembered and a blocked user is not tried, as in a run.
     """
     listing = world.vault.listing()
     check_clock(listing.ahead)
     findings = [
         Finding(f"list {known.vault_host}: {len(listing.secrets)} secrets"),
-        _try(f"read secrets of {known.vault_host}", lambda: _probe(world)),
+        _right(f"read secrets of {known.vault_host}", lambda: _probe_read(world)),
+        _right(f"change secrets of {known.vault_host}", lambda: _probe_change(world)),
     ]
     clock = VaultTime(world.clock, listing.ahead)
     desk = Desk(
@@ -56,8 +62,20 @@ def check_online(inventory: Inventory, known: Settings, world: World) -> list[Fi
     return findings
 
 
-def unblock(inventory: Inventory, world: World, username: str) -> str:
-    """Release a user's remembered refusal; tells what was done. Raises Misconfigured for a user nobody knows."""
+@dataclass(frozen=True, slots=True)
+class Unblocked:
+    """What `unblock` did."""
+
+    username: str
+    released: bool
+    says: str
+
+    def to_json(self) -> dict[str, object]:
+        return {"username": self.username, "released": self.released, "says": self.says}
+
+
+def unblock(inventory: Inventory, world: World, username: str) -> Unblocked:
+    """Release a user's remembered refusal. Raises Misconfigured for a user nobody knows."""
     known = {user.key for user in inventory.users}
     listing: VaultListing = world.vault.listing()
     row = listing.secrets.get(blocking.note_name(username))
@@ -66,9 +84,9 @@ def unblock(inventory: Inventory, world: World, username: str) -> str:
             Code.INVENTORY_INVALID, f"pats.yaml has no user {username}.", "Give the user as pats.yaml writes it."
         )
     if row is None or blocking.read(row.tags) is None:
-        return f"{username} is not blocked; nothing was changed."
+        return Unblocked(username, False, f"{username} is not blocked; nothing was changed.")
     world.vault.note(row.name, blocking.released(row.tags))
-    return f"{username} is released; the next run tries to sign in once."
+    return Unblocked(username, True, f"{username} is released; the next run tries to sign in once.")
 
 
 def _check_user(desk: Desk, user: User) -> list[Finding]:
@@ -89,16 +107,28 @@ def _check_user(desk: Desk, user: User) -> list[Finding]:
     return found
 
 
-def _probe(world: World) -> None:
-    try:
+def _probe_read(world: World) -> None:
+    with suppress(Absent):
         world.vault.current(PROBE)
-    except Absent:
-        return
 
 
-def _try(what: str, call: Callable[[], None]) -> Finding:
+def _probe_change(world: World) -> None:
+    try:
+        world.vault.change(PROBE, PROBE_VERSION, tags={})
+    except Denied:
+        raise
+    except NotDone as refusal:
+        # A refusal of the name (404, or 400 should a vault not like the id) comes after the right was judged.
+        if isinstance(refusal, Busy):
+            raise
+
+
+def _right(what: str, call: Callable[[], None]) -> Finding:
+    """One right that every item needs: without it the deployment is misconfigured."""
     try:
         call()
+    except Denied as failure:
+        return _failed(what, Misconfigured(failure.code, failure.cause, failure.remedy))
     except PatrolError as failure:
         return _failed(what, failure)
     return Finding(what)

@@ -13,9 +13,6 @@ NONE: Final = "none"
 GONE: Final = frozenset({"authorizationNotFound", "tokenNotFound", "invalidAuthorizationId"})
 """Answers to Get and Update that say that the PAT does not exist."""
 
-RENEW_CANNOT_HELP: Final = frozenset({"expiredPatCannotBeExtended", "patLifespanPolicyViolation", *GONE})
-"""Refusals of an update that a fresh PAT gets around."""
-
 _ASK_AN_ADMINISTRATOR: Final = "Ask an Azure DevOps administrator to put the technical user on that policy's allowlist"
 _USER: Final = "Check that the technical user is an active member of the organization, signed in to it at least once."
 _TOKEN: Final = "Check the app registration: delegated permissions vso.pats and vso.pats_manage, with admin consent."

@@ -1,119 +1,22 @@
-"""The rules, as pure functions of what was asked for, what was seen and the time: no network, no clock, no chance.
+"""What an item needs: pure functions of what was asked for, what was seen and the time.
 
 Timer, HTTP, command line, dry run and status all show the plan made here. Rules are numbered as in docs/rules.md.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from shared.errors import Code
-from shared.model import Item, Pat, PatId, Strategy, VersionSeen, whole_seconds
-from shared.tags import MOST_PREDECESSORS, Mark, Predecessor, Stamp, read, scopes_text
+from shared.generations import overlap_end
+from shared.model import Item, Strategy, whole_seconds
+from shared.seen import Foreign, Nothing, Published, Secret, Seen, Unmarked, expiry
+from shared.steps import Because, Decommission, Fail, Hold, Mend, Recover, Renew, Rotate, Step, Wait
+from shared.tags import Stamp, scopes_text
 
-# A PAT younger than this may still be on its way into the vault: publishing is allowed for 5 minutes after minting.
-ORPHAN_AGE = timedelta(hours=2)
 PUBLISH_WITHIN = timedelta(minutes=5)
 MOST_SKEW = timedelta(minutes=5)
-
-
-class Because(StrEnum):
-    """Reason codes of the report."""
-
-    NOTHING_PUBLISHED = "nothing-published"
-    NEAR_EXPIRY = "near-expiry"
-    EXPIRED = "expired"
-    GONE = "gone"
-    MAX_AGE = "max-age"
-    SCOPES_CHANGED = "scopes-changed"
-    ORGANIZATION_CHANGED = "organization-changed"
-    USER_CHANGED = "user-changed"
-    ADOPTED = "adopted"
-    TAKEN_BACK = "taken-back"
-    FORCED = "forced"
-    EMERGENCY = "emergency"
-    RENEWING_NO_LONGER_HELPS = "renewing-no-longer-helps"
-    DIED_WHILE_PUBLISHED = "died-while-published"
-
-    FRESH = "fresh"
-    PAUSED = "paused"
-    ALREADY_REPLACED = "already-replaced"
-    RENAMED = "renamed"
-    NOTHING_TO_END = "nothing-to-end"
-
-    DECOMMISSIONED = "decommissioned"
-    OVERLAP_OVER = "overlap-over"
-    ORPHAN = "orphan"
-    IN_OVERLAP = "in-overlap"
-
-    CREDENTIAL_NEAR_EXPIRY = "credential-near-expiry"
-
-    INVALID = "invalid"
-    EDITED = "edited"
-    FOREIGN = "foreign"
-    UNMARKED = "unmarked"
-    DISABLED = "disabled"
-    DELETED = "deleted"
-    BLOCKED = "blocked"
-    USER_FAILED = "user-failed"
-    ORGANIZATION_FAILED = "organization-failed"
-    NOT_SEEN = "not-seen"
-    UNEXPECTED = "unexpected"
-    OUT_OF_TIME = "out-of-time"
-
-
-# --- what was seen ---------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Nothing:
-    """No secret of that name; `deleted` when a soft-deleted one holds it."""
-
-    deleted: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Unmarked:
-    """A secret without a mark; `edited` when an older version carries ours (rule 10). `tags` are people's own."""
-
-    edited: bool = False
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Foreign:
-    """A secret with another deployment's mark."""
-
-    managed_by: str
-
-
-@dataclass(frozen=True, slots=True)
-class Published:
-    """A secret whose current version carries our mark."""
-
-    stamp: Stamp
-    created: datetime
-    expires_on: datetime | None
-    enabled: bool
-    tags: Mapping[str, str]
-
-
-Secret = Nothing | Unmarked | Foreign | Published
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What was seen of one item.
-
-    `pat` is its current PAT as the API listed it; `gone` is the proof that it is dead (rule 5). Neither: not looked.
-    """
-
-    secret: Secret
-    pat: Pat | None = None
-    gone: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,92 +30,9 @@ class Asked:
     revoke_first: bool = False
 
 
-# --- what to do ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """Nothing to do; `until` is when there will be."""
-
-    because: Because
-    until: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rotate:
-    because: Because
-
-
-@dataclass(frozen=True, slots=True)
-class Renew:
-    because: Because
-
-
-@dataclass(frozen=True, slots=True)
-class Mend:
-    """The same PAT under a new name of its organization or user: write the names, rotate nothing."""
-
-    because: Because = Because.RENAMED
-
-
-@dataclass(frozen=True, slots=True)
-class Decommission:
-    because: Because = Because.DECOMMISSIONED
-
-
-@dataclass(frozen=True, slots=True)
-class Recover:
-    """Bring the soft-deleted secret back, then look again."""
-
-    because: Because = Because.DELETED
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """Asked for, and refused for now: a predecessor is still in overlap (rule 7)."""
-
-    until: datetime
-    because: Because = Because.IN_OVERLAP
-
-
-@dataclass(frozen=True, slots=True)
-class Fail:
-    """A person must look at this item first."""
-
-    because: Because
-    code: Code
-    cause: str
-    remedy: str
-
-
-Step = Hold | Rotate | Renew | Mend | Decommission | Recover | Wait | Fail
-
-
-def is_ours(tags: Mapping[str, str], mark: Mark) -> bool:
-    """Whether these tags carry our mark."""
-    stamp = read(tags)
-    return stamp is not None and stamp.managed_by.casefold() == mark.text.casefold()
-
-
-def classify(tags: Mapping[str, str], mark: Mark, versions: Iterable[VersionSeen] = ()) -> Foreign | Unmarked | None:
-    """Whose a secret is by the tags of its current version; None when it is ours. `versions` tells `edited` apart."""
-    stamp = read(tags)
-    if stamp is None:
-        return Unmarked(edited=any(is_ours(version.tags, mark) for version in versions), tags=tags)
-    return None if stamp.managed_by.casefold() == mark.text.casefold() else Foreign(stamp.managed_by)
-
-
 def margin(item: Item, life: timedelta) -> timedelta:
     """How long before expiry a PAT is due: never more than half of the granted life (rule 6)."""
     return min(item.rotate_before, life / 2)
-
-
-def expiry(seen: Seen) -> datetime | None:
-    """When the published value stops working: the earlier of what the vault says and what the API says."""
-    known = [seen.pat.validity.ends] if seen.pat else []
-    if isinstance(seen.secret, Published) and seen.secret.expires_on:
-        known.append(seen.secret.expires_on)
-    return min(known) if known else None
 
 
 def due_at(item: Item, secret: Published, ends: datetime) -> datetime:
@@ -313,118 +133,6 @@ def urgency(seen: Seen, step: Step, now: datetime) -> tuple[int, float]:
     if ends is None or seen.gone:
         return (1, 0.0)
     return (2, (ends - now).total_seconds())
-
-
-# --- generations -----------------------------------------------------------------------------------------------------
-
-
-def retire_at(item: Item, ends: datetime | None, now: datetime) -> datetime:
-    """When the overlap of the PAT that is current until `now` ends: at its own expiry at the latest (rule 6)."""
-    over = now + item.overlap
-    return whole_seconds(min(over, ends) if ends else over)
-
-
-def overlap_end(one: Predecessor, secret: Published, item: Item | None) -> datetime:
-    """When a predecessor's overlap is over: never before its successor has been current for the whole of it.
-
-    The tag is written before the vault stamps `created`; what lies between the two is given back here. An end at or
-    before `created` was an emergency's: at once.
-    """
-    newest = max((other.retire_at for other in secret.stamp.predecessors), default=one.retire_at)
-    if item is None or one.retire_at < newest or ends_at_once(one, secret):
-        return one.retire_at
-    return max(one.retire_at, secret.created + item.overlap)
-
-
-def ends_at_once(one: Predecessor, secret: Published) -> bool:
-    """Whether an emergency wrote this predecessor: its versions are disabled too (rule 8)."""
-    return one.retire_at <= secret.created
-
-
-def generations(first: Predecessor | None, known: Iterable[Predecessor], current: PatId) -> tuple[Predecessor, ...]:
-    """The `predecessors` tag of a new version: the newest three, never the current one (rules 7 and 9).
-
-    One that no longer fits is found again by rule 4: an older version names it.
-    """
-    by_id = {one.id: one for one in known}
-    if first is not None:
-        by_id[first.id] = first
-    by_id.pop(current, None)
-    return tuple(sorted(by_id.values(), key=lambda one: (one.retire_at, one.id), reverse=True)[:MOST_PREDECESSORS])
-
-
-class Fate(StrEnum):
-    """What becomes of an id in the tag `predecessors`."""
-
-    KEEP = "keep"
-    REVOKE = "revoke"
-    FORGET = "forget"
-    LOOK = "look"
-    STRANGER = "stranger"
-
-
-def fate(
-    one: Predecessor, secret: Published, listed: Pat | None, item: Item | None, owner: str, mark: Mark, now: datetime
-) -> Fate:
-    """Decide on one predecessor of the secret named `owner`.
-
-    Only our mark for this very secret, or `adopt`, lets a PAT be ended (rule 7). LOOK: it is not listed, which proves
-    nothing yet (rule 5).
-    """
-    if one.id == secret.stamp.authorization_id:
-        return Fate.FORGET
-    if listed is None:
-        return Fate.LOOK
-    named = item is not None and item.adopt == one.id
-    if mark.secret_of(listed.display_name) != owner.casefold() and not named:
-        return Fate.STRANGER
-    return Fate.REVOKE if now >= overlap_end(one, secret, item) else Fate.KEEP
-
-
-def is_orphan_candidate(pat: Pat, secret: Secret, now: datetime) -> bool:
-    """A live PAT with our mark that the current version does not name, old enough to judge (rule 4)."""
-    if isinstance(secret, Published):
-        named = {secret.stamp.authorization_id, *(one.id for one in secret.stamp.predecessors)}
-        if pat.id in named:
-            return False
-    if isinstance(secret, Nothing) and secret.deleted:
-        return False
-    return now - pat.validity.starts >= ORPHAN_AGE
-
-
-def orphan_over(
-    pat: Pat, secret: Secret, versions: Iterable[VersionSeen], overlap: timedelta, mark: Mark, now: datetime
-) -> bool:
-    """Whether an orphan candidate may be revoked, judged by all versions of its secret (rule 4).
-
-    Named by an older version it is a predecessor: its overlap began when the next version was created. Named by the
-    newest, or on a secret that somebody edited, it is left alone.
-    """
-    known = list(versions)
-    if _is_edited(secret, known, mark):
-        return False
-    naming = [version for version in known if _names(version, pat.id)]
-    if not naming:
-        return True
-    last = max(naming, key=lambda version: version.created)
-    later = [
-        version.created for version in known if version.version != last.version and version.created >= last.created
-    ]
-    return bool(later) and now >= min(min(later) + overlap, pat.validity.ends)
-
-
-def _is_edited(secret: Secret, versions: list[VersionSeen], mark: Mark) -> bool:
-    """Whether a version that is not ours lies on top of ours. Versions of one second tie: the listing decides then."""
-    newest = max((version.created for version in versions), default=None)
-    on_top = [is_ours(version.tags, mark) for version in versions if version.created == newest]
-    if all(on_top) or not any(is_ours(version.tags, mark) for version in versions):
-        return False
-    return not (any(on_top) and isinstance(secret, Published))
-
-
-def _names(version: VersionSeen, pat: PatId) -> bool:
-    stamp = read(version.tags)
-    return stamp is not None and stamp.authorization_id == pat
 
 
 # --- what a person must look at --------------------------------------------------------------------------------------

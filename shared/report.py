@@ -8,7 +8,9 @@ from datetime import datetime
 from enum import StrEnum
 
 from shared.errors import Code, PatrolError
-from shared.planning import Because
+from shared.steps import (
+    Because,
+)
 
 
 class Verb(StrEnum):

@@ -8,21 +8,25 @@ from datetime import datetime, timedelta
 
 from shared import tags
 from shared.errors import Absent, PatrolError
-from shared.model import Item, Pat, PatId, VersionSeen
-from shared.planning import (
-    Because,
+from shared.generations import (
     Fate,
-    Published,
-    Secret,
     ends_at_once,
     fate,
     is_orphan_candidate,
     orphan_over,
     overlap_end,
 )
+from shared.model import Item, Pat, PatId, VersionSeen
 from shared.ports import PatApi
 from shared.report import Failure, Leftover, Outcome, Row, Verb
 from shared.rotation import Tools, current_version, disable_older, remember, revoke
+from shared.seen import (
+    Published,
+    Secret,
+)
+from shared.steps import (
+    Because,
+)
 from shared.tags import Predecessor
 
 

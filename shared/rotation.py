@@ -13,20 +13,26 @@ from datetime import timedelta
 from shared import tags
 from shared.clock import Clock, Deadline
 from shared.errors import Absent, Code, Denied, NotDone, PatrolError, Refused, Unclear
+from shared.generations import (
+    generations,
+    retire_at,
+)
 from shared.model import Current, Item, Minted, Pat, PatId, VersionSeen, whole_seconds
 from shared.planning import (
     PUBLISH_WITHIN,
-    Because,
-    Published,
-    Secret,
-    Unmarked,
     due_at,
-    generations,
-    is_ours,
-    retire_at,
 )
 from shared.ports import PatApi, Vault, Verifier
 from shared.secrecy import SecretText
+from shared.seen import (
+    Published,
+    Secret,
+    Unmarked,
+    is_ours,
+)
+from shared.steps import (
+    Because,
+)
 from shared.tags import Mark, Predecessor, Stamp
 from shared.telemetry import Events
 

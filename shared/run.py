@@ -13,12 +13,21 @@ from shared.clock import Clock, Deadline, VaultTime
 from shared.errors import Code, Misconfigured, PatrolError
 from shared.item_work import Shared
 from shared.model import InvalidItem, Inventory, User, VaultListing
-from shared.planning import MOST_SKEW, Asked, Because, is_ours
+from shared.planning import (
+    MOST_SKEW,
+    Asked,
+)
 from shared.ports import Credentials, Directory, Vault, Verifier
 from shared.report import Failure, Leftover, Outcome, Report, Row, Verb, in_order
 from shared.retiring import Handover
 from shared.rotation import Breaker
+from shared.seen import (
+    is_ours,
+)
 from shared.signing import Desk
+from shared.steps import (
+    Because,
+)
 from shared.tags import Mark
 from shared.telemetry import Events
 from shared.user_work import Part, UserWork

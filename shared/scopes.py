@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
+_PREFIX: Final = "vso."
 FULL_ACCESS: Final = "app_token"
 SIGN_IN_ONLY: Final = frozenset({"user_impersonation", "vso.pats", "vso.pats_manage"})
 """Permissions of the app registration; a PAT cannot have them."""
@@ -20,7 +22,7 @@ class Scope:
 
 
 def _area(area: str, **meanings: str) -> list[Scope]:
-    return [Scope("vso." + name.replace("__", "."), area, meaning) for name, meaning in meanings.items()]
+    return [Scope(_PREFIX + name.replace("__", "."), area, meaning) for name, meaning in meanings.items()]
 
 
 _ALL = [
@@ -147,13 +149,13 @@ _ALL = [
 KNOWN: Final[Mapping[str, Scope]] = {scope.name: scope for scope in _ALL}
 
 
+@functools.lru_cache(maxsize=1024)
 def nearest(text: str) -> str | None:
-    """The known scope that looks most like `text`, or None."""
-    wanted = text.lower()
-    candidates = difflib.get_close_matches(wanted, KNOWN, n=1, cutoff=0.6)
-    if not candidates and not wanted.startswith("vso."):
-        candidates = difflib.get_close_matches(f"vso.{wanted}", KNOWN, n=1, cutoff=0.6)
-    return candidates[0] if candidates else None
+    """The known scope that looks most like `text`, or None. Remembered: one mistake is often copied to many items."""
+    # Compared without the prefix, which alone would make any two scopes look alike.
+    names = {name.removeprefix(_PREFIX): name for name in KNOWN}
+    found = difflib.get_close_matches(text.lower().strip().removeprefix(_PREFIX), names, n=1, cutoff=0.6)
+    return names[found[0]] if found else None
 
 
 def search(words: Iterable[str]) -> tuple[Scope, ...]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 from shared import durations
@@ -15,6 +15,12 @@ from shared.errors import Code, Misconfigured
 from shared.tags import Mark
 
 DEFAULT_AUTHORITY = "login.microsoftonline.com"
+# The last label begins with a letter: a name, and not an address in any of its spellings (`127.1`, `0x7f.0.0.0x1`).
+_HOST = r"([0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?\.)+[a-z]([0-9a-z-]{0,61}[0-9a-z])?"
+
+# Defaults that are no value of their own, in the words of the settings table.
+_REQUIRED, _SAME_VAULT, _FIRST_LABEL = "required", "`KEY_VAULT_URL`", "first label of the vault's host"
+
 SHORTEST_BUDGET, LONGEST_BUDGET = timedelta(minutes=1), timedelta(minutes=25)
 MOST_PARALLEL = 64
 
@@ -26,14 +32,14 @@ class Setting:
     name: str
     meaning: str
     default: str
-    read_by: str = "code"
+    read_by: Literal["code", "host"] = "code"
 
 
 SETTINGS = (
-    Setting("KEY_VAULT_URL", "vault of the published PATs", "required"),
-    Setting("CREDENTIALS_VAULT_URL", "vault of the technical users' credentials", "`KEY_VAULT_URL`"),
+    Setting("KEY_VAULT_URL", "vault of the published PATs", _REQUIRED),
+    Setting("CREDENTIALS_VAULT_URL", "vault of the technical users' credentials", _SAME_VAULT),
     Setting("PATS_FILE", "the inventory; a relative path is relative to `function_app.py`", "pats.yaml"),
-    Setting("DEPLOYMENT_NAME", "the readable part of the mark", "first label of the vault's host"),
+    Setting("DEPLOYMENT_NAME", "the readable part of the mark", _FIRST_LABEL),
     Setting("ROTATION_SCHEDULE", "NCRONTAB, UTC; resolved by the host", "0 0 */6 * * *", "host"),
     Setting("RUN_BUDGET", "how long one run may work, 1m to 25m", "20m"),
     Setting("PARALLEL_USERS", "technical users worked on at once, 1 to 64", "8"),
@@ -61,43 +67,41 @@ class Settings:
 
 def read(environ: Mapping[str, str], root: Path) -> Settings:
     """Read all settings; `root` is the folder of function_app.py. Raises one Misconfigured that names every mistake."""
-    given = {name: value.strip() for name, value in environ.items() if value.strip()}
-    defaults = {setting.name: setting.default for setting in SETTINGS}
+    given = {setting.name: setting.default for setting in SETTINGS}
+    given |= {name: value.strip() for name, value in environ.items() if value.strip()}
     problems: list[str] = []
-
-    def vault(name: str, fallback: str) -> str:
-        url = given.get(name, fallback)
-        if not url:
-            problems.append(
-                f"{name} is missing: set it to the vault's address, such as https://contoso.vault.azure.net"
-            )
-        elif problem := _wrong_url(url):
-            problems.append(f"{name} {problem}: write it as https://contoso.vault.azure.net")
-        return url.rstrip("/")
-
-    key_vault = vault("KEY_VAULT_URL", "")
-    credentials = vault("CREDENTIALS_VAULT_URL", key_vault) if key_vault else ""
-    host = urlsplit(key_vault).hostname or "" if not problems else ""
-    deployment = given.get("DEPLOYMENT_NAME", host.partition(".")[0] or "unnamed")
+    key_vault = _vault("KEY_VAULT_URL", given, problems)
+    credentials = key_vault
+    if given["CREDENTIALS_VAULT_URL"] != _SAME_VAULT:
+        credentials = _vault("CREDENTIALS_VAULT_URL", given, problems)
+    deployment = given["DEPLOYMENT_NAME"]
+    if deployment == _FIRST_LABEL:
+        deployment = (urlsplit(key_vault).hostname or "unnamed").partition(".")[0]
     if not re.fullmatch(r"[0-9A-Za-z-]{1,40}", deployment):
-        problems.append("DEPLOYMENT_NAME takes 1 to 40 letters, digits and hyphens")
-    budget = _budget(given.get("RUN_BUDGET", defaults["RUN_BUDGET"]), problems)
-    parallel = given.get("PARALLEL_USERS", defaults["PARALLEL_USERS"])
-    if not (parallel.isascii() and parallel.isdecimal() and 1 <= int(parallel) <= MOST_PARALLEL):
-        problems.append(f"PARALLEL_USERS takes a whole number from 1 to {MOST_PARALLEL}")
+        problems.append("DEPLOYMENT_NAME is not valid: set it to 1 to 40 letters, digits and hyphens")
+    budget = _budget(given["RUN_BUDGET"], problems)
+    parallel = given["PARALLEL_USERS"]
+    if not re.fullmatch(r"[0-9]{1,3}", parallel) or not 1 <= int(parallel) <= MOST_PARALLEL:
+        problems.append(f"PARALLEL_USERS is not valid: set it to a whole number from 1 to {MOST_PARALLEL}")
         parallel = "1"
-    authority = given.get("AZURE_AUTHORITY_HOST", DEFAULT_AUTHORITY)
-    authority = urlsplit(authority if "//" in authority else f"https://{authority}").hostname or ""
-    if not authority:
-        problems.append(f"AZURE_AUTHORITY_HOST takes a host such as {DEFAULT_AUTHORITY}")
+    authority = _authority(given.get("AZURE_AUTHORITY_HOST", DEFAULT_AUTHORITY), problems)
     if problems:
         raise Misconfigured(
             Code.SETTINGS_INVALID,
             f"{'; '.join(problems)}.",
             "Correct the app settings (Bicep, local.settings.json or the environment).",
         )
-    path = root / given.get("PATS_FILE", defaults["PATS_FILE"])
-    return Settings(key_vault, credentials, path, deployment, budget, int(parallel), authority)
+    return Settings(key_vault, credentials, root / given["PATS_FILE"], deployment, budget, int(parallel), authority)
+
+
+def _vault(name: str, given: Mapping[str, str], problems: list[str]) -> str:
+    """The vault's address in one spelling, so that two settings that mean one vault are equal; "" when it is wrong."""
+    url = given[name]
+    problem = "is missing" if url == _REQUIRED else _wrong_url(url)
+    if problem:
+        problems.append(f"{name} {problem}: set it to the vault's address, such as https://contoso.vault.azure.net")
+        return ""
+    return f"https://{urlsplit(url).hostname}"
 
 
 def _wrong_url(url: str) -> str | None:
@@ -106,31 +110,33 @@ def _wrong_url(url: str) -> str | None:
         port = parts.port
     except ValueError:
         return "is not an address"
-    host = parts.hostname or ""
     if parts.scheme != "https":
         return "does not begin with https://"
-    if "." not in host or _is_address(host):
+    if not re.fullmatch(_HOST, parts.hostname or ""):
         return "does not name a vault's host"
-    if parts.path.strip("/") or parts.query or parts.fragment or parts.username or port not in (None, 443):
+    if parts.path.strip("/") or port not in (None, 443) or re.search(r"[?#@\s]", url):
         return "is more than a vault's host"
     return None
 
 
-def _is_address(host: str) -> bool:
+def _authority(text: str, problems: list[str]) -> str:
     try:
-        ipaddress.ip_address(host)
+        parts = urlsplit(text if "//" in text else f"https://{text}")
+        host = parts.hostname or ""
     except ValueError:
-        return False
-    return True
+        parts, host = urlsplit(""), ""
+    if parts.scheme != "https" or not re.fullmatch(_HOST, host):
+        problems.append(f"AZURE_AUTHORITY_HOST is not valid: set it to a host such as {DEFAULT_AUTHORITY}")
+    return host
 
 
 def _budget(text: str, problems: list[str]) -> timedelta:
     try:
         budget = durations.parse(text)
     except ValueError as problem:
-        problems.append(f"RUN_BUDGET: {problem}")
+        problems.append(f"RUN_BUDGET is not valid: {problem}")
         return SHORTEST_BUDGET
     if not SHORTEST_BUDGET <= budget <= LONGEST_BUDGET:
         # The host ends an invocation after 30 minutes (functionTimeout in host.json).
-        problems.append("RUN_BUDGET takes 1m to 25m, within functionTimeout of host.json")
+        problems.append("RUN_BUDGET is not valid: set it to 1m to 25m, within functionTimeout of host.json")
     return budget

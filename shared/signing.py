@@ -11,9 +11,11 @@ from shared.blocking import Block, Facts
 from shared.clock import Clock
 from shared.errors import Absent, Code, Misconfigured, NotDone, PatrolError, UserRefused
 from shared.model import Credential, SignIn, User, VaultListing
-from shared.planning import Because
 from shared.ports import Credentials, Directory, PatApi, Vault
 from shared.report import Outcome, Row, Verb, instant
+from shared.steps import (
+    Because,
+)
 from shared.tags import Mark
 from shared.telemetry import Events
 

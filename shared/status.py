@@ -1,42 +1,34 @@
 """The estate as the vault's listing alone shows it: no sign-in, no value read, nothing asked of Azure DevOps.
 
-What the listing cannot show (a PAT that a person revoked, an orphan) is what `plan` signs in to see.
+What the listing cannot show (a PAT that a person revoked, an orphan, a missing secret's name among the deleted ones) is
+what `plan` looks at.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared import blocking
-from shared.blocking import Block
+from shared.blocking import Block, Facts
+from shared.generations import overlap_end
 from shared.model import InvalidItem, Inventory, Item, VaultListing
 from shared.observing import secret_seen
-from shared.planning import (
-    Because,
-    Fail,
-    Foreign,
-    Hold,
-    Nothing,
-    Published,
-    Renew,
-    Rotate,
-    Secret,
-    Seen,
-    Step,
-    Unmarked,
-    overlap_end,
-    plan,
-)
+from shared.planning import plan
 from shared.ports import Vault
 from shared.report import Verb, instant
+from shared.seen import Foreign, Nothing, Published, Secret, Seen, Unmarked
+from shared.steps import Because, Decommission, Hold, Renew, Rotate, Step
 from shared.tags import Mark, Predecessor
 
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """One item's state. `state`: healthy, due, expired, missing, edited, foreign, paused or blocked."""
+    """One item's state. `state`: healthy, due, expired, missing, edited, foreign, paused or blocked.
+
+    `days_left` counts whole days and is negative from the expiry on.
+    """
 
     secret: str
     username: str
@@ -52,12 +44,11 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Status:
+    """`blocks`: refused sign-ins by casefolded username, of users without items too."""
+
     as_of: datetime
     pats: tuple[Standing, ...]
-
-    @property
-    def blocked(self) -> bool:
-        return any(one.state == "blocked" for one in self.pats)
+    blocks: Mapping[str, Block] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
         return {"as_of": instant(self.as_of), "seen": "vault", "pats": [_json(one) for one in self.pats]}
@@ -70,8 +61,10 @@ def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark
     for item in inventory.items():
         secret = secret_seen(item.secret, listing, vault, mark, look_for_deleted=False)
         standings.append(standing(item, secret, blocks.get(item.username.casefold()), now))
-    standings += [_invalid(one, listing) for one in inventory.invalid]
-    return Status(now, tuple(sorted(standings, key=lambda one: one.secret.casefold())))
+    for invalid in inventory.invalid:
+        secret = secret_seen(invalid.secret, listing, vault, mark, look_for_deleted=False)
+        standings.append(_invalid(invalid, secret, now))
+    return Status(now, tuple(sorted(standings, key=lambda one: one.secret.casefold())), blocks)
 
 
 def blocked_users(inventory: Inventory, listing: VaultListing) -> dict[str, Block]:
@@ -84,13 +77,11 @@ def blocked_users(inventory: Inventory, listing: VaultListing) -> dict[str, Bloc
     for user in inventory.users:
         row = listing.secrets.get(blocking.note_name(user.username))
         block = blocking.read(row.tags) if row is not None else None
-        sign_in = inventory.sign_in
-        if block is None or (block.facts.tenant, block.facts.client_id) != (
-            sign_in.tenant.casefold(),
-            sign_in.client_id.casefold(),
-        ):
+        if block is None:
             continue
-        found[user.key] = block
+        old = block.facts
+        if old == Facts.of(user.username, inventory.sign_in, old.password_version, old.client_secret_version):
+            found[user.key] = block
     return found
 
 
@@ -101,11 +92,15 @@ def standing(item: Item, secret: Secret, block: Block | None, now: datetime) -> 
     ends = published.expires_on if published else None
     predecessors = _predecessors(item, published) if published else ()
     state = "blocked" if block else _state(item, secret, step, ends, now)
-    verb, because, at = _next(step, predecessors, now)
+    verb, because, at = _next(item, secret, step, predecessors, now)
     if block is not None:
         verb, because, at = Verb.HOLD, Because.BLOCKED, block.next_try()
-    left = None if ends is None else (ends - now).days
+    left = _days_left(ends, now)
     return Standing(item.secret, item.username, item.organization, state, ends, left, predecessors, verb, because, at)
+
+
+def _days_left(ends: datetime | None, now: datetime) -> int | None:
+    return None if ends is None else (ends - now).days
 
 
 def _predecessors(item: Item, secret: Published) -> tuple[Predecessor, ...]:
@@ -113,47 +108,55 @@ def _predecessors(item: Item, secret: Published) -> tuple[Predecessor, ...]:
 
 
 def _state(item: Item, secret: Secret, step: Step, ends: datetime | None, now: datetime) -> str:
+    if item.paused and not item.decommission:
+        return "paused"
+    if isinstance(secret, Unmarked) and isinstance(step, Rotate):
+        return "due"  # adopted: patrol takes it over at the next run
+    known = _vault_state(secret, ends, now)
+    return "due" if known == "healthy" and isinstance(step, Rotate | Renew) else known
+
+
+def _vault_state(secret: Secret, ends: datetime | None, now: datetime) -> str:
     match secret:
         case Nothing():
-            return "paused" if item.paused else "missing"
+            return "missing"
         case Foreign():
             return "foreign"
         case Unmarked(edited=edited):
             return "edited" if edited else "foreign"
         case Published(enabled=False):
-            return "missing"
-    if item.paused:
-        return "paused"
-    if ends is None or ends <= now:
-        return "expired"
-    return "due" if isinstance(step, Rotate | Renew) else "healthy"
+            return "missing"  # consumers cannot read it
+    return "expired" if ends is None or ends <= now else "healthy"
 
 
-def _next(step: Step, predecessors: tuple[Predecessor, ...], now: datetime) -> tuple[Verb, Because, datetime | None]:
+def _next(
+    item: Item, secret: Secret, step: Step, predecessors: tuple[Predecessor, ...], now: datetime
+) -> tuple[Verb, Because, datetime | None]:
+    """The report's verb for what a run does next, why, and when; None when only a person can move it on."""
     match step:
         case Rotate(because=because):
             return Verb.ROTATE, because, now
         case Renew(because=because):
             return Verb.RENEW, because, now
-        case Fail(because=because):
-            return Verb.HOLD, because, None
-        case Hold(because=Because.FRESH, until=until):
+        case Decommission(because=because):
+            return Verb.DECOMMISSION, because, now
+        case Hold(because=Because.FRESH, until=datetime() as until):
             ends = min((one.retire_at for one in predecessors), default=None)
-            if ends is not None and (until is None or ends <= until):
+            if ends is not None and ends <= until:
                 return Verb.RETIRE, Because.OVERLAP_OVER, max(ends, now)
-            return Verb.ROTATE, Because.NEAR_EXPIRY, until
+            # What it will be then is the plan's to say: rotate or renew, near expiry or too old.
+            return _next(item, secret, plan(item, Seen(secret), until), (), until)
         case Hold(because=because, until=until):
             return Verb.HOLD, because, until
         case _:
-            verb = Verb.DECOMMISSION if step.because is Because.DECOMMISSIONED else Verb.HOLD
-            return verb, step.because, now
+            return Verb.HOLD, step.because, None
 
 
-def _invalid(one: InvalidItem, listing: VaultListing) -> Standing:
-    row = listing.secrets.get(one.secret.casefold())
-    ends = row.expires_on if row else None
-    state = "missing" if row is None else "due"
-    return Standing(one.secret, one.username, one.organization, state, ends, None, (), Verb.HOLD, Because.INVALID, None)
+def _invalid(one: InvalidItem, secret: Secret, now: datetime) -> Standing:
+    """Its state by the vault alone: what pats.yaml asks for cannot be read, so nothing of it falls due."""
+    ends = secret.expires_on if isinstance(secret, Published) else None
+    state, left = _vault_state(secret, ends, now), _days_left(ends, now)
+    return Standing(one.secret, one.username, one.organization, state, ends, left, (), Verb.HOLD, Because.INVALID, None)
 
 
 def _json(one: Standing) -> Mapping[str, object]:

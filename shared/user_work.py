@@ -13,11 +13,24 @@ from shared.errors import Code, PatrolError, UserRefused
 from shared.item_work import ItemWork, Listed, Shared, failed, left, unexpected
 from shared.model import Item, User
 from shared.observing import as_published, item_seen, secret_seen
-from shared.planning import Because, Published, Secret, Seen, Step, is_ours, plan, urgency
+from shared.planning import (
+    plan,
+    urgency,
+)
 from shared.ports import PatApi
 from shared.report import Leftover, Outcome, Row
 from shared.retiring import Ended, Handover, Owner, end_orphans, retire
 from shared.rotation import Tools
+from shared.seen import (
+    Published,
+    Secret,
+    Seen,
+    is_ours,
+)
+from shared.steps import (
+    Because,
+    Step,
+)
 
 Judged = dict[str, tuple[Secret, timedelta]]
 

@@ -69,7 +69,7 @@ class SecretVault:
         try:
             return self._ask_again("list the secrets", attempt)
         except Denied as failure:
-            raise Misconfigured(Code.VAULT_FORBIDDEN, failure.cause, failure.remedy) from None
+            raise Misconfigured(failure.code, failure.cause, failure.remedy) from None
         except PatrolError as failure:
             raise Misconfigured(
                 Code.VAULT_UNREACHABLE,

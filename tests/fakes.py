@@ -17,7 +17,19 @@ from sandbox.pat_values import NoOrganization, PatHttpRefused, PatRefused, write
 from sandbox.pats import Pat as SandboxPat
 from shared import pat_errors
 from shared.entra_errors import Concerns, refusal
-from shared.errors import Absent, Busy, ClientRefused, Code, Denied, NotDone, PatrolError, Refused, Unclear, UserRefused
+from shared.errors import (
+    Absent,
+    Busy,
+    ClientRefused,
+    Code,
+    Denied,
+    Misconfigured,
+    NotDone,
+    PatrolError,
+    Refused,
+    Unclear,
+    UserRefused,
+)
 from shared.model import (
     CONTENT_TYPE,
     Credential,
@@ -69,7 +81,11 @@ class FakeVault:
             rows = {secret.name.casefold(): _listed(secret.name, secret.latest) for secret in self._vault.secrets()}
             return VaultListing(rows)
 
-        return self._do("vault.list", effect)
+        try:
+            return self._do("vault.list", effect)
+        except PatrolError as failure:
+            code = Code.VAULT_FORBIDDEN if isinstance(failure, Denied) else Code.VAULT_UNREACHABLE
+            raise Misconfigured(code, failure.cause, failure.remedy) from None
 
     def current(self, name: str) -> Current:
         def effect() -> Current:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import requests
 import yaml
 from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
 from azure.keyvault.secrets._shared import http_challenge_cache
 
 from sandbox.clock import ManualClock
@@ -69,6 +70,8 @@ class LabIdentity:
         self._cloud = cloud
 
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        if not self._cloud.identity.enabled:
+            raise ClientAuthenticationError("no managed identity")
         value = self._cloud.directory.application_token(scopes[0].removesuffix("/.default"), "lab")[0]
         # azure-core judges the token's age by the machine's clock, not the lab's.
         return AccessToken(value, int(datetime.now(UTC).timestamp()) + 3600)

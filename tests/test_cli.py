@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -12,13 +18,23 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.process import start
-from sandbox.seed import AGENTS, demo_estate, demo_pats_yaml
+from sandbox.environment import kept_environment
+from sandbox.process import ROOT, start
+from sandbox.seed import AGENTS, SONAR, demo_estate, demo_pats_yaml
 from shared.cli import main
+from shared.report import Outcome, Report, Row, Verb
 from shared.run import World
 from shared.settings import Settings
+from shared.steps import Because
 from shared.telemetry import Events
-from tests.lab import ENVIRONMENT, Lab, days, hours, item
+from tests.lab import ENVIRONMENT, START, Lab, days, hours, item
+
+
+class Screenful(StringIO):
+    """A terminal: what a person types, or what a person sees."""
+
+    def isatty(self) -> bool:
+        return True
 
 
 @dataclass
@@ -27,14 +43,15 @@ class Shell:
 
     lab: Lab
     root: Path
-    answers: str = ""
+    answers: str | None = None
+    """What a person types; None: nobody is there."""
 
     def __call__(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
         (self.root / "pats.yaml").write_text(self.lab.pats_yaml(), encoding="utf-8")
         out, errors = StringIO(), StringIO()
 
         def make_world(known: Settings, budget: timedelta, tell: Events) -> World:
-            return self.lab.world(budget)
+            return replace(self.lab.world(budget), tell=tell)
 
         code = main(
             arguments,
@@ -42,7 +59,7 @@ class Shell:
             root=self.root,
             out=out,
             errors=errors,
-            answers=StringIO(self.answers),
+            answers=StringIO() if self.answers is None else Screenful(self.answers),
             make_world=make_world,
         )
         return code, out.getvalue(), errors.getvalue()
@@ -178,11 +195,193 @@ def test_check_online_signs_in_and_mints_nothing(shell: Shell) -> None:
     assert shell.lab.cloud.directory.user(AGENTS).wrong_passwords == 1
 
 
+def test_check_online_changes_nothing(shell: Shell) -> None:
+    shell("run")
+    before = len(shell.lab.cloud.calls())
+    code, document = shell.json("check", "--online")
+    assert (code, [one["well"] for one in document["online"]]) == (0, [True] * 5)
+    done = shell.lab.cloud.calls()[before:]
+    assert {"vault.list", "vault.get", "vault.update", "entra.token", "pats.list"} <= {row.operation for row in done}
+    assert [row.operation for row in done if row.effect and row.operation != "entra.token"] == []
+
+
+@pytest.mark.parametrize(("denied", "told"), [("get", "read secrets of"), ("update", "change secrets of")])
+def test_check_online_finds_a_missing_right_before_a_run_needs_it(shell: Shell, denied: str, told: str) -> None:
+    shell.lab.vault.denied.add(denied)
+    code, document = shell.json("check", "--online")
+    assert code == 2
+    [failed] = [one for one in document["online"] if not one["well"]]
+    assert failed["what"].startswith(told)
+    assert failed["code"] == "vault-forbidden"
+    assert "Key Vault Secrets" in failed["says"]
+
+
+def test_check_online_tells_a_vault_that_cannot_be_listed(shell: Shell) -> None:
+    shell.lab.vault.denied.add("list")
+    code, document = shell.json("check", "--online")
+    assert (code, document["error"]["code"]) == (2, "vault-forbidden")
+    assert shell.lab.cloud.directory.user(AGENTS).token_requests == 0
+
+
+def test_check_online_tells_a_password_that_is_not_there(shell: Shell) -> None:
+    shell.lab.users = [{"username": AGENTS, "password_secret_name": "no-password", "pats": [item()]}]
+    code, document = shell.json("check", "--online")
+    assert code == 1
+    assert [one["code"] for one in document["online"] if not one["well"]] == ["credential-unreadable"]
+
+
+def test_unblock_says_what_it_did(shell: Shell) -> None:
+    assert shell.json("unblock", AGENTS) == (
+        0,
+        {"username": AGENTS, "released": False, "says": f"{AGENTS} is not blocked; nothing was changed."},
+    )
+    shell.lab.cloud.directory.set_password(AGENTS, "changed")
+    shell("run")
+    assert shell.json("unblock", AGENTS.upper())[1]["released"]
+    code, document = shell.json("unblock", "nobody@contoso.com")
+    assert (code, document["error"]["code"]) == (2, "inventory-invalid")
+
+
+def test_status_exits_3_for_a_blocked_user_without_items_too(shell: Shell) -> None:
+    shell.lab.cloud.directory.set_password(AGENTS, "changed")
+    shell("run")
+    shell.lab.items = []
+    code, out, _ = shell("status")
+    assert code == 3
+    assert f"Blocked: {AGENTS}" in out
+
+
 def test_misconfigured_beats_blocked_beats_failed(shell: Shell) -> None:
     shell.lab.cloud.directory.apps["11111111-2222-3333-4444-555555555555"].secrets.clear()
     code, document = shell.json("run")
     assert code == 2
     assert document["outcome"] == "failed"
+
+
+def test_a_blocked_user_beats_a_failed_item(shell: Shell) -> None:
+    sonar = {"username": SONAR, "password_secret_name": "svc-sonar-password"}
+    shell.lab = Lab(
+        estate=demo_estate(),
+        users=[
+            {"username": AGENTS, "password_secret_name": "svc-agents-password", "pats": [item()]},
+            {**sonar, "pats": [item("broken-pat", scopes=["nonsense"]), item("sonar-pat", organization="fabrikam")]},
+        ],
+    )
+    shell.lab.cloud.directory.set_password(AGENTS, "changed")
+    code, document = shell.json("run")
+    outcomes = {row["secret"]: row["outcome"] for row in document["items"]}
+    assert (code, outcomes) == (3, {"build-pat": "blocked", "broken-pat": "failed", "sonar-pat": "done"})
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [("done", 0), ("held", 0), ("planned", 0), ("left", 1), ("busy", 1), ("failed", 1), ("blocked", 3)],
+)
+def test_the_exit_code_of_each_outcome(outcome: str, code: int) -> None:
+    one = Row("build-pat", AGENTS, "contoso", Verb.HOLD, Outcome(outcome), Because.FRESH, "")
+    assert Report("1", START, START, (one,)).exit_code() == code
+
+
+def test_adopt_needs_force(shell: Shell) -> None:
+    code, _, errors = shell("rotate", "build-pat", "--adopt")
+    assert code == 2
+    assert "--force --adopt" in errors
+    assert shell.lab.cloud.calls() == []
+
+
+def test_rule_10_an_edited_secret_is_taken_back_with_force_and_adopt(shell: Shell) -> None:
+    shell("run")
+    shell.lab.wait(hours(1))
+    shell.lab.vault.seed("build-pat", "pasted by a person")
+    shell.lab.wait(hours(1))
+    assert shell("rotate", "build-pat", "--force")[0] == 1
+    code, document = shell.json("rotate", "build-pat", "--force", "--adopt")
+    assert (code, document["items"][0]["because"]) == (0, "taken-back")
+    assert shell.lab.works("build-pat")
+
+
+def test_emergency_can_end_the_old_pat_first(shell: Shell) -> None:
+    shell("run")
+    shell.lab.wait(days(1))
+    before = len(shell.lab.operations())
+    assert shell("emergency", "build-pat", "--revoke-first")[0] == 0
+    done = shell.lab.operations()[before:]
+    assert done.index("pats.revoke") < done.index("pats.create")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("rotatee",),
+        ("rotate",),
+        ("emergency",),
+        ("unblock",),
+        ("pats", "list"),
+        ("pats", "get", "no-guid", "--user", AGENTS),
+        ("pats", "create", "--user", AGENTS, "--name", "x", "--scopes", " , "),
+        ("pats", "create", "--user", AGENTS, "--name", "x", "--scopes", "vso.code", "--lifetime", "0d"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_exit_code_2(shell: Shell, arguments: tuple[str, ...]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        shell(*arguments)
+    assert ended.value.code == 2
+    assert shell.lab.cloud.calls() == []
+
+
+def test_progress_goes_to_stderr_and_json_alone_to_stdout(shell: Shell) -> None:
+    code, out, errors = shell("run", "--json")
+    assert code == 0
+    assert json.loads(out)["outcome"] == "succeeded"
+    assert [line.partition(":")[0] for line in errors.splitlines()] == [
+        "user.signed-in",
+        "pat.minted",
+        "pat.verified",
+        "pat.published",
+    ]
+    assert "2026-03-31T12:00:00Z" in errors
+
+
+@pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_colours_only_on_a_terminal_that_wants_them(shell: Shell, environ: dict[str, str], coloured: bool) -> None:
+    assert "\x1b[" not in shell("status", **environ)[1]
+    out = Screenful()
+    main(
+        ["status"],
+        environ={**ENVIRONMENT, **environ},
+        root=shell.root,
+        out=out,
+        errors=StringIO(),
+        make_world=lambda known, budget, tell: shell.lab.world(budget),
+    )
+    assert ("\x1b[" in out.getvalue()) is coloured
+
+
+def test_what_is_well_and_still_needs_a_person_is_told_in_full(shell: Shell) -> None:
+    shell.lab.items = [item(adopt=True)]
+    shell.lab.vault.seed("build-pat", "made by hand, long ago")
+    code, out, _ = shell("run")
+    assert code == 0
+    assert "was left alive" in " ".join(out.split())
+
+
+def test_names_and_commands_are_not_broken_at_their_hyphens(shell: Shell) -> None:
+    shell.lab.cloud.directory.set_password(AGENTS, "changed")
+    shell("run")
+    for command in ("status", "plan", "run"):
+        assert f"{AGENTS}`" in shell(command)[1]
+
+
+def test_a_display_name_cannot_steer_the_terminal(shell: Shell) -> None:
+    shell.lab.cloud.pats.seed(
+        AGENTS, "contoso", "\x1b[2Jevil\nname", "vso.code", valid_from=START, valid_to=START + days(9)
+    )
+    code, out, _ = shell("pats", "list", "--user", AGENTS)
+    assert code == 0
+    assert "?[2Jevil?name" in out
+    assert shell.json("pats", "list", "--user", AGENTS)[1]["patTokens"][0]["displayName"] == "\x1b[2Jevil\nname"
 
 
 def test_pats_by_hand(shell: Shell) -> None:
@@ -208,6 +407,37 @@ def test_pats_by_hand(shell: Shell) -> None:
         shell.json("pats", "list", "--user", AGENTS, "--state", "revoked")[1]["patTokens"][0]["displayName"]
         == "by hand"
     )
+
+
+@pytest.mark.parametrize(("typed", "code", "left"), [("n\n", 1, 1), ("\n", 1, 1), ("", 1, 1), ("y\n", 0, 0)])
+def test_revoking_by_hand_asks_first(shell: Shell, typed: str, code: int, left: int) -> None:
+    _, made = shell.json("pats", "create", "--user", AGENTS, "--name", "by hand", "--scopes", "vso.code, vso.work")
+    assert made["scope"] == "vso.code vso.work"
+    shell.answers = typed
+    ended, _, errors = shell("pats", "revoke", made["authorizationId"], "--user", AGENTS)
+    assert "Revoke" in errors
+    assert (ended, len(shell.lab.cloud.live_pats())) == (code, left)
+
+
+def test_pats_of_a_stranger_or_of_an_unclear_organization_are_refused(shell: Shell) -> None:
+    code, _, errors = shell("pats", "list", "--user", "nobody@contoso.com")
+    assert (code, f"Known: {AGENTS}" in errors) == (2, True)
+    shell.lab.items = [item(), item("other-pat", organization="fabrikam")]
+    code, _, errors = shell("pats", "list", "--user", AGENTS)
+    assert (code, "--organization" in errors) == (2, True)
+    assert shell("pats", "list", "--user", AGENTS, "--organization", "contoso")[0] == 0
+
+
+def test_a_pat_that_is_not_there_is_told_in_words(shell: Shell) -> None:
+    code, document = shell.json("pats", "get", "00000000-0000-4000-8000-000000000000", "--user", AGENTS)
+    assert (code, document["error"]["code"]) == (1, "pat-unknown")
+
+
+def test_rule_12_signing_in_by_hand_remembers_a_refusal_for_the_runs(shell: Shell) -> None:
+    shell.lab.cloud.directory.set_password(AGENTS, "changed")
+    assert shell.json("pats", "list", "--user", AGENTS)[1]["error"]["code"] == "sign-in-refused"
+    assert shell("run")[0] == 3
+    assert shell.lab.cloud.directory.user(AGENTS).token_requests == 1
 
 
 def test_a_mark_cannot_be_made_by_hand(shell: Shell) -> None:
@@ -248,6 +478,91 @@ def test_an_unexpected_failure_is_told_without_its_text(shell: Shell) -> None:
     assert code == 1
     assert "RuntimeError" in errors.getvalue()
     assert "a secret stands here" not in errors.getvalue()
+    out = StringIO()
+    main(["run", "--json"], environ=ENVIRONMENT, root=shell.root, out=out, errors=StringIO(), make_world=broken)
+    assert json.loads(out.getvalue())["error"]["code"] == "unexpected"
+
+
+def test_ctrl_c_in_process_says_that_it_is_safe(shell: Shell) -> None:
+    def stopped(known: Settings, budget: timedelta, tell: Events) -> World:
+        raise KeyboardInterrupt
+
+    (shell.root / "pats.yaml").write_text(shell.lab.pats_yaml(), encoding="utf-8")
+    errors = StringIO()
+    code = main(["run"], environ=ENVIRONMENT, root=shell.root, out=StringIO(), errors=errors, make_world=stopped)
+    assert (code, "That is safe" in errors.getvalue()) == (130, True)
+
+
+def test_ctrl_c_ends_a_run_at_once_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    inventory = tmp_path / "pats.yaml"
+    inventory.write_text(demo_pats_yaml(), encoding="utf-8")
+    extra = {"PATS_FILE": str(inventory)}
+    with start(demo_estate()) as cloud:
+        cloud.client.add_fault("pats.list", "hang", seconds=25)
+        with cloud.start_product(["-m", "shared", "run"], extra=extra) as child:
+            give_up = time.monotonic() + 30
+            while not cloud.client.log("pats.list") and time.monotonic() < give_up:
+                time.sleep(0.05)
+            asked = time.monotonic()
+            child.send_signal(signal.SIGINT)
+            _, errors = child.communicate(timeout=60)
+            assert (child.returncode, "That is safe" in errors) == (130, True), errors
+            assert time.monotonic() - asked < 10
+        cloud.client.clear_faults()
+        assert cloud.run_product(["-m", "shared", "run"], extra=extra).returncode == 0
+
+
+def test_a_reader_that_is_gone_is_no_defect() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "wb") as gone:
+        done = subprocess.run(
+            [sys.executable, "-m", "shared", "scopes"],
+            check=False,
+            cwd=ROOT,
+            stdout=gone,
+            stderr=subprocess.PIPE,
+            timeout=60,
+        )
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_names_outside_ascii_survive_any_encoding(tmp_path: Path) -> None:
+    (tmp_path / "pats.yaml").write_text(demo_pats_yaml(), encoding="utf-8")
+    # An unknown user is refused before anything is reached.
+    arguments = ["pats", "list", "--user", "jürgen@contoso.com", "--json"]
+    environ = {
+        **kept_environment(),
+        **ENVIRONMENT,
+        "PATS_FILE": str(tmp_path / "pats.yaml"),
+        "PYTHONIOENCODING": "ascii",
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "shared", *arguments],
+        check=False,
+        cwd=ROOT,
+        env=environ,
+        capture_output=True,
+        timeout=60,
+    )
+    assert b"Traceback" not in done.stderr
+    assert b"patrol: pats.yaml has no user j\\xfcrgen@contoso.com." in done.stderr
+    assert "jürgen" in json.loads(done.stdout)["error"]["message"]
+
+
+def test_broken_settings_and_a_broken_file_are_told_together(shell: Shell) -> None:
+    (shell.root / "other.yaml").write_text("users: []\nsurprise: 1\n", encoding="utf-8")
+    code, out, _ = shell("check", KEY_VAULT_URL="nonsense", RUN_BUDGET="soon", PATS_FILE="other.yaml")
+    assert code == 2
+    assert all(word in out for word in ("KEY_VAULT_URL", "RUN_BUDGET", "sign_in", "surprise"))
+    assert re.search(r"^other\.yaml:2: surprise", out, re.MULTILINE)
+
+
+def test_unreadable_yaml_is_told_with_its_line(shell: Shell) -> None:
+    (shell.root / "other.yaml").write_text("users:\n  - [\n", encoding="utf-8")
+    code, out, _ = shell("check", PATS_FILE="other.yaml")
+    assert code == 2
+    assert re.match(r"other\.yaml:\d+: \S", out)
 
 
 def test_the_real_process_against_the_sandbox(tmp_path: Path) -> None:

@@ -272,3 +272,41 @@ def test_rule_15_a_skewed_clock_stops_the_run_before_anything_is_done() -> None:
     with pytest.raises(Misconfigured) as caught:
         lab.run()
     assert caught.value.code is Code.CLOCK_SKEW
+
+
+def test_rule_5_a_pat_that_get_still_shows_does_not_count_as_gone() -> None:
+    lab = published()
+    empty = '{"continuationToken":"","patTokens":[]}'
+    lab.cloud.add_fault("pats.list", "status", call=None, times=2, status=200, body=empty)
+    assert outcomes(lab.run().items) == ["build-pat hold held fresh"]
+    assert len(lab.cloud.pats.all()) == 1
+
+
+def test_promise_1_a_predecessor_that_may_be_all_that_works_is_not_ended() -> None:
+    lab = published()
+    lab.run("build-pat", force=True)
+    current = lab.current("build-pat").tags["authorization-id"]
+    former = next(pat for pat in lab.live() if pat.authorization_id != current)
+    lab.cloud.pats.revoke_as_person(current)
+    lab.cloud.pats.organization("contoso").policies.creation_restricted = True
+    report = lab.later(days(2))
+    assert row(report).outcome is Outcome.FAILED
+    assert not former.revoked
+    lab.cloud.pats.organization("contoso").policies.creation_restricted = False
+    lab.run()
+    assert former.revoked
+    assert lab.works("build-pat")
+
+
+def test_rule_7_what_is_taken_off_the_tags_is_taken_off_the_current_version_alone() -> None:
+    lab = published()
+    for _ in range(3):
+        lab.run("build-pat", force=True)
+        lab.wait(days(2))
+        before = {one.id: dict(one.tags) for one in lab.vault.secret("build-pat").versions.values()}
+        current = lab.current("build-pat").id
+        lab.run()
+        for one in lab.vault.secret("build-pat").versions.values():
+            if one.id != current:
+                assert one.tags == before[one.id]
+        assert "predecessors" not in lab.current("build-pat").tags

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sandbox.cloud import Operation
+from sandbox.seed import AGENTS
 from shared.errors import Code
 from shared.report import Outcome
 from tests.lab import Lab, days, hours, item, outcomes, row
@@ -208,3 +210,37 @@ def test_rule_14_what_the_budget_does_not_reach_is_left_most_urgent_first() -> N
     assert report.exit_code() == 1
     lab.cloud.faults.clear()
     assert [one.secret for one in lab.run().items if one.step == "rotate"] == ["pat-3", "pat-4", "pat-5"]
+
+
+GUID = "0c000000-0000-4000-8000-000000000001"
+
+
+def connection(user: str = AGENTS, identity: str = "b" * 8, instance: str = GUID) -> str:
+    account = {"Account": {"$type": "System.String", "$value": user}}
+    return json.dumps({"authenticatedUser": {"id": identity, "properties": account}, "instanceId": instance})
+
+
+@pytest.mark.parametrize(
+    ("body", "works"),
+    [
+        (connection(), True),
+        (connection(user=AGENTS.upper()), True),
+        (connection(user="somebody@contoso.com"), False),
+        (connection(identity="aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"), False),
+        (connection(instance="0f000000-0000-4000-8000-000000000002"), False),
+        ('{"authenticatedUser": null}', False),
+        ("{}", False),
+    ],
+    ids=["itself", "in capitals", "somebody else", "anonymous", "another organization", "nobody", "nothing"],
+)
+def test_promise_1_a_200_is_proof_only_for_the_right_user_in_the_right_organization(body: str, works: bool) -> None:
+    lab = due()
+    before = lab.current("build-pat")
+    lab.cloud.add_fault("devops.connection_data", "status", call=None, status=200, body=body)
+    report = lab.run()
+    assert (row(report).outcome is Outcome.DONE) == works
+    assert (lab.current("build-pat") == before) != works
+    if not works:
+        assert row(report).error is not None
+        assert row(report).error.code is Code.VERIFY_FAILED  # type: ignore[union-attr]
+        assert len(lab.live()) == 1

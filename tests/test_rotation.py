@@ -6,7 +6,7 @@ from shared.report import Outcome
 from tests.lab import Lab, days, hours, item, outcomes, row
 
 
-def test_promise_1_a_first_pat_is_minted_verified_and_published_in_that_order() -> None:
+def test_rule_1_a_first_pat_is_minted_verified_and_published_in_that_order() -> None:
     lab = Lab([item()])
     report = lab.run()
     assert outcomes(report.items) == ["build-pat rotate done nothing-published"]

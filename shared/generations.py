@@ -1,0 +1,126 @@
+"""The rules about earlier PATs of an item: how long an overlap lasts, what may be ended, what is an orphan.
+
+Pure, as planning.py is. Rules are numbered as in docs/rules.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+from shared.model import Item, Pat, PatId, VersionSeen, whole_seconds
+from shared.seen import Nothing, Published, Secret, is_ours
+from shared.tags import MOST_PREDECESSORS, Mark, Predecessor, read
+
+# A PAT younger than this may still be on its way into the vault: publishing is allowed for 5 minutes after minting.
+ORPHAN_AGE = timedelta(hours=2)
+
+
+def retire_at(item: Item, ends: datetime | None, now: datetime) -> datetime:
+    """When the overlap of the PAT that is current until `now` ends: at its own expiry at the latest (rule 6)."""
+    over = now + item.overlap
+    return whole_seconds(min(over, ends) if ends else over)
+
+
+def overlap_end(one: Predecessor, secret: Published, item: Item | None) -> datetime:
+    """When a predecessor's overlap is over: never before its successor has been current for the whole of it.
+
+    The tag is written before the vault stamps `created`; what lies between the two is given back here. An end at or
+    before `created` was an emergency's: at once.
+    """
+    newest = max((other.retire_at for other in secret.stamp.predecessors), default=one.retire_at)
+    if item is None or one.retire_at < newest or ends_at_once(one, secret):
+        return one.retire_at
+    return max(one.retire_at, secret.created + item.overlap)
+
+
+def ends_at_once(one: Predecessor, secret: Published) -> bool:
+    """Whether an emergency wrote this predecessor: its versions are disabled too (rule 8)."""
+    return one.retire_at <= secret.created
+
+
+def generations(first: Predecessor | None, known: Iterable[Predecessor], current: PatId) -> tuple[Predecessor, ...]:
+    """The `predecessors` tag of a new version: the newest three, never the current one (rules 7 and 9).
+
+    One that no longer fits is found again by rule 4: an older version names it.
+    """
+    by_id = {one.id: one for one in known}
+    if first is not None:
+        by_id[first.id] = first
+    by_id.pop(current, None)
+    return tuple(sorted(by_id.values(), key=lambda one: (one.retire_at, one.id), reverse=True)[:MOST_PREDECESSORS])
+
+
+class Fate(StrEnum):
+    """What becomes of an id in the tag `predecessors`."""
+
+    KEEP = "keep"
+    REVOKE = "revoke"
+    FORGET = "forget"
+    LOOK = "look"
+    STRANGER = "stranger"
+
+
+def fate(
+    one: Predecessor, secret: Published, listed: Pat | None, item: Item | None, owner: str, mark: Mark, now: datetime
+) -> Fate:
+    """Decide on one predecessor of the secret named `owner`.
+
+    Only our mark for this very secret, or `adopt`, lets a PAT be ended (rule 7). LOOK: it is not listed, which proves
+    nothing yet (rule 5).
+    """
+    if one.id == secret.stamp.authorization_id:
+        return Fate.FORGET
+    if listed is None:
+        return Fate.LOOK
+    named = item is not None and item.adopt == one.id
+    if mark.secret_of(listed.display_name) != owner.casefold() and not named:
+        return Fate.STRANGER
+    return Fate.REVOKE if now >= overlap_end(one, secret, item) else Fate.KEEP
+
+
+def is_orphan_candidate(pat: Pat, secret: Secret, now: datetime) -> bool:
+    """A live PAT with our mark that the current version does not name, old enough to judge (rule 4)."""
+    if isinstance(secret, Published):
+        named = {secret.stamp.authorization_id, *(one.id for one in secret.stamp.predecessors)}
+        if pat.id in named:
+            return False
+    if isinstance(secret, Nothing) and secret.deleted:
+        return False
+    return now - pat.validity.starts >= ORPHAN_AGE
+
+
+def orphan_over(
+    pat: Pat, secret: Secret, versions: Iterable[VersionSeen], overlap: timedelta, mark: Mark, now: datetime
+) -> bool:
+    """Whether an orphan candidate may be revoked, judged by all versions of its secret (rule 4).
+
+    Named by an older version it is a predecessor: its overlap began when the next version was created. Named by the
+    newest, or on a secret that somebody edited, it is left alone.
+    """
+    known = list(versions)
+    if _is_edited(secret, known, mark):
+        return False
+    naming = [version for version in known if _names(version, pat.id)]
+    if not naming:
+        return True
+    last = max(naming, key=lambda version: version.created)
+    later = [
+        version.created for version in known if version.version != last.version and version.created >= last.created
+    ]
+    return bool(later) and now >= min(min(later) + overlap, pat.validity.ends)
+
+
+def _is_edited(secret: Secret, versions: list[VersionSeen], mark: Mark) -> bool:
+    """Whether a version that is not ours lies on top of ours. Versions of one second tie: the listing decides then."""
+    newest = max((version.created for version in versions), default=None)
+    on_top = [is_ours(version.tags, mark) for version in versions if version.created == newest]
+    if all(on_top) or not any(is_ours(version.tags, mark) for version in versions):
+        return False
+    return not (any(on_top) and isinstance(secret, Published))
+
+
+def _names(version: VersionSeen, pat: PatId) -> bool:
+    stamp = read(version.tags)
+    return stamp is not None and stamp.authorization_id == pat

@@ -1,0 +1,113 @@
+"""YAML as `pats.yaml` needs it: no key twice, one kind of failure, and the line of a value when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import yaml
+
+Place = tuple[str | int, ...]
+"""Keys and list positions from the top of the file, such as `("users", 0, "pats", 1)`."""
+
+# The C loader takes a quarter of the time; PyYAML can be built without it.
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+# What PyYAML's own constructors raise on a value that only looks like a number, a date or a bool (`2026-02-31`).
+_NO_VALUE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
+
+
+class Unreadable(Exception):
+    """The text is not YAML that can be used; `line` from 1 where it is known."""
+
+    def __init__(self, says: str, line: int | None) -> None:
+        super().__init__(says)
+        self.line = line
+
+
+class _Loader(_LOADER):  # type: ignore[misc]  # chosen at run time
+    """Refuses a key that comes twice: YAML forbids it, and PyYAML silently takes the last."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if isinstance(key, yaml.ScalarNode):
+                if key.value in seen:
+                    raise Unreadable(f"the key {key.value!r} comes twice", key.start_mark.line + 1)
+                seen.add(key.value)
+        made: dict[Any, Any] = super().construct_mapping(node, deep)
+        return made
+
+
+class _LocatingLoader(_Loader):
+    """Slower: knows the line of a value that cannot be built."""
+
+    def construct_object(self, node: Any, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except _NO_VALUE:
+            says = "a value looks like a number, a date or a tag of YAML and is none: put it in quotes"
+            raise Unreadable(says, node.start_mark.line + 1) from None
+
+
+def parse(text: str) -> Any:
+    """The plain values of one YAML document. Raises Unreadable."""
+    try:
+        try:
+            return yaml.load(text, _Loader)  # noqa: S506  # a safe loader with a check of its own
+        except _NO_VALUE:
+            return yaml.load(text, _LocatingLoader)  # noqa: S506  # as above
+    except yaml.reader.ReaderError as failure:
+        raise Unreadable("it holds a character that YAML does not allow", _line_at(text, failure.position)) from None
+    except yaml.YAMLError as failure:
+        mark = getattr(failure, "problem_mark", None) or getattr(failure, "context_mark", None)
+        says = getattr(failure, "problem", None) or "it is not YAML"
+        # The end of the file counts as a line of its own for PyYAML, even where there is none to look at.
+        raise Unreadable(str(says), min(mark.line, text.rstrip("\n").count("\n")) + 1 if mark else None) from None
+    except _NO_VALUE:
+        raise Unreadable("it is nested too deeply, or is not text", None) from None
+
+
+def _line_at(text: str, position: int) -> int:
+    # The C loader counts bytes, the other one characters.
+    before = text[:position] if _LOADER is yaml.SafeLoader else text.encode()[:position].decode(errors="replace")
+    return before.count("\n") + 1
+
+
+class Lines:
+    """Finds the line of a value. Composing is slow, so one is made only after a problem was found."""
+
+    def __init__(self, text: str) -> None:
+        self._root = yaml.compose(text, _LOADER)
+
+    def of(self, path: Place) -> int | None:
+        """The line of the key or list entry at `path`, or of the nearest one around it; None in an empty file.
+
+        Goes down from the top each time: aliases can make a tree that is too large to write down as a whole.
+        """
+        node: Any = self._root
+        if node is None:
+            return None
+        line: int = node.start_mark.line + 1
+        for part in path:
+            step = _into(node, part)
+            if step is None:
+                break
+            line, node = step
+        return line
+
+
+def _into(node: Any, part: str | int) -> tuple[int, Any] | None:
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(part):
+                return key.start_mark.line + 1, value
+    elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part].start_mark.line + 1, node.value[part]
+    return None
+
+
+def shown(path: Sequence[str | int]) -> str:
+    """`users[0].pats[1].scopes[0]`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")

@@ -1,0 +1,67 @@
+"""The timer function: one run, the heartbeat whatever the outcome, and a failed invocation when a person must look."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from sandbox.process import start
+from sandbox.seed import demo_estate, demo_pats_yaml
+from shared import api
+from shared.report import Outcome
+
+FIRE = ("-m", "sandbox.fire_timer")
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_timer_function_is_indexed_with_its_schedule_from_the_settings() -> None:
+    import function_app
+
+    (function,) = function_app.app.get_functions()
+    assert function.get_function_name() == "rotate_due"
+    (binding,) = function.get_bindings()
+    assert binding.get_dict_repr()["schedule"] == "%ROTATION_SCHEDULE%"
+    assert not binding.get_dict_repr().get("runOnStartup")
+
+
+def test_promise_5_an_item_failure_fails_the_invocation_after_the_others_are_done(tmp_path: Path) -> None:
+    inventory = tmp_path / "pats.yaml"
+    inventory.write_text(demo_pats_yaml(), encoding="utf-8")
+    with start(demo_estate()) as cloud:
+        cloud.client.add_fault("pats.create", "pat_error", call=1, error="invalidScope")
+        ran = cloud.run_product(FIRE, cwd=ROOT, extra={"PATS_FILE": str(inventory)})
+        assert ran.returncode == 1
+        assert "RunFailed" in ran.stderr
+        assert "mint-refused" in ran.stderr
+        assert '"outcome": "partial"' in ran.stderr
+        assert "Traceback" not in ran.stderr
+        again = cloud.run_product(FIRE, cwd=ROOT, extra={"PATS_FILE": str(inventory)})
+        assert again.returncode == 0, again.stderr
+
+
+@pytest.mark.parametrize(
+    ("environ", "word"),
+    [
+        ({}, "settings-invalid"),
+        ({"KEY_VAULT_URL": "https://x.vault.azure.net", "PATS_FILE": "none"}, "inventory-unreadable"),
+    ],
+)
+def test_the_heartbeat_comes_out_when_nothing_could_be_attempted(
+    environ: dict[str, str], word: str, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    with caplog.at_level(logging.INFO), pytest.raises(api.RunFailed):
+        api.rotate_due(environ=environ, root=tmp_path)
+    finished = [record.getMessage() for record in caplog.records if record.getMessage().startswith("run.finished ")]
+    assert len(finished) == 1
+    assert word in finished[0]
+
+
+def test_every_outcome_but_a_good_one_fails_the_invocation() -> None:
+    assert {outcome for outcome in Outcome if outcome not in {Outcome.DONE, Outcome.HELD, Outcome.PLANNED}} == {
+        Outcome.LEFT,
+        Outcome.BUSY,
+        Outcome.FAILED,
+        Outcome.BLOCKED,
+    }

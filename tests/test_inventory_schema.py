@@ -1,0 +1,68 @@
+"""The JSON schema of `pats.yaml`: current, and no stricter than `check`."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from shared import inventory
+from shared.inventory import check
+from tests.inventory_texts import PAT_ID, REPOSITORY, Tree, with_item
+
+
+def test_the_schema_in_the_repository_is_the_current_one() -> None:
+    written = (REPOSITORY / "pats.schema.json").read_text()
+    assert written == json.dumps(inventory.schema(), indent=2, sort_keys=True) + "\n", "run `make schema`"
+
+
+def in_schema(text: str) -> bool:
+    return bool(Draft202012Validator(inventory.schema()).is_valid(yaml.safe_load(text)))
+
+
+def test_the_schema_is_one_and_takes_the_example() -> None:
+    Draft202012Validator.check_schema(inventory.schema())
+    assert in_schema((REPOSITORY / "pats.yaml").read_text())
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {},
+        {"lifetime": None},
+        {"adopt": PAT_ID},
+        {"rotate_before": "25%"},
+        {"scopes": ["new"], "allow_unknown_scopes": True},
+    ],
+)
+def test_an_editor_takes_what_check_takes(keys: Tree) -> None:
+    assert check(with_item(**keys)) == ()
+    assert in_schema(with_item(**keys))
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"pausd": True},
+        {"paused": "yes"},
+        {"lifetime": "30"},
+        {"rotate_before": "100%"},
+        {"strategy": "regenerate"},
+        {"scopes": []},
+        {"scopes": ["vso.code vso.work"]},
+        {"secret": "a b"},
+        {"organization": "-a"},
+        {"adopt": "yes"},
+    ],
+)
+def test_an_editor_underlines_what_a_pattern_can_tell(keys: Tree) -> None:
+    assert not in_schema(with_item(**keys))
+
+
+def test_every_key_has_a_description_for_editors() -> None:
+    schema = inventory.schema()
+    parts = [schema, *schema["$defs"].values()]
+    assert all(key.get("description") for part in parts for key in part["properties"].values())
+    assert all(part["additionalProperties"] is False for part in parts)

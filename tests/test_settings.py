@@ -1,0 +1,204 @@
+"""The app's settings: read once, and every mistake told at once."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from shared import settings
+from shared.errors import Code, Misconfigured
+from shared.settings import SETTINGS, Settings
+from shared.tags import Mark
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+ROOT = Path("root")
+VAULT = "https://contoso-pats.vault.azure.net"
+
+
+def read(**environ: str) -> Settings:
+    return settings.read({"KEY_VAULT_URL": VAULT, **environ}, ROOT)
+
+
+def refusal(environ: Mapping[str, str]) -> str:
+    with pytest.raises(Misconfigured) as caught:
+        settings.read(environ, ROOT)
+    assert caught.value.code is Code.SETTINGS_INVALID
+    assert caught.value.remedy
+    return caught.value.cause
+
+
+def test_the_vault_is_enough() -> None:
+    assert read() == Settings(
+        key_vault_url=VAULT,
+        credentials_vault_url=VAULT,
+        pats_file=ROOT / "pats.yaml",
+        deployment_name="contoso-pats",
+        run_budget=timedelta(minutes=20),
+        parallel_users=8,
+    )
+
+
+def test_every_setting_can_be_given() -> None:
+    known = read(
+        CREDENTIALS_VAULT_URL="https://contoso-users.vault.azure.net/",
+        PATS_FILE="estates/one.yaml",
+        DEPLOYMENT_NAME="Prod-1",
+        RUN_BUDGET="10m",
+        PARALLEL_USERS="16",
+        AZURE_AUTHORITY_HOST="https://login.microsoftonline.us/",
+    )
+    assert known.credentials_vault_url == "https://contoso-users.vault.azure.net"
+    assert known.pats_file == ROOT / "estates/one.yaml"
+    assert (known.deployment_name, known.run_budget, known.parallel_users) == ("Prod-1", timedelta(minutes=10), 16)
+    assert known.authority_host == "login.microsoftonline.us"
+
+
+def test_an_absolute_path_of_the_inventory_stays_as_it_is(tmp_path: Path) -> None:
+    assert read(PATS_FILE=str(tmp_path / "pats.yaml")).pats_file == tmp_path / "pats.yaml"
+
+
+def test_an_empty_setting_counts_as_missing() -> None:
+    assert read(RUN_BUDGET="", PARALLEL_USERS="  ", CREDENTIALS_VAULT_URL="") == read()
+
+
+def test_the_mark_tells_two_vaults_apart_and_not_two_spellings_of_one() -> None:
+    other = settings.read({"KEY_VAULT_URL": "https://fabrikam.vault.azure.net"}, ROOT)
+    same = settings.read({"KEY_VAULT_URL": "https://Contoso-Pats.VAULT.azure.net:443/"}, ROOT)
+    assert read().vault_host == same.vault_host == "contoso-pats.vault.azure.net"
+    assert read().mark == same.mark == Mark.of("contoso-pats", "contoso-pats.vault.azure.net")
+    assert read().mark != other.mark
+
+
+def test_one_vault_in_two_spellings_is_one_vault() -> None:
+    known = read(CREDENTIALS_VAULT_URL="https://CONTOSO-pats.vault.azure.net:443/")
+    assert known.credentials_vault_url == known.key_vault_url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "contoso.vault.azure.net",
+        "http://contoso.vault.azure.net",
+        "https://contoso",
+        "https://10.0.0.4",
+        "https://127.1",
+        "https://0x7f.0.0.0x1",
+        "https://[::1]",
+        "https://[::1",
+        "https://contoso.vault.azure.net/secrets",
+        "https://contoso.vault.azure.net?x=1",
+        "https://contoso.vault.azure.net#x",
+        "https://me@contoso.vault.azure.net",
+        "https://contoso.vault.azure.net:8443",
+        "https://contoso.vault.azure.net:port",
+        "https://con toso.vault.azure.net",
+        "https://contoso_pats.vault.azure.net",
+        "https://contoso.vault.azure.net.",
+        "https://",
+    ],
+)
+@pytest.mark.parametrize("name", ["KEY_VAULT_URL", "CREDENTIALS_VAULT_URL"])
+def test_only_an_https_address_of_a_named_host_is_a_vault(name: str, url: str) -> None:
+    assert refusal({"KEY_VAULT_URL": VAULT, name: url}).startswith(f"{name} ")
+
+
+@pytest.mark.parametrize(
+    ("name", "fits"),
+    [
+        ("a", True),
+        ("0-Z", True),
+        ("a" * 40, True),
+        ("a" * 41, False),
+        ("a/b", False),
+        ("a b", False),
+        ("a_b", False),
+        ("ä", False),
+    ],
+)
+def test_a_deployment_name_is_1_to_40_letters_digits_and_hyphens(name: str, fits: bool) -> None:
+    if fits:
+        assert read(DEPLOYMENT_NAME=name).deployment_name == name
+    else:
+        assert "DEPLOYMENT_NAME" in refusal({"KEY_VAULT_URL": VAULT, "DEPLOYMENT_NAME": name})
+
+
+@pytest.mark.parametrize(
+    ("number", "fits"),
+    [
+        ("1", True),
+        ("64", True),
+        ("0", False),
+        ("65", False),
+        ("-1", False),
+        ("8.0", False),
+        ("٣", False),
+        ("9" * 5000, False),
+    ],
+    ids=["1", "64", "0", "65", "negative", "not whole", "other digits", "5,000 digits"],
+)
+def test_users_side_by_side_are_1_to_64(number: str, fits: bool) -> None:
+    if fits:
+        assert read(PARALLEL_USERS=number).parallel_users == int(number)
+    else:
+        assert "PARALLEL_USERS" in refusal({"KEY_VAULT_URL": VAULT, "PARALLEL_USERS": number})
+
+
+@pytest.mark.parametrize(
+    ("budget", "fits"),
+    [("1m", True), ("25m", True), ("0m", False), ("26m", False), ("1h", False), ("20", False), ("20 minutes", False)],
+)
+def test_a_run_ends_before_the_host_ends_it(budget: str, fits: bool) -> None:
+    if fits:
+        assert read(RUN_BUDGET=budget).run_budget == timedelta(minutes=int(budget[:-1]))
+    else:
+        assert "RUN_BUDGET" in refusal({"KEY_VAULT_URL": VAULT, "RUN_BUDGET": budget})
+
+
+def test_the_longest_budget_leaves_the_host_time_to_spare() -> None:
+    hours, minutes, _ = json.loads((REPOSITORY / "host.json").read_text())["functionTimeout"].split(":")
+    assert timedelta(hours=int(hours), minutes=int(minutes)) > settings.LONGEST_BUDGET
+
+
+@pytest.mark.parametrize("host", ["http://login.microsoftonline.com", "https://", "https://[", "localhost", "10.0.0.1"])
+def test_a_sign_in_authority_is_a_named_host(host: str) -> None:
+    assert "AZURE_AUTHORITY_HOST" in refusal({"KEY_VAULT_URL": VAULT, "AZURE_AUTHORITY_HOST": host})
+
+
+def test_every_mistake_is_told_at_once() -> None:
+    told = refusal(
+        {
+            "CREDENTIALS_VAULT_URL": "http://x",
+            "DEPLOYMENT_NAME": "a b",
+            "RUN_BUDGET": "soon",
+            "PARALLEL_USERS": "many",
+        }
+    )
+    assert "KEY_VAULT_URL is missing" in told
+    for name in ("CREDENTIALS_VAULT_URL", "DEPLOYMENT_NAME", "RUN_BUDGET", "PARALLEL_USERS"):
+        assert name in told
+    assert told.count("; ") == 4
+
+
+def test_the_schedule_is_the_hosts_and_is_not_read() -> None:
+    assert [one.name for one in SETTINGS if one.read_by == "host"] == ["ROTATION_SCHEDULE"]
+    assert read(ROTATION_SCHEDULE="not even close") == read()
+
+
+def test_every_default_in_the_table_is_the_one_that_is_used() -> None:
+    written = {
+        one.name: one.default for one in SETTINGS if re.fullmatch(r"[\w.]+", one.default) and one.default != "required"
+    }
+    assert written.keys() == {"PATS_FILE", "RUN_BUDGET", "PARALLEL_USERS"}
+    assert read(**written) == read()
+
+
+def test_the_example_of_local_settings_has_every_setting_and_can_be_read() -> None:
+    values = json.loads((REPOSITORY / "local.settings.json.example").read_text())["Values"]
+    assert {one.name for one in SETTINGS} <= values.keys()
+    assert all(values[one.name] == one.default for one in SETTINGS if one.name in ("ROTATION_SCHEDULE", "RUN_BUDGET"))
+    assert settings.read(values, ROOT).key_vault_url != settings.read(values, ROOT).credentials_vault_url
