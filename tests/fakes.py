@@ -13,6 +13,7 @@ from typing import TypeVar
 from sandbox.cloud import Cloud
 from sandbox.entra import EntraRefused
 from sandbox.keyvault import VaultRefused, Version
+from sandbox.pat_paging import ListQuery
 from sandbox.pat_values import NoOrganization, PatHttpRefused, PatRefused, write_instant
 from sandbox.pats import Pat as SandboxPat
 from shared import pat_errors
@@ -78,6 +79,7 @@ class FakeVault:
 
     def listing(self) -> VaultListing:
         def effect() -> VaultListing:
+            self._vault.list_secrets(1)  # judges whether the caller may
             rows = {secret.name.casefold(): _listed(secret.name, secret.latest) for secret in self._vault.secrets()}
             return VaultListing(rows)
 
@@ -113,6 +115,9 @@ class FakeVault:
             return self._do("vault.set", effect)
         except Denied as failure:
             raise Denied(Code.PUBLISH_FORBIDDEN, failure.cause, failure.remedy) from None
+        except Refused as failure:
+            code = failure.code if failure.code is Code.SECRET_DELETED else Code.PUBLISH_REFUSED
+            raise Refused(code, failure.cause, failure.remedy) from None
         except Unclear as failure:
             raise Unclear(Code.PUBLISH_UNCLEAR, failure.cause, failure.remedy) from None
 
@@ -239,6 +244,8 @@ class FakePats:
             raise Unclear(Code.REVOKE_UNCLEAR, doubt.cause, doubt.remedy) from None
 
     def _mine(self, organization: str, state: str) -> tuple[Pat, ...]:
+        # Judges whether the caller may, and reads past its pages.
+        self._cloud.pats.list_pats(self._username, organization, ListQuery(filter=state, top="1"))
         home = self._cloud.pats.organization(organization)
         now = self._cloud.now()
         return tuple(

@@ -1,0 +1,164 @@
+"""What only the wire shows: pages, odd shapes, and each of the service's words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+import requests
+
+from sandbox.seed import AGENTS
+from shared import pat_errors
+from shared.devops import Bearer, read_instant
+from shared.errors import Absent, Code, Refused, Unclear
+from shared.model import SignIn, User
+from shared.ports import PatApi
+from shared.report import Outcome
+from shared.secrecy import SecretText
+from shared.transport import never_sent, retry_after, session
+from tests.lab import Lab, days, item, row
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+WORDS = [*pat_errors.REMEDIES, "aWordOfTomorrow"]
+
+
+def signed_in(lab: Lab) -> PatApi:
+    world = lab.world()
+    sign_in = SignIn("contoso.onmicrosoft.com", "11111111-2222-3333-4444-555555555555", "patrol-client-secret")
+    secret, password = world.credentials.read("patrol-client-secret"), world.credentials.read("svc-agents-password")
+    return world.directory.sign_in(sign_in, User(AGENTS, "x"), password.value, secret.value)
+
+
+def test_every_documented_word_has_a_remedy() -> None:
+    assert len(pat_errors.REMEDIES) == 36  # and `none`, the 37th
+
+
+@pytest.mark.parametrize("status", [200, 400, 403])
+@pytest.mark.parametrize("word", WORDS)
+def test_promise_8_each_word_of_the_pat_api_is_a_plain_refusal_with_its_remedy(word: str, status: int) -> None:
+    lab = Lab([item()], quick=True)
+    lab.run()
+    lab.wait(days(24))
+    lab.quick = False
+    lab.cloud.add_fault("pats.create", "pat_error", call=None, error=word, status=status)
+    report = lab.run()
+    failure = row(report).error
+    assert row(report).outcome is Outcome.FAILED
+    assert failure is not None
+    assert failure.code is Code.MINT_REFUSED
+    assert word in failure.message
+    assert failure.remedy == pat_errors.remedy(word)
+    assert len(lab.cloud.calls("pats.create")) == 1
+    assert len(lab.live()) == 1
+    assert lab.works("build-pat")
+
+
+@pytest.mark.parametrize("word", WORDS)
+def test_each_word_on_renew_get_and_revoke(word: str) -> None:
+    lab = Lab([item()])
+    pat = lab.cloud.pats.seed(AGENTS, "contoso", "x", valid_from=lab.clock.now())
+    api = signed_in(lab)
+    kind = Absent if word in pat_errors.GONE else Refused
+    for operation in ("pats.get", "pats.update", "pats.revoke"):
+        lab.cloud.add_fault(operation, "pat_error", call=None, error=word)
+    with pytest.raises(kind):
+        api.get("contoso", pat.authorization_id)  # type: ignore[arg-type]
+    with pytest.raises(kind):
+        api.extend("contoso", pat.authorization_id, "x", ("vso.code",), lab.clock.now())  # type: ignore[arg-type]
+    if kind is Refused:
+        with pytest.raises(Refused) as caught:
+            api.revoke("contoso", pat.authorization_id)  # type: ignore[arg-type]
+        assert caught.value.code is Code.REVOKE_REFUSED
+
+
+@pytest.mark.parametrize("empty_pages", [False, True])
+@pytest.mark.parametrize("size", [1, 2, 7, 100])
+def test_rule_5_a_listing_is_all_its_pages(size: int, empty_pages: bool) -> None:
+    lab = Lab([item()])
+    lab.cloud.switches.page_size_limit, lab.cloud.switches.empty_pat_pages = size, empty_pages
+    for number in range(15):
+        lab.cloud.pats.seed(AGENTS, "contoso", f"name {number}", valid_from=lab.clock.now())
+    assert len(signed_in(lab).active("contoso")) == 15
+
+
+def test_a_page_that_repeats_is_no_listing() -> None:
+    lab = Lab([item()])
+    api = signed_in(lab)
+    body = '{"continuationToken":"again","patTokens":[]}'
+    lab.cloud.add_fault("pats.list", "status", call=None, status=200, body=body)
+    with pytest.raises(Unclear):
+        api.active("contoso")
+
+
+def test_a_byte_order_mark_is_read_over() -> None:
+    lab = Lab([item()])
+    lab.cloud.switches.body_mark = True
+    assert row(lab.run()).outcome is Outcome.DONE
+
+
+@pytest.mark.parametrize("count", [0, 1, 25, 26, 60])
+def test_rule_5_a_vault_listing_goes_on_over_short_and_empty_pages(count: int) -> None:
+    lab = Lab([item()])
+    for number in range(count):
+        lab.vault.seed(f"secret-{number}", "x")
+    assert len(lab.world().vault.listing().secrets) == count
+
+
+@pytest.mark.parametrize(
+    ("text", "second"),
+    [
+        ("2026-03-01T12:00:05Z", 5),
+        ("2026-03-01T12:00:05.3Z", 5),
+        ("2026-03-01T12:00:05.9999999Z", 5),
+        ("2026-03-01T12:00:59.123Z", 59),
+    ],
+)
+def test_instants_are_cut_to_whole_seconds(text: str, second: int) -> None:
+    assert read_instant(text) == NOW.replace(second=second)
+
+
+@pytest.mark.parametrize("text", [None, 5, "", "2026-03-01", "2026-03-01T12:00:05", "2026-13-01T12:00:05Z", "x" * 30])
+def test_anything_else_is_no_instant(text: object) -> None:
+    with pytest.raises(Unclear):
+        read_instant(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("7", 7),
+        ("0", 0),
+        ("-3", 0),
+        ("1.5", 1.5),
+        ("Sun, 01 Mar 2026 12:00:30 GMT", 30),
+        ("Sun, 01 Mar 2026 11:00:00 GMT", 0),
+        ("soon", None),
+        ("nan", None),
+        ("inf", 86400),
+    ],
+)
+def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:
+    assert retry_after(value, NOW) == (None if seconds is None else timedelta(seconds=seconds))
+
+
+def test_only_a_request_that_never_left_is_called_so() -> None:
+    assert never_sent(requests.exceptions.ConnectTimeout())
+    assert never_sent(requests.exceptions.ProxyError())
+    assert not never_sent(requests.exceptions.ReadTimeout())
+    assert not never_sent(requests.exceptions.ConnectionError("Connection aborted"))
+    assert not never_sent(requests.exceptions.SSLError("EOF occurred in violation of protocol"))
+    with pytest.raises(requests.exceptions.ConnectionError) as caught:
+        requests.get("https://127.0.0.1:9", timeout=1)
+    assert never_sent(caught.value)
+
+
+def test_a_netrc_never_replaces_the_bearer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine vssps.dev.azure.com login somebody password else\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    http = session(1)
+    wanted = requests.Request("GET", "https://vssps.dev.azure.com/x", auth=Bearer(SecretText("ours")))
+    assert http.prepare_request(wanted).headers["Authorization"] == "Bearer ours"
