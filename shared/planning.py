@@ -65,15 +65,15 @@ def plan(item: Item, seen: Seen, now: datetime, asked: Asked | None = None) -> S
 
 
 def _plan_published(item: Item, secret: Published, seen: Seen, now: datetime) -> Step:
+    ends = expiry(seen)
     if seen.gone:
-        return Rotate(Because.GONE)
+        return Rotate(Because.EXPIRED if ends is not None and ends <= now else Because.GONE)
     if not secret.enabled:
         return _disabled(item)
     changed = _what_changed(item, secret.stamp)
     renamed = changed in (Because.USER_CHANGED, Because.ORGANIZATION_CHANGED) and seen.pat is not None
     if changed is not None and not renamed:
         return Rotate(changed)
-    ends = expiry(seen)
     if ends is None or now >= ends:
         return Rotate(Because.EXPIRED)
     if now >= secret.created + item.max_age:

@@ -274,6 +274,24 @@ def test_rule_15_a_skewed_clock_stops_the_run_before_anything_is_done() -> None:
     assert caught.value.code is Code.CLOCK_SKEW
 
 
+def test_a_pat_that_expired_unnoticed_is_replaced_without_a_predecessor() -> None:
+    lab = published()
+    lab.wait(days(60))
+    assert not lab.works("build-pat")
+    assert outcomes(lab.run().items) == ["build-pat rotate done expired"]
+    assert lab.works("build-pat")
+    assert "predecessors" not in lab.current("build-pat").tags
+
+
+def test_a_renamed_item_is_a_new_one_and_the_old_one_is_unmanaged() -> None:
+    lab = published()
+    lab.items = [item("renamed-pat")]
+    report = lab.run()
+    assert report.unmanaged == ("build-pat",)
+    assert lab.works("renamed-pat")
+    assert lab.works("build-pat")
+
+
 def test_rule_5_a_pat_that_get_still_shows_does_not_count_as_gone() -> None:
     lab = published()
     empty = '{"continuationToken":"","patTokens":[]}'

@@ -28,7 +28,7 @@ ITEMS = (
     "legacy-tool-pat",
     "sonarqube-pat",
 )
-CALLS = 60
+CALLS = 45
 """More calls than a run on the demo estate makes; the ones beyond its end kill nothing and must do no harm."""
 
 RUN = ("-m", "shared", "run")
