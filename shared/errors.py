@@ -42,6 +42,7 @@ class Code(StrEnum):
     ITEM_INVALID = "item-invalid"
     SECRET_UNKNOWN = "secret-unknown"
     PAUSED = "paused"
+    OWNER_CHANGED = "owner-changed"
     EDITED = "edited"
     FOREIGN = "foreign"
     UNMARKED = "unmarked"

@@ -45,7 +45,7 @@ def plan(item: Item, seen: Seen, now: datetime, asked: Asked | None = None) -> S
     secret = seen.secret
     forced = asked is not None and (asked.force or asked.emergency)
     if item.decommission:
-        return _plan_end(secret, seen)
+        return _plan_end(item, secret, seen)
     if item.paused and not (asked and asked.emergency):
         return _paused() if forced else Hold(Because.PAUSED)
     match secret:
@@ -103,8 +103,10 @@ def _plan_asked(item: Item, secret: Published, due: Step, now: datetime, asked: 
     return due if isinstance(due, Renew) else Wait(until=max(in_overlap))
 
 
-def _plan_end(secret: Secret, seen: Seen) -> Step:
+def _plan_end(item: Item, secret: Secret, seen: Seen) -> Step:
     match secret:
+        case Published(enabled=True) if not same_owner(item, secret.stamp) and seen.pat is None:
+            return _moved(secret.stamp)
         case Published():
             ended = not secret.enabled and seen.pat is None and not secret.stamp.predecessors
             return Hold(Because.DECOMMISSIONED) if ended else Decommission()
@@ -136,6 +138,15 @@ def urgency(seen: Seen, step: Step, now: datetime) -> tuple[int, float]:
 
 
 # --- what a person must look at --------------------------------------------------------------------------------------
+
+
+def _moved(stamp: Stamp) -> Fail:
+    return Fail(
+        Because.USER_CHANGED,
+        Code.OWNER_CHANGED,
+        f"The item is to be decommissioned, and its PAT belongs to {stamp.username} in {stamp.organization}.",
+        "Put the item back under that user and organization until it is decommissioned.",
+    )
 
 
 def _edited(item: Item) -> Fail:

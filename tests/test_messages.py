@@ -84,6 +84,11 @@ def skewed(lab: Lab) -> None:
     lab.skew = hours(2)
 
 
+def moved_and_ended(lab: Lab) -> None:
+    lab.cloud.pats.add_organization("fabrikam", members={AGENTS})
+    lab.items = [item(organization="fabrikam", decommission=True)]
+
+
 def edited(lab: Lab) -> None:
     lab.vault.set_secret("build-pat", "pasted by a person")
 
@@ -150,6 +155,7 @@ CASES: dict[Code, Callable[[], Report | None]] = {
     Code.ITEM_INVALID: lambda: with_lab(lambda lab: lab.items.append(item("other-pat", scopes=["vso.cod"]))),
     Code.SECRET_UNKNOWN: lambda: published().run("no-such-pat"),
     Code.PAUSED: lambda: published(paused=True).run("build-pat", force=True),
+    Code.OWNER_CHANGED: lambda: with_lab(moved_and_ended),
     Code.EDITED: lambda: with_lab(edited),
     Code.FOREIGN: lambda: with_lab(foreign),
     Code.UNMARKED: lambda: with_lab(lambda lab: lab.vault.seed("build-pat", "theirs"), lab=Lab([item()])),
