@@ -32,11 +32,12 @@ CALLS = 45
 """More calls than a run on the demo estate makes; the ones beyond its end kill nothing and must do no harm."""
 
 RUN = ("-m", "shared", "run")
+HEALTHY = "agents-linux-pat"
 
 
-def every_call(*sample: int) -> list[Any]:
+def every_call(*sample: int, until: int = CALLS) -> list[Any]:
     """All calls; those beside the sample only in `make chaos`."""
-    return [pytest.param(call, marks=() if call in sample else pytest.mark.chaos) for call in range(1, CALLS + 1)]
+    return [pytest.param(call, marks=() if call in sample else pytest.mark.chaos) for call in range(1, until + 1)]
 
 
 @pytest.fixture
@@ -62,15 +63,16 @@ def wait_until_met(cloud: Running, child: subprocess.Popen[str]) -> bool:
     return True
 
 
-def assert_converges(cloud: Running, settings: Mapping[str, str]) -> None:
+def assert_converges(cloud: Running, settings: Mapping[str, str], ended: frozenset[str] = frozenset()) -> None:
     for hours in (6, 30, 3):
         cloud.client.move_clock(timedelta(hours=hours))
         ran = cloud.run_product(RUN, extra=settings)
         assert ran.returncode == 0, ran.stdout + ran.stderr
     estate = cloud.client.estate(reveal=True)
-    assert working(estate) == set(ITEMS)
+    kept = set(ITEMS) - ended
+    assert working(estate) == kept
     secrets = next(vault["secrets"] for vault in estate["vaults"] if "pats" in vault["host"])
-    current = {secret["versions"][-1]["tags"]["authorization-id"] for secret in secrets if secret["name"] in ITEMS}
+    current = {secret["versions"][-1]["tags"]["authorization-id"] for secret in secrets if secret["name"] in kept}
     live = {
         pat["authorization_id"]
         for pat in estate["pats"]
@@ -79,21 +81,49 @@ def assert_converges(cloud: Running, settings: Mapping[str, str]) -> None:
     assert live == current
 
 
-@pytest.mark.parametrize("after_effect", [False, True], ids=["before the effect", "after the effect"])
+def kill(cloud: Running, command: tuple[str, ...], settings: Mapping[str, str], call: int, after_effect: bool) -> None:
+    """Run the command and kill its process while the given call is under way."""
+    cloud.client.add_fault("*", "hang", call=call, seconds=60, after_effect=after_effect)
+    child = cloud.start_product(command, extra=settings)
+    try:
+        wait_until_met(cloud, child)
+    finally:
+        child.kill()
+        child.communicate()
+    cloud.client.clear_faults()
+
+
+moments = pytest.mark.parametrize("after_effect", [False, True], ids=["before the effect", "after the effect"])
+
+
+@moments
 @pytest.mark.parametrize("call", every_call(13, 22))
 def test_promise_3_a_killed_process_costs_nothing(call: int, after_effect: bool, settings: dict[str, str]) -> None:
     with start(demo_estate()) as cloud:
         before = working(cloud.client.estate(reveal=True))
-        cloud.client.add_fault("*", "hang", call=call, seconds=60, after_effect=after_effect)
-        child = cloud.start_product(RUN, extra=settings)
-        try:
-            wait_until_met(cloud, child)
-        finally:
-            child.kill()
-            child.communicate()
-        cloud.client.clear_faults()
+        kill(cloud, RUN, settings, call, after_effect)
         assert before <= working(cloud.client.estate(reveal=True))
         assert_converges(cloud, settings)
+
+
+@moments
+@pytest.mark.parametrize("call", every_call(14, until=26))
+def test_promise_3_a_killed_emergency_costs_nothing(call: int, after_effect: bool, settings: dict[str, str]) -> None:
+    with start(demo_estate()) as cloud:
+        kill(cloud, ("-m", "shared", "emergency", HEALTHY), settings, call, after_effect)
+        assert HEALTHY in working(cloud.client.estate(reveal=True))
+        assert_converges(cloud, settings)
+
+
+@moments
+@pytest.mark.parametrize("call", every_call(12, until=45))
+def test_promise_3_a_killed_decommission_costs_nothing(call: int, after_effect: bool, settings: dict[str, str]) -> None:
+    inventory = Path(settings["PATS_FILE"])
+    line = f"secret: {HEALTHY}"
+    inventory.write_text(inventory.read_text().replace(line, f"decommission: true\n        {line}"))
+    with start(demo_estate()) as cloud:
+        kill(cloud, RUN, settings, call, after_effect)
+        assert_converges(cloud, settings, ended=frozenset({HEALTHY}))
 
 
 @pytest.mark.parametrize("call", every_call(22))
