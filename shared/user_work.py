@@ -55,26 +55,34 @@ class UserWork:
     run: Shared
 
     def do(self) -> Part:
-        """Sign in, list, plan, do. Never raises an expected failure."""
+        """Sign in, list, plan, do. Never raises: one broken user never stops the others (promise 5)."""
         part = Part()
         items = self._items()
+        try:
+            self._do(items, part)
+        except Exception as failure:  # noqa: BLE001  # what nobody expected is told on every item it left without a word
+            told = {row.secret for row in part.rows}
+            silent = [item for item in items if item.secret not in told] or items
+            part.rows += [self._told(unexpected(item, failure)) for item in silent]
+        return part
+
+    def _do(self, items: list[Item], part: Part) -> None:
         if self.run.deadline.passed():
             part.rows += [left(item) for item in items]
-            return part
+            return
         api = self._sign_in(items, part)
         if api is None:
-            return part
+            return
         tools = self._tools(api)
         listed = self._list(api, items, part)
         judged = self._do_items(tools, [item for item in items if item.organization.casefold() in listed], listed, part)
         if self.run.dry_run:
-            return part
+            return
         if self.run.wanted is None:
             judged |= self._end_unmanaged(tools, listed, part)
         for organization, pats in listed.items():
             if not self.run.deadline.passed():
                 part.rows += end_orphans(tools, Owner(self.user.username, organization), pats, judged)
-        return part
 
     def end_former(self, handovers: list[Handover]) -> Part:
         """End predecessors that this user minted before another user or organization took over (rule 13)."""
@@ -91,6 +99,9 @@ class UserWork:
                     part.leftovers += ended.leftovers
             except PatrolError as failure:
                 part.leftovers.append(leftover(one, f"{failure.cause} {failure.remedy}"))
+            except Exception as failure:  # noqa: BLE001  # as above; the text may carry a secret
+                says = f"patrol itself failed ({type(failure).__name__}); the next run tries again."
+                part.leftovers.append(leftover(one, says))
         return part
 
     def anything(self) -> bool:

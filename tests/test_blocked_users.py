@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from sandbox.cloud import Operation
 from sandbox.entra import UserState
-from sandbox.seed import AGENTS, CLIENT, SONAR, demo_estate
+from sandbox.seed import AGENTS, CLIENT, SONAR, demo_estate, mark
 from shared.blocking import note_name
 from shared.errors import Code
 from shared.report import Outcome
@@ -115,6 +116,23 @@ def test_promise_5_a_throttled_sign_in_of_one_user_does_not_fail_another() -> No
     report = lab.run()
     assert row(report, "one-pat").outcome is Outcome.FAILED
     assert row(report, "two-pat").outcome is Outcome.DONE
+
+
+def test_promise_5_a_defect_while_ending_one_user_s_orphan_does_not_stop_another() -> None:
+    lab = two_users()
+    lab.run()
+    lab.cloud.pats.seed(AGENTS, "contoso", mark("one-pat"), valid_from=lab.clock.now())
+
+    def defect(met: Operation) -> None:
+        if met.name == "pats.revoke":
+            raise ZeroDivisionError("its text may carry a secret")
+
+    lab.wait(days(24))
+    lab.cloud.before_effect = defect
+    report = lab.run()
+    assert [one.outcome for one in report.items if one.secret == "one-pat"] == [Outcome.FAILED, Outcome.DONE]
+    assert row(report, "two-pat").outcome is Outcome.DONE
+    assert "its text" not in str(report.to_json())
 
 
 def test_rule_12_a_refused_client_secret_is_one_message_and_blocks_nobody() -> None:
