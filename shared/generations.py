@@ -106,9 +106,9 @@ def orphan_over(
     if not naming:
         return True
     last = max(naming, key=lambda version: version.created)
-    later = [
-        version.created for version in known if version.version != last.version and version.created >= last.created
-    ]
+    others = [version.created for version in known if version.version != last.version]
+    # Of versions of one second nobody can tell which came first: a certain successor goes before a tie.
+    later = [at for at in others if at > last.created] or [at for at in others if at == last.created]
     return bool(later) and now >= min(min(later) + overlap, pat.validity.ends)
 
 

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import logging
+import traceback
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from sandbox.process import start
-from sandbox.seed import demo_estate, demo_pats_yaml
+from sandbox.seed import CLIENT, demo_estate, demo_pats_yaml
 from shared import api
 from shared.report import Outcome
+from shared.run import World
+from shared.settings import Settings
+from tests.lab import ENVIRONMENT, Lab, item
 
 FIRE = ("-m", "sandbox.fire_timer")
 ROOT = Path(__file__).resolve().parents[1]
@@ -65,3 +70,36 @@ def test_every_outcome_but_a_good_one_fails_the_invocation() -> None:
         Outcome.FAILED,
         Outcome.BLOCKED,
     }
+
+
+def test_promise_7_the_heartbeat_comes_without_the_text_of_an_unexpected_failure(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    (tmp_path / "pats.yaml").write_text(demo_pats_yaml(), encoding="utf-8")
+    text = "a token stands here"
+
+    def broken(known: Settings, budget: timedelta) -> World:
+        raise RuntimeError(text)
+
+    with caplog.at_level(logging.INFO), pytest.raises(api.RunFailed, match="unexpected") as raised:
+        api.rotate_due(environ=ENVIRONMENT, root=tmp_path, make_world=broken)
+    # As the host writes it, with the traceback.
+    told = "".join(traceback.format_exception(raised.value)) + caplog.text
+    assert "RuntimeError at " in told
+    assert text not in told
+    assert len([one for one in caplog.records if one.getMessage().startswith("run.finished ")]) == 1
+
+
+def test_a_refused_client_fails_the_invocation_with_its_remedy(tmp_path: Path) -> None:
+    lab = Lab([item()])
+    lab.cloud.directory.apps[CLIENT].secrets.clear()
+    (tmp_path / "pats.yaml").write_text(lab.pats_yaml(), encoding="utf-8")
+    with pytest.raises(api.RunFailed, match="client-refused"):
+        api.rotate_due(environ=ENVIRONMENT, root=tmp_path, make_world=lambda known, budget: lab.world(budget))
+    assert [told["outcome"] for told in lab.told("run.finished")] == ["failed"]
+
+
+def test_a_late_timer_says_so(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    with caplog.at_level(logging.INFO), pytest.raises(api.RunFailed):
+        api.rotate_due(past_due=True, environ={}, root=tmp_path)
+    assert any(one.getMessage().startswith("schedule.late") for one in caplog.records)

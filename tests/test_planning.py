@@ -319,6 +319,9 @@ def test_rule_4_what_the_current_version_names_is_no_orphan() -> None:
         ([version(OLDER, days(9)), version(None, days(5), "pasted")], False),
         ([version(OLDER, days(9)), version(None, days(5), "pasted"), version(CURRENT, days(2))], True),
         ([version(None, days(9), "theirs")], True),
+        ([version(OLDER, days(3)), version(FORMER, days(3)), version(CURRENT, days(1) - SECOND)], False),
+        ([version(OLDER, days(3)), version(FORMER, days(3)), version(CURRENT, days(1))], True),
+        ([version(OLDER, days(1)), version(CURRENT, days(1))], True),
     ],
     ids=[
         "no version",
@@ -330,6 +333,9 @@ def test_rule_4_what_the_current_version_names_is_no_orphan() -> None:
         "edited",
         "edited and taken back",
         "a stranger's secret",
+        "a tie and a certain successor, too young",
+        "a tie and a certain successor",
+        "a tie and nothing after it",
     ],
 )
 def test_rule_4_an_orphan_is_judged_by_all_versions(versions: list[VersionSeen], expected: bool) -> None:
