@@ -1,14 +1,84 @@
-"""The doors of the Functions host. What they do is in shared/api.py, imported at the first invocation: a cold start
-pays only for what it runs."""
+"""The doors of the Functions host. What they do is in shared/api.py and shared/http_api.py, imported at the first
+invocation: a cold start pays only for what it runs.
+"""
+
+import json
+import os
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import azure.functions as func
 
-app = func.FunctionApp()
+if TYPE_CHECKING:
+    from shared.http_answer import Answer
+    from shared.http_body import Call
+
+# The one setting that is read here: it decides what the host asks of a caller, a key or (in front of it) a token.
+_ENTRA = os.environ.get("HTTP_AUTH", "").strip() == "entra"
+# For a method that is not registered the host answers 404; the doors themselves say 405.
+_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS if _ENTRA else func.AuthLevel.FUNCTION)
 
 
 @app.timer_trigger(arg_name="timer", schedule="%ROTATION_SCHEDULE%", run_on_startup=False, use_monitor=True)
-def rotate_due(timer: func.TimerRequest) -> None:
+def rotate_due(timer: func.TimerRequest, context: func.Context) -> None:
     """One run. Fails its invocation when an item failed, so that Application Insights sees it."""
     from shared import api
 
-    api.rotate_due(past_due=timer.past_due)
+    api.rotate_due(past_due=timer.past_due, enter=_in_threads(context))
+
+
+@app.route("rotate", methods=_METHODS)
+def rotate(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """`POST /api/rotate`: rotate what is due, or the named secrets."""
+    from shared import http_api
+
+    return _response(http_api.rotate(_call(req), http_api.App(enter=_in_threads(context))))
+
+
+@app.route("emergency", methods=_METHODS)
+def emergency(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """`POST /api/emergency`: replace leaked PATs and end the old ones at once."""
+    from shared import http_api
+
+    return _response(http_api.emergency(_call(req), http_api.App(enter=_in_threads(context))))
+
+
+@app.route("pats", methods=_METHODS)
+def pats(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """`GET /api/pats`: the state of every item, from the vault alone."""
+    from shared import http_api
+
+    return _response(http_api.pats(_call(req), http_api.App(enter=_in_threads(context))))
+
+
+@app.route("health", methods=_METHODS, auth_level=func.AuthLevel.ANONYMOUS)
+def health(req: func.HttpRequest) -> func.HttpResponse:
+    """`GET /api/health`: that the app is up."""
+    from shared import http_health
+
+    return _response(http_health.health(req.method))
+
+
+def _call(req: func.HttpRequest) -> "Call":
+    from shared.http_body import Call
+
+    headers = {name.lower(): value for name, value in req.headers.items()}
+    return Call(req.method.upper(), headers, dict(req.params), req.get_body() or b"")
+
+
+def _response(answer: "Answer") -> func.HttpResponse:
+    body = json.dumps(answer.body, ensure_ascii=False)
+    headers = {**answer.headers, "Cache-Control": "no-store"}
+    return func.HttpResponse(body, status_code=int(answer.status), headers=headers, mimetype=answer.mimetype)
+
+
+def _in_threads(context: func.Context) -> Callable[[], None]:
+    """What a thread of ours does first: the worker asks its storage which invocation a log line belongs to."""
+    storage, invocation = context.thread_local_storage, context.invocation_id
+
+    def enter() -> None:
+        setattr(storage, "invocation_id", invocation)  # noqa: B010  # its type does not know what the worker reads
+
+    return enter

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import logging
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +26,8 @@ class FakeTimer:
 
 
 def main(name: str = TIMER) -> int:
+    # As in the host, the app's own lines are shown from INFO on.
+    logging.basicConfig(format="%(message)s", stream=sys.stderr)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     module = importlib.import_module("function_app")
@@ -32,7 +36,11 @@ def main(name: str = TIMER) -> int:
         sys.stderr.write(f"function_app has no function {name}\n")
         return 2
     function = indexed[name].get_user_function()
-    context = SimpleNamespace(function_name=name, invocation_id="00000000-0000-4000-8000-000000000001")
+    context = SimpleNamespace(
+        function_name=name,
+        invocation_id="00000000-0000-4000-8000-000000000001",
+        thread_local_storage=threading.local(),
+    )
     arguments = {
         parameter: context if parameter == "context" else FakeTimer()
         for parameter in inspect.signature(function).parameters

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import traceback
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -11,7 +10,8 @@ from pathlib import Path
 from shared import inventory, settings, wiring
 from shared.errors import Code, PatrolError
 from shared.report import WELL, Report
-from shared.run import Request, World, run
+from shared.run import Request, Threads, World, run
+from shared.secrecy import place_of
 from shared.settings import Settings
 from shared.telemetry import event, quieten
 
@@ -28,8 +28,9 @@ def rotate_due(
     environ: Mapping[str, str] = os.environ,
     root: Path = ROOT,
     make_world: Callable[[Settings, timedelta], World] = wiring.world,
+    enter: Callable[[], None] = lambda: None,
 ) -> None:
-    """One run over everything that is due. Raises RunFailed after finishing all it can."""
+    """One run over everything that is due; `enter` prepares each thread. Raises RunFailed after doing all it can."""
     quieten()
     if past_due:
         event("schedule.late")
@@ -43,21 +44,13 @@ def rotate_due(
         raise _not_started(Code.UNEXPECTED, f"failed ({Code.UNEXPECTED}): {place_of(failure)}") from None
     try:
         # From here on the run itself tells `run.finished`, whatever happens.
-        report = run(estate, world, known.mark, Request(), known.parallel_users)
+        report = run(estate, world, known.mark, Request(), Threads(known.parallel_users, enter))
     except PatrolError as failure:
         raise RunFailed(f"failed ({failure.code}): {failure}") from None
     except Exception as failure:  # noqa: BLE001  # as above
         raise RunFailed(f"failed ({Code.UNEXPECTED}): {place_of(failure)}") from None
     if report.exit_code():
         raise RunFailed(_summary(report))
-
-
-def place_of(failure: BaseException) -> str:
-    """Type and innermost place in patrol of an exception nobody expected: its text may carry a secret."""
-    frames = traceback.extract_tb(failure.__traceback__)
-    ours = [frame for frame in frames if Path(frame.filename).parent == Path(__file__).parent] or frames
-    where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
-    return f"{type(failure).__name__} at {where}"
 
 
 def _not_started(code: Code, says: str) -> RunFailed:

@@ -13,13 +13,14 @@ from typing import TextIO
 
 from shared import __version__, inventory, settings, wiring
 from shared import scopes as known_scopes
-from shared.api import ROOT, place_of
+from shared.api import ROOT
 from shared.cli_pats import add_pats, run_pats
 from shared.cli_show import show_report, show_status
 from shared.errors import Code, Misconfigured, PatrolError
 from shared.online import check_online, unblock
 from shared.report import Report, instant
-from shared.run import Request, World, check_clock, run
+from shared.run import Request, Threads, World, check_clock, run
+from shared.secrecy import place_of
 from shared.settings import Settings
 from shared.status import status
 from shared.telemetry import Events, quieten
@@ -204,7 +205,7 @@ def _emergency(terminal: Terminal) -> int:
 def _report(terminal: Terminal, request: Request) -> int:
     known = terminal.settings()
     estate = inventory.load_file(known.pats_file)
-    report: Report = run(estate, terminal.world(known), known.mark, request, known.parallel_users)
+    report: Report = run(estate, terminal.world(known), known.mark, request, Threads(known.parallel_users))
     if terminal.options.json:
         terminal.screen.json(report.to_json())
     else:

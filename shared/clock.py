@@ -38,6 +38,9 @@ class VaultTime:
         self.clock.sleep(duration)
 
 
+GRACE = timedelta(minutes=2)
+
+
 @dataclass(frozen=True, slots=True)
 class Deadline:
     """When a run stops starting work; what is under way then has `grace` to end well.
@@ -47,11 +50,11 @@ class Deadline:
 
     clock: Clock
     at: datetime
-    grace: timedelta = timedelta(minutes=2)
+    grace: timedelta = GRACE
 
     @classmethod
-    def after(cls, clock: Clock, budget: timedelta) -> Deadline:
-        return cls(clock, clock.now() + budget)
+    def after(cls, clock: Clock, budget: timedelta, grace: timedelta = GRACE) -> Deadline:
+        return cls(clock, clock.now() + budget, grace)
 
     def passed(self) -> bool:
         """Whether nothing new may be started."""

@@ -66,6 +66,14 @@ class Code(StrEnum):
     VAULT_UNCLEAR = "vault-unclear"
     UNEXPECTED = "unexpected"
 
+    # One call of the HTTP API.
+    BODY_INVALID = "body-invalid"
+    CALLER_UNKNOWN = "caller-unknown"
+    ROLE_MISSING = "role-missing"
+    METHOD_UNKNOWN = "method-unknown"
+    ITEMS_FAILED = "items-failed"
+    TIME_OVER = "time-over"
+
 
 class PatrolError(Exception):
     """An expected failure: `code` for programs, `cause` and `remedy` for people."""

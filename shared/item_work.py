@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,6 +22,7 @@ from shared.ports import Vault, Verifier
 from shared.report import Failure, Outcome, Row, Verb, instant
 from shared.retiring import Ended, Handover, Owner, retire
 from shared.rotation import Breaker, Done, Tools
+from shared.secrecy import place_of
 from shared.seen import (
     Published,
     Secret,
@@ -250,7 +250,7 @@ class ItemWork:
         cause = f"A predecessor is still in overlap until {instant(until)}, so consumers may still use it."
         remedy = "Ask again after that; for a leaked PAT use emergency."
         row = self._row(Verb.ROTATE, Because.IN_OVERLAP, f"{cause} {remedy}", None, Outcome.BUSY)
-        return replace(row, error=Failure(Code.IN_OVERLAP, cause, remedy))
+        return replace(row, error=Failure(Code.IN_OVERLAP, cause, remedy), again_at=until)
 
     def _row(
         self, verb: Verb, because: Because, says: str, ends: datetime | None = None, outcome: Outcome = Outcome.DONE
@@ -279,12 +279,10 @@ def left(item: Item) -> Row:
 
 
 def unexpected(item: Item, failure: Exception) -> Row:
-    """A defect of patrol. Type and place only: the text of an unknown exception may carry a secret."""
-    frames = traceback.extract_tb(failure.__traceback__)
-    place = f"{frames[-1].filename.rsplit('/', 1)[-1]}:{frames[-1].lineno}" if frames else "an unknown place"
+    """A defect of patrol, told by type and place only."""
     defect = PatrolError(
         Code.UNEXPECTED,
-        f"patrol itself failed: {type(failure).__name__} at {place}.",
+        f"patrol itself failed: {place_of(failure)}.",
         "Report this as a defect of patrol; the next run tries again.",
     )
     return failed(item, Because.UNEXPECTED, defect)

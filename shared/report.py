@@ -56,6 +56,8 @@ class Row:
     says: str
     expires_on: datetime | None = None
     error: Failure | None = None
+    again_at: datetime | None = None
+    """From when a busy item may be asked for again, where that is known; not part of the report."""
 
 
 @dataclass(frozen=True, slots=True)

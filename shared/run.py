@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared import tags
@@ -33,6 +34,9 @@ from shared.telemetry import Events
 from shared.user_work import Part, UserWork
 
 
+def _nothing(*_: object) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """What a run reaches: made by wiring, or by a test."""
@@ -57,15 +61,34 @@ class Request:
     revoke_first: bool = False
     dry_run: bool = False
     published_before: datetime | None = None
+    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
-def run(inventory: Inventory, world: World, mark: Mark, request: Request, parallel_users: int = 8) -> Report:
-    """Do one run and tell what happened. Raises Misconfigured when nothing could be attempted."""
-    run_id = uuid.uuid4().hex
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """How many users are worked on at once, and what prepares each thread, so that its log lines are the caller's."""
+
+    users: int = 8
+    enter: Callable[[], None] = _nothing
+
+
+def run(
+    inventory: Inventory,
+    world: World,
+    mark: Mark,
+    request: Request,
+    threads: Threads | None = None,
+    watch: Callable[[Row], None] = _nothing,
+) -> Report:
+    """Do one run and tell what happened; `watch` sees each row as soon as it is one.
+
+    Raises Misconfigured when nothing could be attempted.
+    """
+    run_id = request.run_id
     started = world.clock.now()
     world.tell("run.started", run_id=run_id, dry_run=request.dry_run)
     try:
-        report = _run(inventory, world, mark, request, parallel_users, run_id, started)
+        report = _run(inventory, world, mark, request, threads or Threads(), watch, started)
     except PatrolError as failure:
         world.tell("run.finished", run_id=run_id, outcome="failed", code=failure.code, says=str(failure))
         raise
@@ -83,8 +106,8 @@ def _run(
     world: World,
     mark: Mark,
     request: Request,
-    parallel_users: int,
-    run_id: str,
+    threads: Threads,
+    watch: Callable[[Row], None],
     started: datetime,
 ) -> Report:
     check_names(inventory, request)
@@ -96,6 +119,7 @@ def _run(
     managed = frozenset(item.key for item in inventory.items()) | {one.secret.casefold() for one in inventory.invalid}
 
     def told(row: Row) -> None:
+        watch(row)
         _tell(world.tell, row)
 
     shared = Shared(
@@ -117,10 +141,10 @@ def _run(
         told=told,
     )
     works = [UserWork(user, shared) for user in _most_urgent_first(inventory.users, listing)]
-    parts = _side_by_side([work.do for work in works if work.anything()], parallel_users)
+    parts = _side_by_side([work.do for work in works if work.anything()], threads)
     handovers = [one for part in parts for one in part.handovers]
     if not request.dry_run:
-        parts += _side_by_side([job for work in works for job in _former(work, handovers)], parallel_users)
+        parts += _side_by_side([job for work in works for job in _former(work, handovers)], threads)
     invalid = [_invalid(one) for one in inventory.invalid if wanted is None or one.secret.casefold() in wanted]
     for row in invalid:
         told(row)
@@ -128,7 +152,7 @@ def _run(
     leftovers = [one for part in parts for one in part.leftovers]
     leftovers += [_ownerless(one) for one in handovers if not any(work.owns(one) for work in works)]
     return Report(
-        run_id=run_id,
+        run_id=request.run_id,
         started_at=started,
         finished_at=world.clock.now(),
         items=in_order(rows),
@@ -177,11 +201,14 @@ def _asked(request: Request, arrived: datetime) -> Asked:
     )
 
 
-def _side_by_side(jobs: list[Callable[[], Part]], parallel: int) -> list[Part]:
-    if min(parallel, len(jobs)) <= 1:
+def _side_by_side(jobs: list[Callable[[], Part]], threads: Threads) -> list[Part]:
+    at_once = min(threads.users, len(jobs))
+    if at_once <= 1:
         return [job() for job in jobs]
-    with ThreadPoolExecutor(min(parallel, len(jobs)), thread_name_prefix="user") as pool:
-        return list(pool.map(lambda job: job(), jobs))
+    # A thread begins without the caller's context, in which the Functions worker keeps the invocation of a log line.
+    contexts = [contextvars.copy_context() for _ in jobs]
+    with ThreadPoolExecutor(at_once, thread_name_prefix="user", initializer=threads.enter) as pool:
+        return list(pool.map(lambda context, job: context.run(job), contexts, jobs))
 
 
 def _most_urgent_first(users: Iterable[User], listing: VaultListing) -> list[User]:

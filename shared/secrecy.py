@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hmac
+import traceback
+from pathlib import Path
 from typing import NoReturn
 
 
@@ -33,3 +35,11 @@ class SecretText:
     def __reduce__(self) -> NoReturn:
         # pickle, copy and deepcopy would all carry the text somewhere this type does not guard.
         raise TypeError("a secret is never serialised")
+
+
+def place_of(failure: BaseException) -> str:
+    """Type and innermost place in patrol of an exception nobody expected: its text may carry a secret."""
+    frames = traceback.extract_tb(failure.__traceback__)
+    ours = [frame for frame in frames if Path(frame.filename).parent == Path(__file__).parent] or frames
+    where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
+    return f"{type(failure).__name__} at {where}"

@@ -22,7 +22,12 @@ _HOST = r"([0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?\.)+[a-z]([0-9a-z-]{0,61}[0-9a-z])?
 _REQUIRED, _SAME_VAULT, _FIRST_LABEL = "required", "`KEY_VAULT_URL`", "first label of the vault's host"
 
 SHORTEST_BUDGET, LONGEST_BUDGET = timedelta(minutes=1), timedelta(minutes=25)
+# Azure's load balancer ends an HTTP request after 230 s, whatever the host would allow.
+SHORTEST_REQUEST, LONGEST_REQUEST = timedelta(seconds=5), timedelta(seconds=200)
 MOST_PARALLEL = 64
+
+
+HttpAuth = Literal["function-key", "entra"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +47,9 @@ SETTINGS = (
     Setting("DEPLOYMENT_NAME", "the readable part of the mark", _FIRST_LABEL),
     Setting("ROTATION_SCHEDULE", "NCRONTAB, UTC; resolved by the host", "0 0 */6 * * *", "host"),
     Setting("RUN_BUDGET", "how long one run may work, 1m to 25m", "20m"),
+    Setting("HTTP_BUDGET", "how long one HTTP request may work, 5s to 200s", "45s"),
     Setting("PARALLEL_USERS", "technical users worked on at once, 1 to 64", "8"),
+    Setting("HTTP_AUTH", "`function-key`, or `entra` (App Service authentication with app roles)", "function-key"),
 )
 
 
@@ -55,6 +62,10 @@ class Settings:
     run_budget: timedelta
     parallel_users: int
     authority_host: str = DEFAULT_AUTHORITY
+    http_budget: timedelta = timedelta(seconds=45)
+    http_auth: HttpAuth = "function-key"
+    platform_authenticates: bool = False
+    """Whether App Service authentication stands in front (`WEBSITE_AUTH_ENABLED`, set by the platform)."""
 
     @property
     def vault_host(self) -> str:
@@ -80,6 +91,10 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
     if not re.fullmatch(r"[0-9A-Za-z-]{1,40}", deployment):
         problems.append("DEPLOYMENT_NAME is not valid: set it to 1 to 40 letters, digits and hyphens")
     budget = _budget(given["RUN_BUDGET"], problems)
+    request_budget = _request_budget(given["HTTP_BUDGET"], problems)
+    http_auth: HttpAuth = "entra" if given["HTTP_AUTH"] == "entra" else "function-key"
+    if given["HTTP_AUTH"] != http_auth:
+        problems.append("HTTP_AUTH is not valid: set it to function-key or entra")
     parallel = given["PARALLEL_USERS"]
     if not re.fullmatch(r"[0-9]{1,3}", parallel) or not 1 <= int(parallel) <= MOST_PARALLEL:
         problems.append(f"PARALLEL_USERS is not valid: set it to a whole number from 1 to {MOST_PARALLEL}")
@@ -91,7 +106,18 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
             f"{'; '.join(problems)}.",
             "Correct the app settings (Bicep, local.settings.json or the environment).",
         )
-    return Settings(key_vault, credentials, root / given["PATS_FILE"], deployment, budget, int(parallel), authority)
+    return Settings(
+        key_vault_url=key_vault,
+        credentials_vault_url=credentials,
+        pats_file=root / given["PATS_FILE"],
+        deployment_name=deployment,
+        run_budget=budget,
+        parallel_users=int(parallel),
+        authority_host=authority,
+        http_budget=request_budget,
+        http_auth=http_auth,
+        platform_authenticates=given.get("WEBSITE_AUTH_ENABLED", "").casefold() == "true",
+    )
 
 
 def _vault(name: str, given: Mapping[str, str], problems: list[str]) -> str:
@@ -140,3 +166,14 @@ def _budget(text: str, problems: list[str]) -> timedelta:
         # The host ends an invocation after 30 minutes (functionTimeout in host.json).
         problems.append("RUN_BUDGET is not valid: set it to 1m to 25m, within functionTimeout of host.json")
     return budget
+
+
+def _request_budget(text: str, problems: list[str]) -> timedelta:
+    try:
+        budget = durations.parse_short(text)
+    except ValueError:
+        budget = timedelta(0)
+    if SHORTEST_REQUEST <= budget <= LONGEST_REQUEST:
+        return budget
+    problems.append("HTTP_BUDGET is not valid: set it to 5s to 200s, such as 45s (Azure Pipelines waits 60 seconds)")
+    return SHORTEST_REQUEST

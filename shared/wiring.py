@@ -10,7 +10,7 @@ from azure.core.credentials import TokenCredential
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import DefaultAzureCredential
 
-from shared.clock import Clock, Deadline, SystemClock
+from shared.clock import GRACE, Clock, Deadline, SystemClock
 from shared.devops import Prover, UserPats
 from shared.ports import PatApi
 from shared.run import World
@@ -43,15 +43,16 @@ def world(
     settings: Settings,
     budget: timedelta,
     *,
+    grace: timedelta = GRACE,
     clock: Clock | None = None,
     http: requests.Session | None = None,
     identity: TokenCredential | None = None,
     tell: Events = event,
 ) -> World:
-    """Everything a run reaches, over one session; `budget` counts from now, `identity` opens the vaults."""
+    """Everything a run reaches, over one session; `budget`, then `grace`, count from now; `identity` opens vaults."""
     clock = clock or SystemClock()
     http = http or shared_session(max(16, settings.parallel_users))
-    deadline = Deadline.after(clock, budget)
+    deadline = Deadline.after(clock, budget, grace)
     identity = identity or DefaultAzureCredential(transport=_Transport(http, clock), retry_total=2, retry_backoff_max=5)
     vault = SecretVault(settings.key_vault_url, identity, http, clock, deadline)
     same = settings.credentials_vault_url == settings.key_vault_url

@@ -23,11 +23,11 @@ from sandbox.pats import Pat
 from sandbox.seed import AGENTS, PATS_VAULT, apply, mark, small_estate
 from shared import inventory as pats_yaml
 from shared import settings, wiring
-from shared.clock import Deadline
+from shared.clock import GRACE, Deadline
 from shared.errors import PatrolError
 from shared.model import Inventory
 from shared.report import Report, Row
-from shared.run import Request, World, run
+from shared.run import Request, Threads, World, run
 from tests.fakes import FakeDirectory, FakeVault, FakeVerifier, Trouble
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -137,7 +137,7 @@ class Lab:
             self._inventories[text] = pats_yaml.load(text)
         return self._inventories[text]
 
-    def world(self, budget: timedelta = timedelta(minutes=20)) -> World:
+    def world(self, budget: timedelta = timedelta(minutes=20), grace: timedelta = GRACE) -> World:
         """Fresh adapters, as a new process has them: the SDK keeps Key Vault's challenges for the whole process."""
         http_challenge_cache.clear()
         http = session_for(self.cloud, on_wait=lambda seconds: self.clock.sleep(timedelta(seconds=seconds)))
@@ -145,7 +145,7 @@ class Lab:
             http.mount("https://", Unreachable(self.cloud, self.unreachable_for))
         clock = LabClock(self.manual, self.skew)
         return wiring.world(
-            self.settings, budget, clock=clock, http=http, identity=LabIdentity(self.cloud), tell=self.tell
+            self.settings, budget, grace=grace, clock=clock, http=http, identity=LabIdentity(self.cloud), tell=self.tell
         )
 
     def quick_world(self, budget: timedelta = timedelta(minutes=20)) -> World:
@@ -175,7 +175,7 @@ class Lab:
         request = Request(names=names or None, **asks)
         world = self.quick_world(budget) if self.quick else self.world(budget)
         try:
-            report = run(self.inventory(), world, self.settings.mark, request, parallel)
+            report = run(self.inventory(), world, self.settings.mark, request, Threads(parallel))
         except PatrolError as failure:
             self.failures.append(str(failure))
             raise

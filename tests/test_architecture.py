@@ -21,7 +21,8 @@ ROWS = (
     ("ports",),
     ("transport", "devops", "vault", "signin"),
     ("rotation", "retiring", "observing", "signing", "item_work", "user_work", "run", "status", "online"),
-    ("wiring", "api", "cli", "cli_pats", "cli_show", "__main__"),
+    ("wiring", "beside", "http_body", "http_caller", "http_answer", "http_health"),
+    ("api", "http_api", "cli", "cli_pats", "cli_show", "__main__"),
 )
 ADAPTERS = {"transport", "signin", "devops", "vault", "wiring"}
 SDKS = {"requests", "urllib3", "msal", "azure"}
@@ -70,7 +71,7 @@ def test_only_adapters_know_the_sdks_and_rules_know_neither_clock_nor_network(pa
 
 def test_only_the_doors_reach_for_the_environment() -> None:
     reaching = {path.stem for path in MODULES if "os.environ" in path.read_text() or "getenv" in path.read_text()}
-    assert reaching == {"api", "cli"}
+    assert reaching == {"api", "cli", "http_api"}
 
 
 def test_the_sandbox_shares_no_code_with_the_product() -> None:

@@ -24,9 +24,8 @@ ROOT = Path(__file__).resolve().parents[1]
 def test_the_timer_function_is_indexed_with_its_schedule_from_the_settings() -> None:
     import function_app
 
-    (function,) = function_app.app.get_functions()
-    assert function.get_function_name() == "rotate_due"
-    (binding,) = function.get_bindings()
+    functions = {one.get_function_name(): one for one in function_app.app.get_functions()}
+    (binding,) = functions["rotate_due"].get_bindings()
     assert binding.get_dict_repr()["schedule"] == "%ROTATION_SCHEDULE%"
     assert not binding.get_dict_repr().get("runOnStartup")
 

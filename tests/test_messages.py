@@ -6,6 +6,7 @@ To write it again after a change that was meant: `python -m tests.test_messages`
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -18,7 +19,9 @@ from sandbox.entra import UserState
 from sandbox.seed import AGENTS, CLIENT
 from shared import inventory, settings
 from shared.errors import Code, PatrolError
+from shared.http_answer import Answer
 from shared.report import Report
+from tests.http_calls import app, call, principal
 from tests.lab import Lab, days, hours, item
 
 GOLDEN = Path(__file__).with_name("messages.txt")
@@ -128,7 +131,30 @@ def broken(lab: Lab) -> None:
     lab.cloud.before_effect = lambda met: bug(met) if met.name == "pats.create" else None
 
 
-CASES: dict[Code, Callable[[], Report | None]] = {
+ENTRA = {"HTTP_AUTH": "entra", "WEBSITE_AUTH_ENABLED": "True"}
+
+
+def slow(lab: Lab) -> None:
+    lab.items.append(item("other-pat"))
+    lab.cloud.after_effect = lambda met: lab.wait(timedelta(minutes=1)) if met.name == "pats.create" else None
+
+
+def asked(
+    door: str,
+    *,
+    body: bytes = b"",
+    method: str | None = None,
+    headers: dict[str, str] | None = None,
+    environ: dict[str, str] | None = None,
+    prepare: Callable[[Lab], Any] = lambda lab: None,
+) -> Answer:
+    lab = published()
+    prepare(lab)
+    with tempfile.TemporaryDirectory() as folder:
+        return call(door, app(lab, Path(folder), environ=environ or {}), body, method=method, headers=headers)
+
+
+CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.SETTINGS_INVALID: wrong_settings,
     Code.INVENTORY_UNREADABLE: lambda: loading("users: ["),
     Code.INVENTORY_INVALID: lambda: loading("users: []"),
@@ -180,13 +206,19 @@ CASES: dict[Code, Callable[[], Report | None]] = {
     Code.VAULT_REFUSED: lambda: faulty("vault.update", "status", status=400, lab=retiring()),
     Code.VAULT_UNCLEAR: lambda: faulty("vault.update", "cut_after_effect", lab=retiring()),
     Code.UNEXPECTED: lambda: with_lab(broken),
+    Code.BODY_INVALID: lambda: asked("rotate", body=b'{"force": 1}'),
+    Code.CALLER_UNKNOWN: lambda: asked("rotate", environ=ENTRA),
+    Code.ROLE_MISSING: lambda: asked("emergency", environ=ENTRA, headers=principal("Pats.Rotate")),
+    Code.METHOD_UNKNOWN: lambda: asked("rotate", method="GET"),
+    Code.ITEMS_FAILED: lambda: asked("rotate", prepare=edited),
+    Code.TIME_OVER: lambda: asked("rotate", prepare=slow),
 }
 
 # Not shown by a failed row of a run: the run goes on in another way.
 SILENT = {Code.PAT_UNKNOWN: "renewing no longer helps: the same run rotates."}
 
 
-def told(case: Callable[[], Report | None], code: Code) -> str:
+def told(case: Callable[[], Report | Answer | None], code: Code) -> str:
     """The sentences with which a run tells of `code`; ids and instants are levelled."""
     try:
         report = case()
@@ -196,6 +228,9 @@ def told(case: Callable[[], Report | None], code: Code) -> str:
         text = f"{failure.cause}\n  → {failure.remedy}"
     else:
         assert report is not None
+        if isinstance(report, Answer):
+            assert report.body["code"] == code.value
+            return f"{report.body['detail']}\n  → {report.body['remedy']}"
         rows = [row for row in report.items if row.error is not None and row.error.code is code]
         if report.misconfigured is not None and report.misconfigured.code is code:
             text = f"{report.misconfigured.message}\n  → {report.misconfigured.remedy}"

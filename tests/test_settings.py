@@ -50,12 +50,31 @@ def test_every_setting_can_be_given() -> None:
         DEPLOYMENT_NAME="Prod-1",
         RUN_BUDGET="10m",
         PARALLEL_USERS="16",
+        HTTP_BUDGET="30s",
+        HTTP_AUTH="entra",
+        WEBSITE_AUTH_ENABLED="True",
         AZURE_AUTHORITY_HOST="https://login.microsoftonline.us/",
     )
     assert known.credentials_vault_url == "https://contoso-users.vault.azure.net"
     assert known.pats_file == ROOT / "estates/one.yaml"
     assert (known.deployment_name, known.run_budget, known.parallel_users) == ("Prod-1", timedelta(minutes=10), 16)
     assert known.authority_host == "login.microsoftonline.us"
+    assert (known.http_budget, known.http_auth, known.platform_authenticates) == (timedelta(seconds=30), "entra", True)
+
+
+@pytest.mark.parametrize("budget", ["4s", "201s", "4m", "45", "1d", "0s", "s"])
+def test_a_request_s_budget_stays_below_what_the_load_balancer_allows(budget: str) -> None:
+    assert "HTTP_BUDGET is not valid" in refusal({"KEY_VAULT_URL": VAULT, "HTTP_BUDGET": budget})
+
+
+@pytest.mark.parametrize(("budget", "seconds"), [("5s", 5), ("200s", 200), ("1m", 60)])
+def test_a_request_s_budget_may_be_in_seconds(budget: str, seconds: int) -> None:
+    assert read(HTTP_BUDGET=budget).http_budget == timedelta(seconds=seconds)
+
+
+@pytest.mark.parametrize("text", ["Entra", "anonymous", "key", "function-key,entra"])
+def test_who_may_call_is_never_guessed(text: str) -> None:
+    assert "HTTP_AUTH is not valid" in refusal({"KEY_VAULT_URL": VAULT, "HTTP_AUTH": text})
 
 
 def test_an_absolute_path_of_the_inventory_stays_as_it_is(tmp_path: Path) -> None:
@@ -193,7 +212,7 @@ def test_every_default_in_the_table_is_the_one_that_is_used() -> None:
     written = {
         one.name: one.default for one in SETTINGS if re.fullmatch(r"[\w.]+", one.default) and one.default != "required"
     }
-    assert written.keys() == {"PATS_FILE", "RUN_BUDGET", "PARALLEL_USERS"}
+    assert written.keys() == {"PATS_FILE", "RUN_BUDGET", "HTTP_BUDGET", "PARALLEL_USERS"}
     assert read(**written) == read()
 
 

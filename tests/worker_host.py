@@ -1,6 +1,9 @@
-"""The Functions host's part, for `tests/test_worker.py`: `python -m tests.worker_host` loads function_app.py with the
-library that the real Python worker calls (azure-functions-runtime, Python 3.13 and later), invokes its timer function
-once, and prints what came back as JSON. Events go to standard error.
+"""The Functions host's part, for `tests/test_worker.py`: loads function_app.py with the library that the real Python
+worker calls (azure-functions-runtime, Python 3.13 and later), invokes functions as they are asked for, and prints what
+came back as JSON. Events go to standard error, each with the invocation that the worker would give its line.
+
+Its argument is a JSON list of invocations: `{"function", "timer": {…}}` or
+`{"function", "http": {"method", "headers", "query", "body"}}`.
 
 The library takes its messages as a namespace of classes, so neither gRPC nor protobuf is needed. It keeps what it
 indexed in module globals: one process, one application.
@@ -11,13 +14,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-APPLICATION = Path(__file__).resolve().parents[1]
-INVOCATION = "00000000-0000-4000-8000-000000000001"
+APPLICATION = Path(os.environ.get("WORKER_APPLICATION", Path(__file__).resolve().parents[1]))
 
 
 class Message:
@@ -51,7 +54,50 @@ def request(**properties: Any) -> Message:
     return Message(request=Message(**properties), properties={"host": "127.0.0.1", "protos": PROTOS})
 
 
-async def serve() -> dict[str, Any]:
+def http_request(asked: dict[str, Any]) -> Message:
+    text = asked.get("body")
+    return Message(
+        http=Message(
+            method=asked.get("method", "POST"),
+            url="https://patrol.azurewebsites.net/api/",
+            headers=asked.get("headers", {}),
+            params={},
+            query=asked.get("query", {}),
+            body=Message(string=text) if text is not None else Message(),
+        )
+    )
+
+
+def data_of(asked: dict[str, Any]) -> list[Message]:
+    if "timer" in asked:
+        return [Message(name="timer", data=Message(json=json.dumps(asked["timer"])))]
+    return [Message(name="req", data=http_request(asked["http"]))]
+
+
+async def invoke(handle_event: Any, function_id: str, number: int, asked: dict[str, Any]) -> dict[str, Any]:
+    invocation = Message(
+        invocation_id=f"invocation-{number}",
+        function_id=function_id,
+        input_data=data_of(asked),
+        trigger_metadata={},
+        trace_context=Message(trace_parent="", trace_state="", attributes={}),
+        retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
+    )
+    answer = await handle_event.invocation_request(request(invocation_request=invocation))
+    failure = getattr(answer.result, "exception", None)
+    told: dict[str, Any] = {
+        "succeeded": answer.result.status == StatusResult.Success,
+        "message": failure.message if failure else "",
+        "trace": failure.stack_trace if failure else "",
+    }
+    http = getattr(getattr(answer, "return_value", None), "http", None)
+    if http is not None:
+        body = http.body.bytes if hasattr(http.body, "bytes") else http.body.string.encode()
+        told |= {"status": int(http.status_code), "headers": dict(http.headers), "body": json.loads(body)}
+    return told
+
+
+async def serve(wanted: list[dict[str, Any]]) -> dict[str, Any]:
     from azure_functions_runtime import handle_event
     from azure_functions_runtime.utils.threadpool import start_threadpool_executor
 
@@ -63,28 +109,25 @@ async def serve() -> dict[str, Any]:
     found = await handle_event.functions_metadata_request(request())
     functions = {one.name: one for one in found.function_metadata_results or ()}
     bindings = {name: [json.loads(text) for text in one.raw_bindings] for name, one in functions.items()}
-    timer = functions["rotate_due"].function_id
-    late = Message(json=json.dumps({"IsPastDue": False, "Schedule": {}, "ScheduleStatus": None}))
-    invocation = Message(
-        invocation_id=INVOCATION,
-        function_id=timer,
-        input_data=[Message(name="timer", data=late)],
-        trigger_metadata={},
-        trace_context=Message(trace_parent="", trace_state="", attributes={}),
-        retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
-    )
-    answer = await handle_event.invocation_request(request(invocation_request=invocation))
-    failure = getattr(answer.result, "exception", None)
-    return {
-        "indexed": True,
-        "bindings": bindings,
-        "succeeded": answer.result.status == StatusResult.Success,
-        "message": failure.message if failure else "",
-        "trace": failure.stack_trace if failure else "",
-    }
+    answers = [
+        await invoke(handle_event, functions[asked["function"]].function_id, number, asked)
+        for number, asked in enumerate(wanted, start=1)
+    ]
+    return {"indexed": True, "bindings": bindings, "answers": answers}
+
+
+class Invocation(logging.Filter):
+    """Asks for the invocation in the thread of the log line, as the worker's own log handler does."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        from azure_functions_runtime.bindings.context import _invocation_id_local
+
+        record.invocation = getattr(_invocation_id_local, "invocation_id", None)
+        return True
 
 
 if __name__ == "__main__":
-    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(message)s")
+    logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="[%(invocation)s] %(message)s")
+    logging.getLogger().handlers[0].addFilter(Invocation())
     sys.path.insert(0, str(APPLICATION))
-    print(json.dumps(asyncio.run(serve())))
+    print(json.dumps(asyncio.run(serve(json.loads(sys.argv[1])))))

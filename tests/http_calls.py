@@ -1,0 +1,59 @@
+"""Calls of the HTTP API against a lab: the doors as function_app.py uses them, without a host."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from shared import http_api
+from shared.http_answer import Answer
+from shared.http_body import Call
+from shared.run import World
+from shared.settings import Settings
+from tests.lab import ENVIRONMENT, Lab
+
+DOORS: dict[str, tuple[str, Callable[[Call, http_api.App], Answer]]] = {
+    "rotate": ("POST", http_api.rotate),
+    "emergency": ("POST", http_api.emergency),
+    "pats": ("GET", http_api.pats),
+}
+
+
+def app(lab: Lab, folder: Path, **more: Any) -> http_api.App:
+    """The app of this lab; its pats.yaml is written into `folder`. `environ` adds settings."""
+    (folder / "pats.yaml").write_text(lab.pats_yaml(), encoding="utf-8")
+    environ = {**ENVIRONMENT, **lab.environment, **more.pop("environ", {})}
+
+    def make_world(known: Settings, budget: timedelta) -> World:
+        return lab.world(budget, http_api.GRACE)
+
+    settings: dict[str, Any] = {"make_world": make_world, "now": lab.clock.now, **more}
+    return http_api.App(environ=environ, root=folder, **settings)
+
+
+def call(
+    door: str,
+    using: http_api.App,
+    body: Any = b"",
+    *,
+    method: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+) -> Answer:
+    """One call; a body that is not bytes is sent as JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    usual, handler = DOORS[door]
+    return handler(Call(method or usual, headers or {}, query or {}, raw), using)
+
+
+def principal(*roles: str, **changes: Any) -> dict[str, str]:
+    """The header as App Service authentication writes it."""
+    kind = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
+    claims = [{"typ": kind, "val": role} for role in roles]
+    claims.append({"typ": "http://schemas.microsoft.com/identity/claims/objectidentifier", "val": "caller-id"})
+    facts = {"auth_typ": "aad", "name_typ": "name", "role_typ": kind, "claims": claims, **changes}
+    return {"x-ms-client-principal": base64.b64encode(json.dumps(facts).encode()).decode()}
