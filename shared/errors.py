@@ -50,6 +50,7 @@ class Code(StrEnum):
     SECRET_DELETED = "secret-deleted"
     PUBLISH_WOULD_FAIL = "publish-would-fail"
     IN_OVERLAP = "in-overlap"
+    ROTATED_ELSEWHERE = "rotated-elsewhere"
     MINT_REFUSED = "mint-refused"
     MINT_UNCLEAR = "mint-unclear"
     VERIFY_FAILED = "verify-failed"

@@ -7,7 +7,8 @@ what may be assumed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from shared.model import Credential, Current, Item, Minted, Pat, PatId, SignIn, User, VaultListing, VersionSeen
@@ -112,4 +113,32 @@ class Directory(Protocol):
 
     def sign_in(self, sign_in: SignIn, user: User, password: SecretText, client_secret: SecretText) -> PatApi:
         """Raises UserRefused, ClientRefused, Busy or Unclear; one attempt judges the password at most once."""
+        ...
+
+
+class Turn(Protocol):
+    """One's turn at one item, held until it is left."""
+
+    def idle(self) -> timedelta | None:
+        """How long before this turn was taken the item was last worked on by anyone; None: nobody ever did.
+
+        Never longer than it was, so that what was seen of the item within it can still be relied on. Zero where that is
+        not known: look again. None where there are no turns (no storage): nobody says more than was seen.
+        """
+        ...
+
+    def worked(self) -> None:
+        """Say, before leaving, that the item was changed."""
+        ...
+
+
+class SingleFlight(Protocol):
+    """One runner at a time for one item."""
+
+    def take(self, secret: str, wait_until: datetime) -> AbstractContextManager[Turn]:
+        """Wait for one's turn at the item until `wait_until` by the run's clock; ask at least once.
+
+        Raises Busy (`Code.ROTATED_ELSEWHERE`) when another still has it then, and for nothing else: without storage an
+        item goes on without a turn, because the engine converges without. Leaving never raises.
+        """
         ...

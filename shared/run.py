@@ -18,7 +18,7 @@ from shared.planning import (
     MOST_SKEW,
     Asked,
 )
-from shared.ports import Credentials, Directory, Vault, Verifier
+from shared.ports import Credentials, Directory, SingleFlight, Vault, Verifier
 from shared.report import Failure, Leftover, Outcome, Report, Row, Verb, in_order
 from shared.retiring import Handover
 from shared.rotation import Breaker
@@ -26,6 +26,7 @@ from shared.seen import (
     is_ours,
 )
 from shared.signing import Desk
+from shared.single_flight import Alone
 from shared.steps import (
     Because,
 )
@@ -48,6 +49,7 @@ class World:
     clock: Clock
     deadline: Deadline
     tell: Events
+    flight: SingleFlight = field(default_factory=Alone)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from shared import durations
+from shared import durations, host_storage
 from shared.errors import Code, Misconfigured
+from shared.host_storage import Storage
 from shared.tags import Mark
 
 DEFAULT_AUTHORITY = "login.microsoftonline.com"
@@ -66,6 +67,8 @@ class Settings:
     http_auth: HttpAuth = "function-key"
     platform_authenticates: bool = False
     """Whether App Service authentication stands in front (`WEBSITE_AUTH_ENABLED`, set by the platform)."""
+    storage: Storage | None = None
+    """The Functions host's own; None on a laptop or in a cron job."""
 
     @property
     def vault_host(self) -> str:
@@ -100,6 +103,7 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
         problems.append(f"PARALLEL_USERS is not valid: set it to a whole number from 1 to {MOST_PARALLEL}")
         parallel = "1"
     authority = _authority(given.get("AZURE_AUTHORITY_HOST", DEFAULT_AUTHORITY), problems)
+    storage = host_storage.read(given, problems)
     if problems:
         raise Misconfigured(
             Code.SETTINGS_INVALID,
@@ -117,6 +121,7 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
         http_budget=request_budget,
         http_auth=http_auth,
         platform_authenticates=given.get("WEBSITE_AUTH_ENABLED", "").casefold() == "true",
+        storage=storage,
     )
 
 

@@ -15,6 +15,8 @@ _LOGGER = logging.getLogger("patrol")
 # They log request headers, bodies of errors and accounts at DEBUG and INFO; nothing an operator of patrol asks for.
 _NOISY = ("azure", "msal", "urllib3", "requests")
 
+_WARNINGS = (".failed", ".refused", ".blocked", ".unavailable", ".lost")
+
 
 class Events(Protocol):
     """Where steps are told: the log in production, a list in tests."""
@@ -23,9 +25,9 @@ class Events(Protocol):
 
 
 def event(name: str, /, **fields: object) -> None:
-    """Log one event; failures (`*.failed`) as warnings. A field that is None is left out."""
+    """Log one event; what went wrong (`_WARNINGS`) as warnings. A field that is None is left out."""
     shown = {key: _plain(value) for key, value in fields.items() if value is not None}
-    level = logging.WARNING if name.endswith((".failed", ".refused", ".blocked")) else logging.INFO
+    level = logging.WARNING if name.endswith(_WARNINGS) else logging.INFO
     _LOGGER.log(level, "%s %s", name, json.dumps(shown, ensure_ascii=False))
 
 

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from datetime import timedelta
 from functools import cache
+from typing import Any
 
 import requests
 from azure.core.credentials import TokenCredential
 from azure.core.pipeline.transport import RequestsTransport
-from azure.identity import DefaultAzureCredential
+from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
 from shared.clock import GRACE, Clock, Deadline, SystemClock
 from shared.devops import Prover, UserPats
-from shared.ports import PatApi
+from shared.host_storage import ByIdentity
+from shared.ports import PatApi, SingleFlight
 from shared.run import World
 from shared.secrecy import SecretText
 from shared.settings import Settings
 from shared.signin import Entra
+from shared.single_flight import Alone
 from shared.telemetry import Events, event
 from shared.transport import session
 from shared.vault import SecretVault
@@ -53,7 +58,7 @@ def world(
     clock = clock or SystemClock()
     http = http or shared_session(max(16, settings.parallel_users))
     deadline = Deadline.after(clock, budget, grace)
-    identity = identity or DefaultAzureCredential(transport=_Transport(http, clock), retry_total=2, retry_backoff_max=5)
+    identity = identity or DefaultAzureCredential(**_patience(http, clock))
     vault = SecretVault(settings.key_vault_url, identity, http, clock, deadline)
     same = settings.credentials_vault_url == settings.key_vault_url
     credentials = vault if same else SecretVault(settings.credentials_vault_url, identity, http, clock, deadline)
@@ -69,4 +74,30 @@ def world(
         clock=clock,
         deadline=deadline,
         tell=tell,
+        flight=single_flight(settings, http, identity, clock, deadline, tell),
     )
+
+
+def single_flight(
+    settings: Settings,
+    http: requests.Session,
+    identity: TokenCredential,
+    clock: Clock,
+    deadline: Deadline,
+    tell: Events,
+) -> SingleFlight:
+    """Leases in the host's storage where there is one; `identity` opens it unless the host names another."""
+    storage = settings.storage
+    if storage is None:
+        return Alone()
+    from shared.leases import BlobLeases  # the SDK of storages is loaded where one is configured only
+
+    if isinstance(storage, ByIdentity) and storage.managed:
+        identity = ManagedIdentityCredential(client_id=storage.client_id, **_patience(http, clock))
+    holder = f"{socket.gethostname()} (process {os.getpid()})"
+    return BlobLeases(storage, identity, http, clock, deadline, tell, folder=settings.mark.text, holder=holder)
+
+
+def _patience(http: requests.Session, clock: Clock) -> dict[str, Any]:
+    """How azure-identity asks for tokens."""
+    return {"transport": _Transport(http, clock), "retry_total": 2, "retry_backoff_max": 5}

@@ -5,9 +5,11 @@ tests/test_contract.py holds fakes and adapters to the same behaviour.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from threading import Lock
 from typing import TypeVar
 
 from sandbox.cloud import Cloud
@@ -17,6 +19,7 @@ from sandbox.pat_paging import ListQuery
 from sandbox.pat_values import NoOrganization, PatHttpRefused, PatRefused, write_instant
 from sandbox.pats import Pat as SandboxPat
 from shared import pat_errors
+from shared.clock import Clock
 from shared.entra_errors import Concerns, refusal
 from shared.errors import (
     Absent,
@@ -47,8 +50,9 @@ from shared.model import (
     VersionSeen,
     whole_seconds,
 )
-from shared.ports import PatApi
+from shared.ports import PatApi, Turn
 from shared.secrecy import SecretText
+from shared.single_flight import ask_until, held_elsewhere
 
 Answer = TypeVar("Answer")
 
@@ -339,3 +343,93 @@ def _version(version: Version) -> VersionSeen:
 
 def _instant(seconds: int | None) -> datetime | None:
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+@dataclass(slots=True)
+class Place:
+    """One item in the storage: who has its turn, since when and until when, and when it was last worked on.
+
+    `ends` is None while its runner lives and renews.
+    """
+
+    runner: FakeFlight | None = None
+    since: datetime | None = None
+    ends: datetime | None = None
+    worked: datetime | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Storage:
+    """What all runners share; `down`: it gives no answer, and everybody goes on without turns."""
+
+    places: dict[str, Place] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+    down: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class FakeFlight:
+    """`ports.SingleFlight` of one runner over a storage in memory, on the world's clock."""
+
+    storage: Storage
+    clock: Clock
+    holder: str = "a runner"
+    lease: timedelta = timedelta(seconds=60)
+    crashed: bool = False
+
+    @contextmanager
+    def take(self, secret: str, wait_until: datetime) -> Iterator[Turn]:
+        key = secret.casefold()
+        waited = False
+
+        def ask() -> Turn | None:
+            nonlocal waited
+            turn = self._ask(key, waited)
+            waited = True
+            return turn
+
+        turn = ask_until(self.clock, wait_until, ask)
+        if turn is None:
+            place = self.storage.places[key]
+            since = place.since.strftime("%Y-%m-%dT%H:%M:%SZ") if place.since else None
+            raise held_elsewhere(place.runner.holder if place.runner else None, since)
+        try:
+            yield turn
+        finally:
+            with self.storage.lock:
+                place = self.storage.places.get(key, Place())
+                if place.runner is self and not self.crashed:
+                    place.runner = place.since = None
+
+    def crash(self) -> None:
+        """From now on nothing is renewed or given back."""
+        self.crashed = True
+        for place in self.storage.places.values():
+            if place.runner is self:
+                place.ends = self.clock.now() + self.lease
+
+    def _ask(self, key: str, waited: bool) -> Turn | None:
+        with self.storage.lock:
+            now = self.clock.now()
+            if self.storage.down:
+                return FakeTurn(None, self.clock, timedelta(0))
+            place = self.storage.places.setdefault(key, Place())
+            if place.runner is not None and (place.ends is None or now < place.ends):
+                return None
+            place.runner, place.since, place.ends = self, now, None
+            idle = None if place.worked is None else max(timedelta(0), now - place.worked - timedelta(seconds=1))
+            return FakeTurn(place, self.clock, timedelta(0) if waited else idle)
+
+
+@dataclass(slots=True)
+class FakeTurn:
+    place: Place | None
+    clock: Clock
+    idle_for: timedelta | None
+
+    def idle(self) -> timedelta | None:
+        return self.idle_for
+
+    def worked(self) -> None:
+        if self.place is not None:
+            self.place.worked = self.clock.now()

@@ -17,14 +17,23 @@ ROWS = (
     ("__init__", "errors", "secrecy", "durations", "scopes"),
     ("model", "tags", "pat_errors", "entra_errors", "clock"),
     ("steps", "seen", "generations", "planning", "report", "blocking"),
-    ("settings", "inventory_yaml", "inventory_schema", "inventory_words", "inventory", "telemetry", "terminal"),
-    ("ports",),
-    ("transport", "devops", "vault", "signin"),
+    (
+        "host_storage",
+        "settings",
+        "inventory_yaml",
+        "inventory_schema",
+        "inventory_words",
+        "inventory",
+        "telemetry",
+        "terminal",
+    ),
+    ("ports", "single_flight"),
+    ("transport", "devops", "vault", "signin", "leases"),
     ("rotation", "retiring", "observing", "signing", "item_work", "user_work", "run", "status", "online"),
     ("wiring", "beside", "http_body", "http_caller", "http_answer", "http_health"),
     ("api", "http_api", "cli", "cli_pats", "cli_show", "__main__"),
 )
-ADAPTERS = {"transport", "signin", "devops", "vault", "wiring"}
+ADAPTERS = {"transport", "signin", "devops", "vault", "leases", "wiring"}
 SDKS = {"requests", "urllib3", "msal", "azure"}
 PURE = {"errors", "secrecy", "model", "tags", "pat_errors", "entra_errors", "steps", "seen", "generations", "planning"}
 PURE |= {"report", "blocking"}

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from sandbox.clock import ManualClock
 from sandbox.cloud import Operation
 from sandbox.entra import UserState
 from sandbox.seed import AGENTS, CLIENT
@@ -21,8 +22,9 @@ from shared import inventory, settings
 from shared.errors import Code, PatrolError
 from shared.http_answer import Answer
 from shared.report import Report
+from tests.fakes import FakeFlight, Storage
 from tests.http_calls import app, call, principal
-from tests.lab import Lab, days, hours, item
+from tests.lab import START, Lab, LabClock, days, hours, item
 
 GOLDEN = Path(__file__).with_name("messages.txt")
 CREDENTIALS = "patrol-demo-creds.vault.azure.net"
@@ -103,6 +105,13 @@ def foreign(lab: Lab) -> None:
 def crowded(lab: Lab) -> None:
     tags = {**lab.current("build-pat").tags, **{f"own-{number}": "x" for number in range(9)}}
     lab.vault.update("build-pat", "", {"tags": tags})
+
+
+def rotated_elsewhere() -> None:
+    storage, clock = Storage(), LabClock(ManualClock(START))
+    taken = FakeFlight(storage, clock, holder="host-7 (process 42)").take("build-pat", START)
+    with taken, FakeFlight(storage, clock).take("build-pat", START):
+        raise AssertionError("two at once")
 
 
 def refused_before(lab: Lab) -> None:
@@ -189,6 +198,7 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.SECRET_DELETED: lambda: with_lab(lambda lab: lab.vault.delete("build-pat")),
     Code.PUBLISH_WOULD_FAIL: lambda: with_lab(crowded),
     Code.IN_OVERLAP: lambda: with_lab(replaced_an_hour_ago, "build-pat", force=True),
+    Code.ROTATED_ELSEWHERE: rotated_elsewhere,
     Code.MINT_REFUSED: lambda: faulty("pats.create", "pat_error", error="patLifespanPolicyViolation"),
     Code.MINT_UNCLEAR: lambda: faulty("pats.create", "cut_after_effect"),
     Code.VERIFY_FAILED: lambda: faulty("devops.connection_data", "sign_in_page"),
