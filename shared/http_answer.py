@@ -11,8 +11,8 @@ from shared.errors import Code, PatrolError
 from shared.report import Failure, Outcome, Report, Row
 
 JSON, PROBLEM = "application/json", "application/problem+json"
-# A lease that nobody renews is free after a minute; what a budget did not reach may be asked for at once.
-HELD_FOR, SOON = 60, 5
+# A lease that nobody renews is free after half a minute; what a budget did not reach may be asked for at once.
+HELD_FOR, SOON = 30, 5
 _FAILED = (Outcome.FAILED, Outcome.BLOCKED)
 _SHOWN = 10
 
@@ -77,7 +77,8 @@ def of_report(report: Report, now: datetime, *, ended: bool = True) -> Answer:
         wait = max(_seconds(row, now) for row in busy)
         remedy = "Ask again after the seconds of Retry-After; for a leaked PAT use POST /api/emergency."
         code = busy[0].error.code if busy[0].error else Code.IN_OVERLAP
-        failure = Failure(code, _named("Could not be rotated now", busy), remedy)
+        held = sorted({row.error.message for row in busy if row.error})
+        failure = Failure(code, f"{_named('Could not be rotated now', busy)} {' '.join(held[:_SHOWN])}", remedy)
         return problem(HTTPStatus.CONFLICT, failure, headers={"Retry-After": str(wait)}, report=told)
     if left or not ended:
         rest = f"; {_named('left', left)}" if left else ", and some of it is still under way."

@@ -60,8 +60,10 @@ class App:
 def rotate(call: Call, app: App) -> Answer:
     """`POST /api/rotate`: what is due, or the named secrets, due or not with `force`."""
 
+    arrived = app.now()
+
     def work(known: Settings) -> Answer:
-        return _run(known, app, read_rotate(call.body, call.query, app.now()))
+        return _run(known, app, read_rotate(call.body, call.query, arrived))
 
     return _answered("rotate", "POST", "Pats.Rotate", call, app, work)
 
@@ -69,8 +71,10 @@ def rotate(call: Call, app: App) -> Answer:
 def emergency(call: Call, app: App) -> Answer:
     """`POST /api/emergency`: replace leaked PATs and end the old ones at once."""
 
+    arrived = app.now()
+
     def work(known: Settings) -> Answer:
-        return _run(known, app, read_emergency(call.body, call.query, app.now()))
+        return _run(known, app, read_emergency(call.body, call.query, arrived))
 
     return _answered("emergency", "POST", "Pats.Emergency", call, app, work)
 

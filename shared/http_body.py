@@ -59,6 +59,7 @@ def read_rotate(body: bytes, query: Mapping[str, str], now: datetime) -> Request
         force=given.get("force", False),
         dry_run=given.get("dry_run", False),
         published_before=given.get("published_before"),
+        arrived_at=now,
     )
 
 
@@ -74,6 +75,7 @@ def read_emergency(body: bytes, query: Mapping[str, str], now: datetime) -> Requ
         emergency=True,
         revoke_first=given.get("revoke_first", False),
         published_before=given.get("published_before"),
+        arrived_at=now,
     )
 
 

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from shared import rotation
 from shared.clock import Clock, Deadline
-from shared.errors import Code, PatrolError, Unclear
+from shared.errors import Busy, Code, PatrolError, Unclear
 from shared.generations import (
     overlap_end,
 )
 from shared.model import Inventory, Item, Pat, PatId, VaultListing, VersionSeen
-from shared.observing import as_published, item_seen
+from shared.observing import as_published, item_seen, secret_again
 from shared.planning import (
     Asked,
     plan,
 )
-from shared.ports import Vault, Verifier
+from shared.ports import SingleFlight, Turn, Vault, Verifier
 from shared.report import Failure, Outcome, Row, Verb, instant
 from shared.retiring import Ended, Handover, Owner, retire
 from shared.rotation import Breaker, Done, Tools
@@ -48,6 +48,9 @@ from shared.telemetry import Events
 
 Listed = Mapping[PatId, Pat]
 
+# The storage tells times in whole seconds: what was seen this shortly after another's work may lack it.
+_SEEN_TOO_SOON = timedelta(seconds=2)
+
 # Doubts that leave the secret as it was seen: its predecessors can still be judged.
 _BEFORE_PUBLISHING = frozenset({Code.MINT_UNCLEAR, Code.VERIFY_UNCLEAR})
 
@@ -71,10 +74,11 @@ WHY = {
 
 @dataclass(frozen=True, slots=True)
 class Shared:
-    """What all users of one run have in common."""
+    """What all users of one run have in common. `looked_at`: when the vault's listing was begun, in vault time."""
 
     inventory: Inventory
     listing: VaultListing
+    looked_at: datetime
     managed: frozenset[str]
     minted_in: Mapping[str, tuple[str, ...]]
     desk: Desk
@@ -82,6 +86,7 @@ class Shared:
     verifier: Verifier
     clock: Clock
     deadline: Deadline
+    flight: SingleFlight
     mark: Mark
     tell: Events
     breaker: Breaker
@@ -98,12 +103,44 @@ class ItemWork:
     item: Item
     listed: Listed
 
-    def do(self, seen: Seen, step: Step) -> tuple[Ended, Secret | None]:
-        """Do the step, then retire. Gives the rows, and what the secret is now; None while that is in doubt."""
-        ended, item = Ended(), self.item
+    def do(self, seen: Seen, step: Step, wait_until: datetime) -> tuple[Ended, Secret | None]:
+        """Do the step, then retire. Gives the rows, and what the secret is now; None while that is in doubt.
+
+        Raises Busy (`Code.ROTATED_ELSEWHERE`) when another runner still works on the item at `wait_until`.
+        """
         if self.run.dry_run:
-            ended.rows += self._planned(seen, step)
-            return ended, None
+            return Ended(self._planned(seen, step)), None
+        if not _acts(step):
+            return self.do_now(seen, step)
+        with self.run.flight.take(self.item.secret, wait_until) as turn:
+            try:
+                work, seen, step = self._up_to_date(seen, step, turn)
+            except PatrolError as failure:
+                row = failed(self.item, Because.NOT_SEEN, failure)
+                self.run.told(row)
+                return Ended([row]), None
+            if not _acts(step):
+                return work.do_now(seen, step)
+            if self.run.deadline.passed():
+                return Ended([left(self.item)]), None
+            try:
+                return work.do_now(seen, step)
+            finally:
+                turn.worked()
+
+    def _up_to_date(self, seen: Seen, step: Step, turn: Turn) -> tuple[ItemWork, Seen, Step]:
+        """The plan, made again where another runner worked on the item after this one looked at it."""
+        now, idle = self.tools.clock.now(), turn.idle()
+        if idle is None or idle > now - self.run.looked_at + _SEEN_TOO_SOON:
+            return self, seen, step
+        secret = secret_again(self.item.secret, self.tools.vault, self.tools.mark)
+        listed = {pat.id: pat for pat in self.tools.api.active(self.item.organization)}
+        seen = item_seen(self.item, secret, listed, self.tools.api, now)
+        return replace(self, listed=listed), seen, plan(self.item, seen, now, self.run.asked)
+
+    def do_now(self, seen: Seen, step: Step) -> tuple[Ended, Secret | None]:
+        """The step and the retiring, whoever else is at it: the engine converges."""
+        ended, item = Ended(), self.item
         secret: Secret | None = seen.secret
         version: VersionSeen | None = None
         worked = True
@@ -272,6 +309,11 @@ def failed(
     return Row(item.secret, item.username, item.organization, verb, outcome, because, says, error=Failure.of(failure))
 
 
+def held_elsewhere(item: Item, step: Step, busy: Busy) -> Row:
+    """An item that another runner worked on for as long as could be waited."""
+    return failed(item, Because.ROTATED_ELSEWHERE, busy, Outcome.BUSY, _verb(step))
+
+
 def left(item: Item) -> Row:
     """An item that the time budget did not reach; the next run begins with the most urgent."""
     says = f"{item.secret}: not reached before the time was over; the next run goes on with the most urgent."
@@ -286,6 +328,11 @@ def unexpected(item: Item, failure: Exception) -> Row:
         "Report this as a defect of patrol; the next run tries again.",
     )
     return failed(item, Because.UNEXPECTED, defect)
+
+
+def _acts(step: Step) -> bool:
+    """Whether the step changes anything."""
+    return not isinstance(step, Hold | Wait | Fail)
 
 
 def _verb(step: Step) -> Verb:

@@ -31,8 +31,8 @@ from shared.telemetry import Events
 from shared.transport import timeouts
 
 CONTAINER = "patrol-leases"
-LEASE_SECONDS = 60
-"""The longest that the service grants; 15 is the shortest."""
+LEASE_SECONDS = 30
+"""The service grants 15 to 60. A request waits this long for a holder that died, and has time left to work."""
 TICK = 5.0
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 10.0
 

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from shared import tags
-from shared.model import Item, Pat, PatId, VaultListing, VersionSeen
+from shared.errors import Absent, Code, Denied
+from shared.model import Item, Pat, PatId, SecretSeen, VaultListing, VersionSeen
 from shared.planning import (
     same_owner,
 )
@@ -32,13 +33,30 @@ def secret_seen(name: str, listing: VaultListing, vault: Vault, mark: Mark, *, l
     row = listing.secrets.get(name.casefold())
     if row is None:
         return Nothing(deleted=look_for_deleted and vault.is_deleted(name))
-    whose = classify(row.tags, mark)
+    return _classified(name, row, vault, mark)
+
+
+def secret_again(name: str, vault: Vault, mark: Mark) -> Secret:
+    """The secret as it is now: another runner may have worked on it since the listing."""
+    try:
+        version = vault.current(name).seen
+    except Absent:
+        return Nothing(deleted=vault.is_deleted(name))
+    except Denied as refusal:
+        if refusal.code is not Code.DISABLED:
+            raise
+        version = max(vault.versions(name), key=lambda one: one.created)
+    return _classified(name, version, vault, mark)
+
+
+def _classified(name: str, seen: SecretSeen | VersionSeen, vault: Vault, mark: Mark) -> Secret:
+    whose = classify(seen.tags, mark)
     if isinstance(whose, Unmarked):
-        whose = classify(row.tags, mark, vault.versions(name))
-    stamp = tags.read(row.tags)
+        whose = classify(seen.tags, mark, vault.versions(name))
+    stamp = tags.read(seen.tags)
     if whose is None and stamp is not None:
-        return Published(stamp, row.created, row.expires_on, row.enabled, row.tags)
-    return whose or Unmarked(tags=row.tags)
+        return Published(stamp, seen.created, seen.expires_on, seen.enabled, seen.tags)
+    return whose or Unmarked(tags=seen.tags)
 
 
 def item_seen(item: Item, secret: Secret, listed: Mapping[PatId, Pat], api: PatApi, now: datetime) -> Seen:

@@ -54,7 +54,11 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the caller of a run asks for. `names`: only these secrets; None: everything that is due."""
+    """What the caller of a run asks for.
+
+    `names`: only these secrets; None: everything that is due. `arrived_at`: when it was asked for, by this machine's
+    clock; None: when the run begins.
+    """
 
     names: tuple[str, ...] | None = None
     force: bool = False
@@ -63,6 +67,7 @@ class Request:
     revoke_first: bool = False
     dry_run: bool = False
     published_before: datetime | None = None
+    arrived_at: datetime | None = None
     run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
 
 
@@ -127,6 +132,7 @@ def _run(
     shared = Shared(
         inventory=inventory,
         listing=listing,
+        looked_at=started + listing.ahead,
         managed=managed,
         minted_in=_minted_in(listing, mark),
         desk=desk,
@@ -134,10 +140,11 @@ def _run(
         verifier=world.verifier,
         clock=clock,
         deadline=world.deadline,
+        flight=world.flight,
         mark=mark,
         tell=world.tell,
         breaker=Breaker(),
-        asked=_asked(request, started + listing.ahead),
+        asked=_asked(request, (request.arrived_at or started) + listing.ahead),
         wanted=wanted,
         dry_run=request.dry_run,
         told=told,

@@ -37,6 +37,7 @@ class Because(StrEnum):
     OVERLAP_OVER = "overlap-over"
     ORPHAN = "orphan"
     IN_OVERLAP = "in-overlap"
+    ROTATED_ELSEWHERE = "rotated-elsewhere"
 
     CREDENTIAL_NEAR_EXPIRY = "credential-near-expiry"
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from shared.errors import Code, PatrolError, UserRefused
-from shared.item_work import ItemWork, Listed, Shared, failed, left, unexpected
+from shared.errors import Busy, Code, PatrolError, UserRefused
+from shared.item_work import ItemWork, Listed, Shared, failed, held_elsewhere, left, unexpected
 from shared.model import Item, User
 from shared.observing import as_published, item_seen, secret_seen
 from shared.planning import (
@@ -33,6 +33,10 @@ from shared.steps import (
 )
 
 Judged = dict[str, tuple[Secret, timedelta]]
+Planned = tuple[Item, Seen, Step]
+
+# Longer than a holder that died keeps an item (leases.py).
+PATIENCE = timedelta(seconds=90)
 
 
 @dataclass(slots=True)
@@ -160,7 +164,7 @@ class UserWork:
 
     def _do_items(self, tools: Tools, items: list[Item], listed: Mapping[str, Listed], part: Part) -> Judged:
         """Plan all, then do them most urgent first. Gives what each secret is now, as far as orphans may be judged."""
-        planned: list[tuple[Item, Seen, Step]] = []
+        planned: list[Planned] = []
         for item in items:
             try:
                 secret = secret_seen(item.secret, self.run.listing, self.run.vault, self.run.mark)
@@ -173,20 +177,46 @@ class UserWork:
                 part.rows.append(self._told(unexpected(item, failure)))
         now = tools.clock.now()
         judged: Judged = {}
-        for item, seen, step in sorted(planned, key=lambda one: urgency(one[1], one[2], now)):
-            if self.run.deadline.passed():
-                part.rows.append(left(item))
-                continue
-            try:
-                work = ItemWork(self.run, tools, item, listed[item.organization.casefold()])
-                ended, secret_now = work.do(seen, step)
-                part.add(ended)
-            except Exception as failure:  # noqa: BLE001
-                part.rows.append(self._told(unexpected(item, failure)))
-                continue
-            if secret_now is not None and not item.paused:
-                judged[item.key] = (secret_now, item.overlap)
+        clock, deadline = self.run.deadline.clock, self.run.deadline
+        held: list[tuple[Planned, Busy]] = []
+        for one in sorted(planned, key=lambda one: urgency(one[1], one[2], now)):
+            busy = self._do_item(tools, one, clock.now(), listed, part, judged)
+            if busy is not None:
+                held.append((one, busy))
+        # What another works on is waited for last, so that it holds back nothing else.
+        until = min(deadline.at, clock.now() + PATIENCE)
+        for one, busy in held:
+            still = busy if deadline.passed() else self._do_item(tools, one, until, listed, part, judged)
+            if still is not None:
+                part.rows.append(self._told(held_elsewhere(one[0], one[2], still)))
         return judged
+
+    def _do_item(
+        self,
+        tools: Tools,
+        planned: Planned,
+        wait_until: datetime,
+        listed: Mapping[str, Listed],
+        part: Part,
+        judged: Judged,
+    ) -> Busy | None:
+        """Gives Busy, and nothing was done, when another runner has the item until then."""
+        item, seen, step = planned
+        if self.run.deadline.passed():
+            part.rows.append(left(item))
+            return None
+        try:
+            work = ItemWork(self.run, tools, item, listed[item.organization.casefold()])
+            ended, secret_now = work.do(seen, step, wait_until)
+        except Busy as busy:
+            return busy
+        except Exception as failure:  # noqa: BLE001
+            part.rows.append(self._told(unexpected(item, failure)))
+            return None
+        part.add(ended)
+        if secret_now is not None and not item.paused:
+            judged[item.key] = (secret_now, item.overlap)
+        return None
 
     def _end_unmanaged(self, tools: Tools, listed: Mapping[str, Listed], part: Part) -> Judged:
         """Items that vanished from pats.yaml: their current PAT and value stay, what was promised to end still ends."""

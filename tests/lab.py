@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -26,8 +26,10 @@ from shared import settings, wiring
 from shared.clock import GRACE, Deadline
 from shared.errors import PatrolError
 from shared.model import Inventory
+from shared.ports import SingleFlight
 from shared.report import Report, Row
 from shared.run import Request, Threads, World, run
+from shared.single_flight import Alone
 from tests.fakes import FakeDirectory, FakeVault, FakeVerifier, Trouble
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -101,6 +103,7 @@ class Lab:
     environment: dict[str, str] = field(default_factory=dict)
     start: datetime = START
     quick: bool = False
+    flight: SingleFlight = field(default_factory=Alone)
 
     def __post_init__(self) -> None:
         self.manual = ManualClock(self.start)
@@ -144,9 +147,10 @@ class Lab:
         if self.unreachable_for:
             http.mount("https://", Unreachable(self.cloud, self.unreachable_for))
         clock = LabClock(self.manual, self.skew)
-        return wiring.world(
+        world = wiring.world(
             self.settings, budget, grace=grace, clock=clock, http=http, identity=LabIdentity(self.cloud), tell=self.tell
         )
+        return replace(world, flight=self.flight)
 
     def quick_world(self, budget: timedelta = timedelta(minutes=20)) -> World:
         """The ports without HTTP in between."""
@@ -159,6 +163,7 @@ class Lab:
             clock=self.clock,
             deadline=Deadline.after(self.clock, budget),
             tell=self.tell,
+            flight=self.flight,
         )
 
     def end_trouble(self) -> None:
