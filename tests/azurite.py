@@ -54,7 +54,7 @@ def azurite(port: int | None = None, certificate: tuple[Path, Path] | None = Non
         raise RuntimeError("Azurite is not installed: run `make node`, or `make test`, which does.")
     port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="azurite-", ignore_cleanup_errors=True) as folder:
-        command = [node, str(PROGRAM), "--blobHost", "127.0.0.1", "--blobPort", str(port), "--location", folder]
+        command = [node, str(PROGRAM), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
         command += ["--skipApiVersionCheck", "--disableTelemetry", "--inMemoryPersistence", "--silent"]
         if certificate is not None:
             command += ["--oauth", "basic", "--cert", str(certificate[0]), "--key", str(certificate[1])]
