@@ -168,20 +168,21 @@ class UserPats:
         except requests.RequestException as failure:
             raise lost(failure, organization) from None
         wait = retry_after(response.headers.get("Retry-After"), self._clock.now())
-        self._not_before = self._clock.now() + wait if wait else None
+        if wait:
+            self._not_before = self._clock.now() + wait
         return judge(method, organization, response)
 
     def _be_polite(self) -> None:
-        # A Retry-After on a success is Azure DevOps delaying this user: wait before the next call, do not repeat.
-        wait = self._not_before - self._clock.now() if self._not_before else timedelta(0)
-        self._not_before = None
-        if timedelta(0) < wait < min(self._deadline.left(), timedelta(seconds=30)):
+        # A Retry-After on a success is Azure DevOps delaying this user: every thread that works for it waits before its
+        # next call, and nothing is repeated.
+        wait = self._wait_asked()
+        if wait is not None and wait < min(self._deadline.left(), timedelta(seconds=30)):
             self._clock.sleep(wait)
 
     def _wait_asked(self) -> timedelta | None:
-        wait = self._not_before - self._clock.now() if self._not_before else None
-        self._not_before = None
-        return wait
+        not_before = self._not_before
+        wait = not_before - self._clock.now() if not_before else timedelta(0)
+        return wait if wait > timedelta(0) else None
 
 
 class Prover:

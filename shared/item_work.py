@@ -12,6 +12,7 @@ from shared.errors import Busy, Code, PatrolError, Unclear
 from shared.generations import (
     overlap_end,
 )
+from shared.hands import Hands
 from shared.model import Inventory, Item, Pat, PatId, VaultListing, VersionSeen
 from shared.observing import as_published, item_seen, secret_again
 from shared.planning import (
@@ -94,6 +95,7 @@ class Shared:
     wanted: frozenset[str] | None
     dry_run: bool
     told: Callable[[Row], None]
+    hands: Hands
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import contextvars
 import uuid
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared import tags
 from shared.clock import Clock, Deadline, VaultTime
 from shared.errors import Code, Misconfigured, PatrolError
+from shared.hands import Hands
 from shared.item_work import Shared
 from shared.model import InvalidItem, Inventory, User, VaultListing
 from shared.planning import (
@@ -73,7 +72,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Threads:
-    """How many users are worked on at once, and what prepares each thread, so that its log lines are the caller's."""
+    """How many a run may use, and what prepares each one, so that its log lines are the caller's."""
 
     users: int = 8
     enter: Callable[[], None] = _nothing
@@ -129,6 +128,7 @@ def _run(
         watch(row)
         _tell(world.tell, row)
 
+    hands = Hands(threads.users, threads.enter)
     shared = Shared(
         inventory=inventory,
         listing=listing,
@@ -148,12 +148,13 @@ def _run(
         wanted=wanted,
         dry_run=request.dry_run,
         told=told,
+        hands=hands,
     )
     works = [UserWork(user, shared) for user in _most_urgent_first(inventory.users, listing)]
-    parts = _side_by_side([work.do for work in works if work.anything()], threads)
+    parts = hands.side_by_side([work.do for work in works if work.anything()])
     handovers = [one for part in parts for one in part.handovers]
     if not request.dry_run:
-        parts += _side_by_side([job for work in works for job in _former(work, handovers)], threads)
+        parts += hands.side_by_side([job for work in works for job in _former(work, handovers)])
     invalid = [_invalid(one) for one in inventory.invalid if wanted is None or one.secret.casefold() in wanted]
     for row in invalid:
         told(row)
@@ -208,16 +209,6 @@ def _asked(request: Request, arrived: datetime) -> Asked:
         emergency=request.emergency,
         revoke_first=request.revoke_first,
     )
-
-
-def _side_by_side(jobs: list[Callable[[], Part]], threads: Threads) -> list[Part]:
-    at_once = min(threads.users, len(jobs))
-    if at_once <= 1:
-        return [job() for job in jobs]
-    # A thread begins without the caller's context, in which the Functions worker keeps the invocation of a log line.
-    contexts = [contextvars.copy_context() for _ in jobs]
-    with ThreadPoolExecutor(at_once, thread_name_prefix="user", initializer=threads.enter) as pool:
-        return list(pool.map(lambda context, job: context.run(job), contexts, jobs))
 
 
 def _most_urgent_first(users: Iterable[User], listing: VaultListing) -> list[User]:

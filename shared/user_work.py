@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from shared.errors import Busy, Code, PatrolError, UserRefused
 from shared.item_work import ItemWork, Listed, Shared, failed, held_elsewhere, left, unexpected
@@ -164,59 +165,54 @@ class UserWork:
 
     def _do_items(self, tools: Tools, items: list[Item], listed: Mapping[str, Listed], part: Part) -> Judged:
         """Plan all, then do them most urgent first. Gives what each secret is now, as far as orphans may be judged."""
-        planned: list[Planned] = []
-        for item in items:
-            try:
-                secret = secret_seen(item.secret, self.run.listing, self.run.vault, self.run.mark)
-                now = tools.clock.now()
-                seen = item_seen(item, secret, listed[item.organization.casefold()], tools.api, now)
-                planned.append((item, seen, plan(item, seen, now, self.run.asked)))
-            except PatrolError as failure:
-                part.rows.append(self._told(failed(item, Because.NOT_SEEN, failure)))
-            except Exception as failure:  # noqa: BLE001
-                part.rows.append(self._told(unexpected(item, failure)))
+        together, deadline = self.run.hands.together, self.run.deadline
+        looked = together([partial(self._look, tools, item, listed) for item in items])
+        part.rows += [one for one in looked if isinstance(one, Row)]
         now = tools.clock.now()
+        planned = [one for one in looked if not isinstance(one, Row)]
+        planned.sort(key=lambda one: urgency(one[1], one[2], now))
+        done = together([partial(self._do_item, tools, one, listed) for one in planned])
+        # What another runner works on is waited for last, so that it holds back nothing else.
+        until = min(deadline.at, deadline.clock.now() + PATIENCE)
         judged: Judged = {}
-        clock, deadline = self.run.deadline.clock, self.run.deadline
-        held: list[tuple[Planned, Busy]] = []
-        for one in sorted(planned, key=lambda one: urgency(one[1], one[2], now)):
-            busy = self._do_item(tools, one, clock.now(), listed, part, judged)
-            if busy is not None:
-                held.append((one, busy))
-        # What another works on is waited for last, so that it holds back nothing else.
-        until = min(deadline.at, clock.now() + PATIENCE)
-        for one, busy in held:
-            still = busy if deadline.passed() else self._do_item(tools, one, until, listed, part, judged)
-            if still is not None:
-                part.rows.append(self._told(held_elsewhere(one[0], one[2], still)))
+        for one, first in zip(planned, done, strict=True):
+            again = isinstance(first, Busy) and not deadline.passed()
+            what = self._do_item(tools, one, listed, until) if again else first
+            item, _, step = one
+            if isinstance(what, Busy):
+                part.rows.append(self._told(held_elsewhere(item, step, what)))
+                continue
+            ended, secret_now = what
+            part.add(ended)
+            if secret_now is not None and not item.paused:
+                judged[item.key] = (secret_now, item.overlap)
         return judged
 
+    def _look(self, tools: Tools, item: Item, listed: Mapping[str, Listed]) -> Planned | Row:
+        try:
+            secret = secret_seen(item.secret, self.run.listing, self.run.vault, self.run.mark)
+            now = tools.clock.now()
+            seen = item_seen(item, secret, listed[item.organization.casefold()], tools.api, now)
+            return item, seen, plan(item, seen, now, self.run.asked)
+        except PatrolError as failure:
+            return self._told(failed(item, Because.NOT_SEEN, failure))
+        except Exception as failure:  # noqa: BLE001
+            return self._told(unexpected(item, failure))
+
     def _do_item(
-        self,
-        tools: Tools,
-        planned: Planned,
-        wait_until: datetime,
-        listed: Mapping[str, Listed],
-        part: Part,
-        judged: Judged,
-    ) -> Busy | None:
-        """Gives Busy, and nothing was done, when another runner has the item until then."""
+        self, tools: Tools, planned: Planned, listed: Mapping[str, Listed], wait_until: datetime | None = None
+    ) -> tuple[Ended, Secret | None] | Busy:
+        """Gives Busy, and nothing was done, while another runner has the item; None: it is not waited for."""
         item, seen, step = planned
         if self.run.deadline.passed():
-            part.rows.append(left(item))
-            return None
+            return Ended([left(item)]), None
         try:
             work = ItemWork(self.run, tools, item, listed[item.organization.casefold()])
-            ended, secret_now = work.do(seen, step, wait_until)
+            return work.do(seen, step, wait_until or self.run.deadline.clock.now())
         except Busy as busy:
             return busy
         except Exception as failure:  # noqa: BLE001
-            part.rows.append(self._told(unexpected(item, failure)))
-            return None
-        part.add(ended)
-        if secret_now is not None and not item.paused:
-            judged[item.key] = (secret_now, item.overlap)
-        return None
+            return Ended([self._told(unexpected(item, failure))]), None
 
     def _end_unmanaged(self, tools: Tools, listed: Mapping[str, Listed], part: Part) -> Judged:
         """Items that vanished from pats.yaml: their current PAT and value stay, what was promised to end still ends."""

@@ -27,7 +27,7 @@ ROWS = (
         "telemetry",
         "terminal",
     ),
-    ("ports", "single_flight"),
+    ("ports", "single_flight", "hands"),
     ("transport", "devops", "vault", "signin", "leases"),
     ("rotation", "retiring", "observing", "signing", "item_work", "user_work", "run", "status", "online"),
     ("wiring", "beside", "http_body", "http_caller", "http_answer", "http_health"),

@@ -345,4 +345,4 @@ def test_each_thread_is_prepared_so_that_its_log_lines_carry_the_invocation(tmp_
     entered: list[str] = []
     lab = Lab([item()])
     http_api.rotate(Call("POST"), app(lab, tmp_path, enter=lambda: entered.append(threading.current_thread().name)))
-    assert entered == ["request"]
+    assert entered == ["request", "run_0"]
