@@ -16,7 +16,7 @@ NODE_VERSION := 24.19.0
 SHELL := /bin/sh
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.patrol-setup
-NODE := tests/node
+NODE := sandbox/node
 unexport CDPATH PYTHONHOME PYTHONPATH PYTHONSAFEPATH
 
 # Names prove nothing (a pyenv shim can be on PATH and exit 127), so every candidate is run. It has to print its version
@@ -51,7 +51,7 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile --quiet --universal --pyth
   --no-config --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment node demo sandbox test chaos check format schema lock clean
+.PHONY: help setup environment node demo serve sandbox test chaos check format schema lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -83,7 +83,7 @@ environment:
 	echo "$${wanted%% *} $$locked $$(cd "$(VENV)" && pwd -P)" > "$(STAMP)"
 
 # Azurite is a Node program. A machine without Node gets it from PyPI, into $(VENV).
-node: environment ## install what the tests start from npm; they do this themselves
+node: environment ## install what the sandbox starts from npm; the targets that need it do this
 	@set -eu; \
 	works() { v=$$("$$1" -p 'process.versions.node.split(".")[0]' 2>/dev/null) && [ "$$v" -ge 18 ]; }; \
 	if [ ! -x "$(BIN)/node" ] && { ! works node || ! npm --version > /dev/null 2>&1; }; then \
@@ -98,6 +98,9 @@ node: environment ## install what the tests start from npm; they do this themsel
 
 demo: environment ## watch patrol rotate an estate in a sandbox of Azure, and let a day pass
 	@$(ALONE) $(BIN)/python -m sandbox.demo $(ARGS)
+
+serve: environment node ## the functions on localhost, over the sandbox; for people without the Functions Core Tools
+	@$(ALONE) $(BIN)/python -m sandbox.serve $(ARGS)
 
 sandbox: environment ## keep the sandbox up, and print the environment to use with it
 	@$(ALONE) $(BIN)/python -m sandbox serve --seed demo $(ARGS)

@@ -52,9 +52,15 @@ class Running:
         return subprocess.CompletedProcess(child.args, child.returncode, out, err)
 
     def start_product(
-        self, arguments: Sequence[str], *, cwd: str | Path | None = None, extra: Mapping[str, str] | None = None
+        self,
+        arguments: Sequence[str],
+        *,
+        cwd: str | Path | None = None,
+        extra: Mapping[str, str] | None = None,
+        show: bool = False,
     ) -> subprocess.Popen[str]:
-        """The same, left running: for tests that kill it."""
+        """The same, left running: for tests that kill it. `show`: what it prints goes where ours goes."""
+        where = None if show else subprocess.PIPE
         environment = self.environment(extra)
         path = [environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else []
         environment["PYTHONPATH"] = os.pathsep.join([*path, str(ROOT)])
@@ -63,8 +69,8 @@ class Running:
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stdout=where,
+            stderr=where,
             text=True,
         )
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from sandbox.azurite import ACCOUNT, BLOB_HOST, azurite, free_port
 from sandbox.process import Running, start
 from sandbox.seed import AGENTS, demo_pats_yaml, deployment
-from tests.azurite import ACCOUNT, BLOB_HOST, azurite, free_port
 
 SECRET = "agents-linux-pat"
 READY_WITHIN = 60.0

@@ -14,12 +14,12 @@ import requests
 from azure.core.credentials import AccessToken
 from azure.storage.blob import BlobClient, BlobLeaseClient, BlobServiceClient
 
+from sandbox.azurite import KEY, Azurite, azurite, free_port
 from shared.clock import Deadline, SystemClock
 from shared.errors import Busy, Code
 from shared.host_storage import ByConnectionString
 from shared.leases import CONTAINER, BlobLeases
 from shared.secrecy import SecretText
-from tests.azurite import KEY, Azurite, azurite, free_port
 
 CLOCK = SystemClock()
 

@@ -1,6 +1,6 @@
 """Azurite, Microsoft's storage emulator, as the storage of a Functions host: a process of its own on the loopback.
 
-Installed by `make node` (part of `make test`) from tests/node/package.json.
+Installed by `make node` (part of `make test` and `make serve`) from sandbox/node/package.json.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAM = ROOT / "tests" / "node" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
-ACCOUNT = "patroltests"
+PROGRAM = ROOT / "sandbox" / "node" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+ACCOUNT = "patroldemo"
 BLOB_HOST = f"{ACCOUNT}.blob.core.windows.net"
-KEY = base64.b64encode(b"only for tests on this machine").decode()
+KEY = base64.b64encode(b"only for this machine").decode()
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 5.0
 
@@ -51,7 +51,7 @@ def azurite(port: int | None = None, certificate: tuple[Path, Path] | None = Non
     """Start, wait until it answers, and end it on the way out. `certificate`: of its real name, and the key of it."""
     node = _node()
     if node is None or not PROGRAM.exists():
-        raise RuntimeError("Azurite is not installed: run `make node`, or `make test`, which does.")
+        raise RuntimeError("Azurite is not installed: run `make node`.")
     port = port or free_port()
     with tempfile.TemporaryDirectory(prefix="azurite-", ignore_cleanup_errors=True) as folder:
         command = [node, str(PROGRAM), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
@@ -59,7 +59,9 @@ def azurite(port: int | None = None, certificate: tuple[Path, Path] | None = Non
         if certificate is not None:
             command += ["--oauth", "basic", "--cert", str(certificate[0]), "--key", str(certificate[1])]
         environment = {"PATH": os.environ.get("PATH", ""), "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}
-        with subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, cwd=folder) as child:
+        with subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=folder
+        ) as child:
             try:
                 _wait_for(child, port)
                 yield Azurite(port)
