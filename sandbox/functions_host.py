@@ -22,6 +22,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -83,6 +84,7 @@ class Timer:
         self.schedule: dict[str, Any] | None = None
 
 
+@cache  # an app lists its functions once, as azure-functions has it
 def index(folder: Path) -> dict[str, Function]:
     """The functions of `folder`/function_app.py by name, as the worker indexes them."""
     if str(folder) not in sys.path:

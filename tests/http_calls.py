@@ -14,6 +14,7 @@ from shared.http_answer import Answer
 from shared.http_body import Call
 from shared.run import World
 from shared.settings import Settings
+from tests import openapi
 from tests.lab import ENVIRONMENT, Lab
 
 DOORS: dict[str, tuple[str, Callable[[Call, http_api.App], Answer]]] = {
@@ -44,10 +45,13 @@ def call(
     headers: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
 ) -> Answer:
-    """One call; a body that is not bytes is sent as JSON."""
+    """One call, whose answer is one that docs/openapi.yaml describes; a body that is not bytes is sent as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     usual, handler = DOORS[door]
-    return handler(Call(method or usual, headers or {}, query or {}, raw), using)
+    answer = handler(Call(method or usual, headers or {}, query or {}, raw), using)
+    if method in (None, usual):
+        openapi.check(door, usual, answer)
+    return answer
 
 
 def principal(*roles: str, **changes: Any) -> dict[str, str]:
