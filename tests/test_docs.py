@@ -14,8 +14,10 @@ from shared.settings import SETTINGS
 from shared.steps import (
     Because,
 )
+from tests import event_names
 
 ROOT = Path(__file__).resolve().parents[1]
+QUERIES = re.findall(r"```kusto\n(.*?)```", (ROOT / "docs/operations.md").read_text(), re.DOTALL)
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")])
 
 
@@ -55,6 +57,23 @@ def test_every_setting_in_a_binding_is_in_the_table() -> None:
 def test_the_readme_s_example_of_pats_yaml_is_in_order() -> None:
     example = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)[0]
     assert inventory.check(example) == ()
+
+
+def test_every_event_has_its_place_in_operations() -> None:
+    section = (ROOT / "docs/operations.md").read_text().split("## Logs")[1].split("```")[0]
+    told = set(re.findall(r"`([a-z]+\.[a-z-]+)`", section))
+    planned = {"item.left", "item.planned"}  # of dry runs and of what was not reached: in the report
+    assert told == set(event_names.events()) - planned
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
+def test_a_query_asks_for_events_and_fields_that_are_logged(query: str) -> None:
+    assert event_names.problems(query) == []
+
+
+def test_a_query_for_what_is_not_logged_is_found() -> None:
+    assert event_names.problems('traces | where message startswith "pat.lost " | project fields.secret') != []
+    assert event_names.problems('traces | where message startswith "pat.minted " | project fields.value') != []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
