@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import hmac
-import importlib
+import importlib.util
 import inspect
 import json
 import logging
@@ -22,7 +22,6 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -84,12 +83,16 @@ class Timer:
         self.schedule: dict[str, Any] | None = None
 
 
-@cache  # an app lists its functions once, as azure-functions has it
 def index(folder: Path) -> dict[str, Function]:
     """The functions of `folder`/function_app.py by name, as the worker indexes them."""
     if str(folder) not in sys.path:
         sys.path.insert(0, str(folder))
-    module = importlib.import_module("function_app")
+    # A module of its own at every call: an app lists its functions once.
+    spec = importlib.util.spec_from_file_location("function_app", folder / "function_app.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError(folder / "function_app.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
     return {one.get_function_name(): _function(one) for one in module.app.get_functions()}
 
 

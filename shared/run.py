@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from shared import tags
 from shared.clock import Clock, Deadline, VaultTime
 from shared.errors import Code, Misconfigured, PatrolError
+from shared.expiring import expiring
 from shared.hands import Hands
 from shared.item_work import Shared
 from shared.model import InvalidItem, Inventory, User, VaultListing
@@ -159,6 +160,9 @@ def _run(
     for row in invalid:
         told(row)
     rows = [*(row for part in parts for row in part.rows), *desk.warnings(), *invalid]
+    if wanted is None and not request.dry_run:
+        for item, ends in expiring(inventory.items(), listing, rows, mark, clock.now()):
+            world.tell("pat.expiring", secret=item.secret, username=item.username, expires=ends)
     leftovers = [one for part in parts for one in part.leftovers]
     leftovers += [_ownerless(one) for one in handovers if not any(work.owns(one) for work in works)]
     return Report(

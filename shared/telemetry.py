@@ -15,7 +15,7 @@ _LOGGER = logging.getLogger("patrol")
 # They log request headers, bodies of errors and accounts at DEBUG and INFO; nothing an operator of patrol asks for.
 _NOISY = ("azure", "msal", "urllib3", "requests")
 
-_WARNINGS = (".failed", ".refused", ".blocked", ".unavailable", ".lost")
+_WARNINGS = (".failed", ".refused", ".blocked", ".unavailable", ".lost", ".expiring")
 
 
 class Events(Protocol):

@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 ROWS = (
     ("__init__", "errors", "secrecy", "durations", "scopes"),
     ("model", "tags", "pat_errors", "entra_errors", "clock"),
-    ("steps", "seen", "generations", "planning", "report", "blocking"),
+    ("steps", "seen", "generations", "planning", "report", "blocking", "expiring"),
     (
         "host_storage",
         "settings",
@@ -36,7 +36,7 @@ ROWS = (
 ADAPTERS = {"transport", "signin", "devops", "vault", "leases", "wiring"}
 SDKS = {"requests", "urllib3", "msal", "azure"}
 PURE = {"errors", "secrecy", "model", "tags", "pat_errors", "entra_errors", "steps", "seen", "generations", "planning"}
-PURE |= {"report", "blocking"}
+PURE |= {"report", "blocking", "expiring"}
 
 
 def imports(path: Path) -> set[str]:
