@@ -51,7 +51,7 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile --quiet --universal --pyth
   --no-config --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment node demo serve sandbox test chaos check format schema lock clean
+.PHONY: help setup environment node demo serve sandbox test chaos check format schema infra lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -125,6 +125,17 @@ format: environment ## bring the code into the one format, and mend what lint ca
 schema: environment ## write pats.schema.json again, from the code
 	@$(ALONE) $(BIN)/python -m shared.inventory > pats.schema.json.new || { rm -f pats.schema.json.new; exit 1; }
 	@mv pats.schema.json.new pats.schema.json; echo "Wrote pats.schema.json."
+
+BICEP ?= $(firstword $(wildcard ../shared/tools/bicep) bicep)
+PLACE := --subscription-id 00000000-0000-4000-8000-00000000beef --tenant-id 00000000-0000-4000-8000-0000000000aa \
+  --resource-group rg-patrol --location westeurope
+
+infra: ## write what is made from the Bicep files again: azuredeploy.json and the snapshots; BICEP names the compiler
+	@set -eu; export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1; \
+	for file in infra/*.bicep infra/modules/*.bicep infra/params/*.bicepparam; do $(BICEP) format "$$file"; done; \
+	$(BICEP) build infra/main.bicep --outfile infra/azuredeploy.json; \
+	for file in infra/params/*.bicepparam; do $(BICEP) snapshot "$$file" --mode overwrite $(PLACE); done; \
+	echo "Wrote infra/azuredeploy.json and infra/params/*.snapshot.json."
 
 lock: ## pin requirements*.in again, keeping the versions that still fit; UPGRADE=1 takes the newest
 	@set -eu; $(FIND_PYTHON); wanted=$$(find_python); \

@@ -1,0 +1,35 @@
+// Optional, once for a subscription: a role that publishes secrets and can neither delete nor purge, for whoever finds
+// Key Vault Secrets Officer too wide. Give its output to main.bicep as patsVaultRoleId. Needs the right to write role
+// definitions: az deployment sub create --location LOCATION --template-file infra/custom-role.bicep
+targetScope = 'subscription'
+
+@description('Name of the role; unique in the tenant.')
+@minLength(3)
+@maxLength(128)
+param roleName string = 'patrol Secrets Publisher'
+
+resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(subscription().id, roleName)
+  properties: {
+    roleName: roleName
+    type: 'CustomRole'
+    description: 'Reads, lists, writes, changes and recovers secrets; cannot delete, purge, back up or restore them'
+    assignableScopes: [subscription().id]
+    permissions: [
+      {
+        actions: []
+        notActions: []
+        dataActions: [
+          'Microsoft.KeyVault/vaults/secrets/getSecret/action'
+          'Microsoft.KeyVault/vaults/secrets/readMetadata/action'
+          'Microsoft.KeyVault/vaults/secrets/setSecret/action'
+          'Microsoft.KeyVault/vaults/secrets/update/action'
+          'Microsoft.KeyVault/vaults/secrets/recover/action'
+        ]
+        notDataActions: []
+      }
+    ]
+  }
+}
+
+output roleId string = role.name

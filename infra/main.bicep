@@ -1,0 +1,342 @@
+// patrol: everything it needs in one resource group. `azd up` and `az deployment group create` both take this file.
+// docs/deploy.md leads through it, docs/security.md says who can reach what.
+targetScope = 'resourceGroup'
+
+metadata description = 'patrol: rotates Azure DevOps PATs of technical users, keyless and watched'
+
+@description('Name of this deployment: letters, digits and hyphens. Part of the resources\' names and of the mark on every PAT, so never change it.')
+@minLength(2)
+@maxLength(40)
+param deploymentName string
+
+@description('Region of all resources; Flex Consumption must be offered there.')
+param location string = resourceGroup().location
+
+@description('Tags of all resources.')
+param tags object = {}
+
+// --- what patrol does -------------------------------------------------------------------------------------------------
+
+@description('When the timer runs: NCRONTAB of six fields, seconds first, UTC.')
+@minLength(11)
+param rotationSchedule string = '0 0 */6 * * *'
+
+@description('How long one run may work: 1m to 25m.')
+param runBudget string = '20m'
+
+@description('How long one HTTP request may work: 5s to 200s. Azure Pipelines waits 60 seconds.')
+param httpBudget string = '45s'
+
+@description('Technical users worked on at once.')
+@minValue(1)
+@maxValue(64)
+param parallelUsers int = 8
+
+@description('The inventory in the deployment package.')
+param patsFile string = 'pats.yaml'
+
+// --- the vaults -------------------------------------------------------------------------------------------------------
+
+@description('A vault that exists, for the published PATs; empty: a new one is made.')
+param patsVaultName string = ''
+
+@description('Its resource group, when it is another one than this.')
+param patsVaultResourceGroup string = ''
+
+@description('A vault that exists, for the credentials of the technical users; empty: a new one is made.')
+param credentialsVaultName string = ''
+
+@description('Its resource group, when it is another one than this.')
+param credentialsVaultResourceGroup string = ''
+
+@description('Id (a guid) of the role by which the app writes PATs. Default: Key Vault Secrets Officer; infra/custom-role.bicep makes one that cannot delete or purge.')
+@minLength(36)
+@maxLength(36)
+param patsVaultRoleId string = 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
+
+@description('Days that a deleted secret or vault can be recovered; fixed when a vault is made.')
+@minValue(7)
+@maxValue(90)
+param softDeleteRetentionInDays int = 90
+
+@description('Who may read which published PAT: [{ secretName, principalId, principalType }]. The secrets must exist, so fill this in after the first run (docs/deploy.md).')
+param consumers array = []
+
+// --- who may call -----------------------------------------------------------------------------------------------------
+
+@description('Client id of the API\'s app registration (infra/entra). Given: callers sign in with Entra ID and need an app role. Empty: function keys.')
+param authClientId string = ''
+
+@description('Tenant of the callers.')
+param authTenantId string = subscription().tenantId
+
+@description('Client ids of the applications that may call; empty: every one that has an app role. Needs authClientId.')
+param authAllowedApplications array = []
+
+// --- size -------------------------------------------------------------------------------------------------------------
+
+@description('Memory of one instance in MB; 512 is too small for 10,000 PATs.')
+@allowed([512, 2048, 4096])
+param instanceMemoryMB int = 2048
+
+@description('Most instances for each group of functions. Less than 40 is not accepted in every region.')
+@minValue(1)
+@maxValue(1000)
+param maximumInstanceCount int = 40
+
+@description('Instances that are always ready for HTTP, against cold starts; each costs around the clock.')
+@minValue(0)
+@maxValue(20)
+param alwaysReadyInstances int = 0
+
+@description('Redundancy of the host\'s storage.')
+@allowed(['Standard_LRS', 'Standard_ZRS', 'Standard_GRS'])
+param storageSku string = 'Standard_LRS'
+
+// --- network ----------------------------------------------------------------------------------------------------------
+
+@description('private: storage and vaults have no public address, the app reaches them through a network of its own.')
+@allowed(['public', 'private'])
+param networkMode string = 'public'
+
+@description('Address range of that network: /24 or larger. Only with networkMode private.')
+param addressPrefix string = ''
+
+// --- watching ---------------------------------------------------------------------------------------------------------
+
+@description('Who is told when something needs a person.')
+@minLength(6)
+param alertEmail string
+
+@description('Hours without a finished run after which the schedule counts as stopped: more than the schedule\'s own interval.')
+@minValue(2)
+@maxValue(47)
+param heartbeatHours int = 13
+
+@description('Object ids of others that read the vaults by right, such as people on duty; consumers need not be named again.')
+param expectedReaders array = []
+
+@description('Days that logs are kept.')
+@minValue(30)
+@maxValue(730)
+param logRetentionInDays int = 90
+
+@description('Most GB of logs a day; -1: no limit.')
+@minValue(-1)
+param logDailyQuotaGb int = 1
+
+// --- half-configured options are refused ------------------------------------------------------------------------------
+
+var isPrivate = networkMode == 'private'
+var checkedPrefix = isPrivate && empty(addressPrefix)
+  ? fail('networkMode is private: give addressPrefix, such as 10.20.0.0/24')
+  : !isPrivate && !empty(addressPrefix) ? fail('addressPrefix is given, and networkMode is not private') : addressPrefix
+var checkedPatsGroup = empty(patsVaultName) && !empty(patsVaultResourceGroup)
+  ? fail('patsVaultResourceGroup is given without patsVaultName')
+  : empty(patsVaultResourceGroup) ? resourceGroup().name : patsVaultResourceGroup
+var checkedCredentialsGroup = empty(credentialsVaultName) && !empty(credentialsVaultResourceGroup)
+  ? fail('credentialsVaultResourceGroup is given without credentialsVaultName')
+  : empty(credentialsVaultResourceGroup) ? resourceGroup().name : credentialsVaultResourceGroup
+var checkedApplications = empty(authClientId) && !empty(authAllowedApplications)
+  ? fail('authAllowedApplications is given without authClientId')
+  : authAllowedApplications
+var checkedAuthClientId = empty(authClientId) || length(authClientId) == 36
+  ? authClientId
+  : fail('authClientId is not a client id: 36 characters, such as 22222222-2222-3333-4444-555555555555')
+var strangeLetters = replace(replace(replace(replace(deploymentName, '_', ' '), '.', ' '), '/', ' '), '@', ' ')
+var checkedName = contains(strangeLetters, ' ') || startsWith(deploymentName, '-') || endsWith(deploymentName, '-')
+  ? fail('deploymentName takes letters, digits and hyphens, and a letter or digit at both ends')
+  : deploymentName
+
+// --- names ------------------------------------------------------------------------------------------------------------
+
+var token = uniqueString(resourceGroup().id, checkedName)
+var plain = toLower(replace(checkedName, '-', ''))
+// Key Vault: 24 characters, a letter first, no two hyphens together. Storage: 24 lower-case letters and digits.
+var newPatsVault = 'kvp-${take(plain, 6)}-${token}'
+var newCredentialsVault = 'kvc-${take(plain, 6)}-${token}'
+var storageName = 'st${take(plain, 9)}${token}'
+// The host tells apps on one storage apart by the first 32 characters.
+var appName = 'patrol-${take(plain, 10)}-${token}'
+var suffix = '${take(plain, 20)}-${token}'
+
+var newPats = empty(patsVaultName)
+var newCredentials = empty(credentialsVaultName)
+var patsVault = newPats ? newPatsVault : patsVaultName
+var credentialsVault = newCredentials ? newCredentialsVault : credentialsVaultName
+var vaultSuffix = environment().suffixes.keyvaultDns
+var secretsUser = '4633458b-17de-408a-b874-0445c86b69e6'
+
+var useEntra = !empty(checkedAuthClientId)
+
+module identity 'modules/identity.bicep' = {
+  name: 'identity'
+  params: { name: 'id-${suffix}', location: location, tags: tags }
+}
+
+module monitoring 'modules/monitoring.bicep' = {
+  name: 'monitoring'
+  params: {
+    workspaceName: 'log-${suffix}'
+    componentName: 'appi-${suffix}'
+    location: location
+    tags: tags
+    retentionInDays: logRetentionInDays
+    dailyQuotaGb: logDailyQuotaGb
+  }
+}
+
+module storage 'modules/storage.bicep' = {
+  name: 'storage'
+  params: { name: storageName, location: location, tags: tags, skuName: storageSku, isPrivate: isPrivate }
+}
+
+module patsVaultNew 'modules/key-vault.bicep' = if (newPats) {
+  name: 'pats-vault'
+  params: {
+    name: newPatsVault
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    isPrivate: isPrivate
+    softDeleteRetentionInDays: softDeleteRetentionInDays
+  }
+}
+
+module credentialsVaultNew 'modules/key-vault.bicep' = if (newCredentials) {
+  name: 'credentials-vault'
+  params: {
+    name: newCredentialsVault
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    isPrivate: isPrivate
+    softDeleteRetentionInDays: softDeleteRetentionInDays
+  }
+}
+
+module hostRoles 'modules/host-roles.bicep' = {
+  name: 'host-roles'
+  params: {
+    principalId: identity.outputs.principalId
+    storageName: storageName
+    componentName: 'appi-${suffix}'
+  }
+  dependsOn: [storage, monitoring]
+}
+
+module writesPats 'modules/vault-role.bicep' = {
+  name: 'writes-pats'
+  scope: resourceGroup(checkedPatsGroup)
+  params: {
+    vaultName: patsVault
+    principalId: identity.outputs.principalId
+    roleId: patsVaultRoleId
+    why: 'patrol publishes PATs'
+  }
+  dependsOn: [patsVaultNew]
+}
+
+module readsCredentials 'modules/vault-role.bicep' = {
+  name: 'reads-credentials'
+  scope: resourceGroup(checkedCredentialsGroup)
+  params: {
+    vaultName: credentialsVault
+    principalId: identity.outputs.principalId
+    roleId: secretsUser
+    why: 'patrol reads the credentials of the technical users'
+  }
+  dependsOn: [credentialsVaultNew]
+}
+
+module secretReaders 'modules/secret-readers.bicep' = if (!empty(consumers)) {
+  name: 'secret-readers'
+  scope: resourceGroup(checkedPatsGroup)
+  params: { vaultName: patsVault, consumers: consumers }
+  dependsOn: [patsVaultNew]
+}
+
+module network 'modules/network.bicep' = if (isPrivate) {
+  name: 'network'
+  params: {
+    name: 'vnet-${suffix}'
+    location: location
+    tags: tags
+    addressPrefix: checkedPrefix
+    storageId: storage.outputs.id
+    vaultIds: [
+      resourceId(checkedPatsGroup, 'Microsoft.KeyVault/vaults', patsVault)
+      resourceId(checkedCredentialsGroup, 'Microsoft.KeyVault/vaults', credentialsVault)
+    ]
+  }
+  dependsOn: [patsVaultNew, credentialsVaultNew]
+}
+
+module app 'modules/function-app.bicep' = {
+  name: 'function-app'
+  params: {
+    planName: 'plan-${suffix}'
+    name: appName
+    location: location
+    tags: tags
+    identityId: identity.outputs.id
+    identityClientId: identity.outputs.clientId
+    storageName: storageName
+    packagesUrl: storage.outputs.packagesUrl
+    componentName: 'appi-${suffix}'
+    instanceMemoryMB: instanceMemoryMB
+    maximumInstanceCount: maximumInstanceCount
+    alwaysReadyInstances: alwaysReadyInstances
+    subnetId: isPrivate ? network!.outputs.appSubnetId : ''
+    settings: {
+      KEY_VAULT_URL: 'https://${patsVault}${vaultSuffix}'
+      CREDENTIALS_VAULT_URL: 'https://${credentialsVault}${vaultSuffix}'
+      PATS_FILE: patsFile
+      DEPLOYMENT_NAME: checkedName
+      ROTATION_SCHEDULE: rotationSchedule
+      RUN_BUDGET: runBudget
+      HTTP_BUDGET: httpBudget
+      PARALLEL_USERS: string(parallelUsers)
+      HTTP_AUTH: useEntra ? 'entra' : 'function-key'
+      AZURE_AUTHORITY_HOST: split(environment().authentication.loginEndpoint, '/')[2]
+    }
+  }
+  dependsOn: [hostRoles, writesPats, readsCredentials]
+}
+
+module auth 'modules/auth.bicep' = if (useEntra) {
+  name: 'auth'
+  params: {
+    appName: appName
+    clientId: checkedAuthClientId
+    tenantId: authTenantId
+    allowedApplications: checkedApplications
+  }
+  dependsOn: [app]
+}
+
+module alerts 'modules/alerts.bicep' = {
+  name: 'alerts'
+  params: {
+    suffix: suffix
+    location: location
+    tags: tags
+    workspaceId: monitoring.outputs.workspaceId
+    componentId: monitoring.outputs.componentId
+    alertEmail: alertEmail
+    heartbeatHours: heartbeatHours
+    readers: concat(expectedReaders, [identity.outputs.principalId])
+    consumers: consumers
+  }
+}
+
+output AZURE_LOCATION string = location
+output AZURE_TENANT_ID string = subscription().tenantId
+output AZURE_RESOURCE_GROUP string = resourceGroup().name
+output AZURE_FUNCTION_NAME string = app.outputs.name
+output AZURE_FUNCTION_URL string = app.outputs.url
+output AZURE_PATS_VAULT_NAME string = patsVault
+output AZURE_CREDENTIALS_VAULT_NAME string = credentialsVault
+output AZURE_STORAGE_ACCOUNT string = storageName
+output AZURE_IDENTITY_CLIENT_ID string = identity.outputs.clientId
+output AZURE_IDENTITY_PRINCIPAL_ID string = identity.outputs.principalId

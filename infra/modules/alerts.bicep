@@ -1,0 +1,165 @@
+// What a person must hear of. Each rule's query is a file in infra/queries; docs/operations.md says what to do.
+param suffix string
+param location string
+param tags object
+param workspaceId string
+param componentId string
+param alertEmail string
+param heartbeatHours int
+@description('Object ids that read the vaults by right: the app and others.')
+param readers array
+@description('As in main.bicep: each principalId reads by right.')
+param consumers array
+
+var consumerIds = [for consumer in consumers: consumer.principalId]
+var knownReaders = '"${join(union(readers, consumerIds), '", "')}"'
+var stopped = replace(loadTextContent('../queries/schedule-stopped.kql'), '{hours}', string(heartbeatHours))
+var unexpected = replace(loadTextContent('../queries/unexpected-readers.kql'), '{readers}', knownReaders)
+
+var ofTheApp = [
+  {
+    name: 'schedule-stopped'
+    says: 'No run of patrol has finished for ${heartbeatHours} hours'
+    severity: 1
+    query: stopped
+    window: 'P2D'
+    every: 'PT1H'
+    dimensions: []
+  }
+  {
+    name: 'run-failed'
+    says: 'A run of patrol could not attempt anything'
+    severity: 1
+    query: loadTextContent('../queries/run-failed.kql')
+    window: 'PT6H'
+    every: 'PT15M'
+    dimensions: ['code']
+  }
+  {
+    name: 'pat-expiring'
+    says: 'A PAT is about to expire and was not replaced'
+    severity: 1
+    query: loadTextContent('../queries/pat-expiring.kql')
+    window: 'P1D'
+    every: 'PT1H'
+    dimensions: ['secret', 'expires']
+  }
+  {
+    name: 'user-blocked'
+    says: 'Entra ID refuses to sign a technical user in'
+    severity: 1
+    query: loadTextContent('../queries/user-blocked.kql')
+    window: 'P1D'
+    every: 'PT15M'
+    dimensions: ['username', 'code']
+  }
+  {
+    name: 'item-failed'
+    says: 'A PAT could not be rotated'
+    severity: 2
+    query: loadTextContent('../queries/item-failed.kql')
+    window: 'P1D'
+    every: 'PT15M'
+    dimensions: ['secret', 'code', 'day']
+  }
+]
+var ofTheVaults = [
+  {
+    name: 'unexpected-readers'
+    says: 'Somebody unknown read a secret'
+    severity: 2
+    query: unexpected
+    window: 'PT1H'
+    every: 'PT15M'
+    dimensions: ['vault', 'reader']
+  }
+  {
+    name: 'refused-readers'
+    says: 'A vault refuses one caller again and again'
+    severity: 2
+    query: loadTextContent('../queries/refused-readers.kql')
+    window: 'PT1H'
+    every: 'PT15M'
+    dimensions: ['vault', 'caller']
+  }
+]
+
+resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
+  name: 'ag-${suffix}'
+  location: 'global'
+  tags: tags
+  properties: {
+    enabled: true
+    groupShortName: 'patrol'
+    emailReceivers: [
+      { name: 'people', emailAddress: alertEmail, useCommonAlertSchema: true }
+    ]
+  }
+}
+
+resource appRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+  for rule in ofTheApp: {
+    name: '${rule.name}-${suffix}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: rule.says
+      description: 'patrol: docs/operations.md, section Alerts, ${rule.name}'
+      severity: rule.severity
+      enabled: true
+      scopes: [componentId]
+      evaluationFrequency: rule.every
+      windowSize: rule.window
+      // A fresh workspace has no such rows yet, and the check would fail the deployment.
+      skipQueryValidation: true
+      autoMitigate: true
+      criteria: {
+        allOf: [
+          {
+            query: rule.query
+            timeAggregation: 'Count'
+            operator: 'GreaterThan'
+            threshold: 0
+            dimensions: [for one in rule.dimensions: { name: one, operator: 'Include', values: ['*'] }]
+            failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+          }
+        ]
+      }
+      actions: { actionGroups: [people.id] }
+    }
+  }
+]
+
+resource vaultRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+  for rule in ofTheVaults: {
+    name: '${rule.name}-${suffix}'
+    location: location
+    tags: tags
+    kind: 'LogAlert'
+    properties: {
+      displayName: rule.says
+      description: 'patrol: docs/operations.md, section Alerts, ${rule.name}'
+      severity: rule.severity
+      enabled: true
+      scopes: [workspaceId]
+      evaluationFrequency: rule.every
+      windowSize: rule.window
+      skipQueryValidation: true
+      autoMitigate: true
+      criteria: {
+        allOf: [
+          {
+            query: rule.query
+            timeAggregation: 'Count'
+            operator: 'GreaterThan'
+            threshold: 0
+            dimensions: [for one in rule.dimensions: { name: one, operator: 'Include', values: ['*'] }]
+            failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
+          }
+        ]
+      }
+      actions: { actionGroups: [people.id] }
+    }
+  }
+]
