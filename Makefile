@@ -12,6 +12,7 @@ ARGS ?=
 UPGRADE ?=
 UV_VERSION := 0.13.9
 NODE_VERSION := 24.19.0
+CHECKOV_VERSION := 3.3.30
 
 SHELL := /bin/sh
 BIN := $(VENV)/bin
@@ -51,7 +52,7 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile --quiet --universal --pyth
   --no-config --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment node demo serve sandbox test chaos check format schema infra lock clean
+.PHONY: help setup environment node demo serve sandbox test chaos check format schema infra scan package lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -126,6 +127,9 @@ schema: environment ## write pats.schema.json again, from the code
 	@$(ALONE) $(BIN)/python -m shared.inventory > pats.schema.json.new || { rm -f pats.schema.json.new; exit 1; }
 	@mv pats.schema.json.new pats.schema.json; echo "Wrote pats.schema.json."
 
+package: environment ## build the deployment package into dist/patrol and dist/patrol.zip
+	@$(BIN)/python infra/package.py --zip dist/patrol.zip
+
 BICEP ?= $(firstword $(wildcard ../shared/tools/bicep) bicep)
 PLACE := --subscription-id 00000000-0000-4000-8000-00000000beef --tenant-id 00000000-0000-4000-8000-0000000000aa \
   --resource-group rg-patrol --location westeurope
@@ -137,6 +141,15 @@ infra: ## write what is made from the Bicep files again: azuredeploy.json and th
 	for file in infra/params/*.bicepparam; do $(BICEP) snapshot "$$file" --mode overwrite $(PLACE); done; \
 	echo "Wrote infra/azuredeploy.json and infra/params/*.snapshot.json."
 
+scan: environment ## look for weak settings in what the template deploys (checkov, in an environment of its own)
+	@set -eu; \
+	if [ ! -x .venv-checkov/bin/checkov ]; then \
+	  echo "Installing checkov $(CHECKOV_VERSION) ..."; \
+	  "$(BIN)/python" -m venv .venv-checkov; \
+	  .venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-input checkov==$(CHECKOV_VERSION); \
+	fi; \
+	.venv-checkov/bin/python infra/scan.py
+
 lock: ## pin requirements*.in again, keeping the versions that still fit; UPGRADE=1 takes the newest
 	@set -eu; $(FIND_PYTHON); wanted=$$(find_python); \
 	rm -rf .venv-lock; "$${wanted#* }" -m venv .venv-lock; \
@@ -146,6 +159,6 @@ lock: ## pin requirements*.in again, keeping the versions that still fit; UPGRAD
 	@echo "Wrote requirements.txt and requirements-dev.txt."
 
 clean: ## remove .venv*, caches and compiled files
-	@rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf .venv .venv-* dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	@rm -rf $(NODE)/node_modules
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
