@@ -106,7 +106,7 @@ serve: environment node ## the functions on localhost, over the sandbox; for peo
 sandbox: environment ## keep the sandbox up, and print the environment to use with it
 	@$(ALONE) $(BIN)/python -m sandbox serve --seed demo $(ARGS)
 
-test: environment node ## run the tests
+test: environment node package ## run the tests
 	@echo "Tests on $$("$(BIN)/python" -V) ($(VENV))"
 	@$(PYTEST) -m "not chaos" $(ARGS)
 
@@ -128,7 +128,7 @@ schema: environment ## write pats.schema.json again, from the code
 	@mv pats.schema.json.new pats.schema.json; echo "Wrote pats.schema.json."
 
 package: environment ## build the deployment package into dist/patrol and dist/patrol.zip
-	@$(BIN)/python infra/package.py --zip dist/patrol.zip
+	@"$(BIN)/python" infra/package.py --zip dist/patrol.zip
 
 BICEP ?= $(firstword $(wildcard ../shared/tools/bicep) bicep)
 PLACE := --subscription-id 00000000-0000-4000-8000-00000000beef --tenant-id 00000000-0000-4000-8000-0000000000aa \

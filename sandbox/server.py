@@ -97,8 +97,8 @@ class Server:
         except Hang as hang:
             await asyncio.sleep(hang.seconds)
             return _hang_up(request)
-        if played.delay:
-            await asyncio.sleep(played.delay)
+        if delay := played.delay + self._cloud.switches.latency:
+            await asyncio.sleep(delay)
         await self._followers.settled()
         # The Date among these headers is the cloud's own; aiohttp adds the real one only where there is none.
         return web.Response(status=played.status, headers=dict(played.headers), body=played.body)

@@ -10,6 +10,9 @@ from typing import Any
 class Switches:
     """Change a field at any time; the next call obeys. Strings list their choices in the comment beside them."""
 
+    # Everywhere
+    latency: float = 0.0  # seconds that every answer takes longer than the sandbox needs
+
     # PAT API
     unknown_get: str = "authorizationNotFound"  # a patTokenError, or "404"
     unknown_update: str = "authorizationNotFound"  # a patTokenError, or "404"

@@ -5,12 +5,13 @@ The SDKs' own retries are off where this is used: they sleep for whatever a Retr
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -28,10 +29,18 @@ LONGEST_WAIT = timedelta(seconds=60)
 Answer = TypeVar("Answer")
 
 
+class _Adapter(HTTPAdapter):
+    def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
+        # Behind a proxy urllib3 lets small packets wait for each other: with the delayed acknowledgements of the other
+        # side every request with a body took 40 ms longer (measured with urllib3 2.8).
+        at_once = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
+        return super().proxy_manager_for(proxy, **{"socket_options": at_once, **proxy_kwargs})
+
+
 def session(connections: int) -> requests.Session:
     """One session for all hosts, with room for `connections` to each; it follows the proxy and CA variables."""
     made = requests.Session()
-    adapter = HTTPAdapter(pool_connections=16, pool_maxsize=connections, pool_block=False)
+    adapter = _Adapter(pool_connections=16, pool_maxsize=connections, pool_block=False)
     made.mount("https://", adapter)
     made.mount("http://", adapter)
     return made

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
@@ -162,3 +164,10 @@ def test_a_netrc_never_replaces_the_bearer(tmp_path: Path, monkeypatch: pytest.M
     http = session(1)
     wanted = requests.Request("GET", "https://vssps.dev.azure.com/x", auth=Bearer(SecretText("ours")))
     assert http.prepare_request(wanted).headers["Authorization"] == "Bearer ours"
+
+
+def test_requests_with_a_body_do_not_wait_for_each_other_behind_a_proxy() -> None:
+    """Measured: 40 ms for each, by delayed acknowledgements (urllib3 leaves Nagle's algorithm on for proxies)."""
+    adapter: Any = session(4).get_adapter("https://dev.azure.com")
+    manager = adapter.proxy_manager_for("http://127.0.0.1:3128")
+    assert (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1) in manager.connection_pool_kw["socket_options"]
