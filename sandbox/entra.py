@@ -14,6 +14,8 @@ from .chance import Chance
 
 AZURE_DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798"
 TOKEN_LIFE = timedelta(hours=1)
+STORAGE = "https://storage.azure.com"
+STORAGE_SPREAD = timedelta(days=3650)
 REFRESH_LIFE = timedelta(days=90)
 OPENID_SCOPES = frozenset({"openid", "profile", "offline_access"})
 
@@ -248,13 +250,15 @@ class Directory:
         expires = now + TOKEN_LIFE
         tenants = self.tenants()
         guid = tenants[0].guid if tenants else "00000000-0000-0000-0000-000000000000"
-        stamp = int(now.timestamp())
+        # A storage emulator keeps the real time however far this clock was moved.
+        spread = STORAGE_SPREAD if audience.rstrip("/") == STORAGE else timedelta(minutes=5)
+        begins = int((now - spread).timestamp())
         claims = {
             "aud": audience,
             "iss": f"https://sts.windows.net/{guid}/",
-            "iat": stamp,
-            "nbf": stamp - 300,
-            "exp": int(expires.timestamp()),
+            "iat": begins,
+            "nbf": begins,
+            "exp": int((expires + spread).timestamp()),
             "oid": subject,
             "sub": subject,
             "tid": guid,
