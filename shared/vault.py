@@ -17,6 +17,7 @@ from azure.keyvault.secrets import KeyVaultSecret, SecretClient, SecretPropertie
 from shared.clock import Clock, Deadline
 from shared.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, Refused, Unclear
 from shared.model import CONTENT_TYPE, Credential, Current, SecretSeen, VaultListing, VersionSeen
+from shared.pace import Pace
 from shared.secrecy import SecretText
 from shared.transport import Later, never_sent, patiently, retry_after, timeouts
 
@@ -44,7 +45,9 @@ class SecretVault:
         session: requests.Session,
         clock: Clock,
         deadline: Deadline,
+        pace: Pace | None = None,
     ) -> None:
+        self._pace = pace or Pace()
         self._host = urlsplit(url).hostname or url
         self._clock = clock
         self._deadline = deadline
@@ -92,6 +95,7 @@ class SecretVault:
             return ()
 
     def publish(self, name: str, value: SecretText, expires_on: datetime, tags: Mapping[str, str]) -> VersionSeen:
+        self._pace.turn(self._clock, self._deadline)
         try:
             secret = self._client.set_secret(
                 name,

@@ -16,6 +16,7 @@ from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 from shared.clock import GRACE, Clock, Deadline, SystemClock
 from shared.devops import Prover, UserPats
 from shared.host_storage import ByIdentity
+from shared.pace import Pace
 from shared.ports import PatApi, SingleFlight
 from shared.run import World
 from shared.secrecy import SecretText
@@ -44,6 +45,12 @@ def shared_session(connections: int) -> requests.Session:
     return session(connections)
 
 
+@cache
+def shared_pace(vault_host: str) -> Pace:  # noqa: ARG001  # the key of the cache
+    """One for each vault and process: requests that run side by side share the vault's limit."""
+    return Pace()
+
+
 def world(
     settings: Settings,
     budget: timedelta,
@@ -55,11 +62,12 @@ def world(
     tell: Events = event,
 ) -> World:
     """Everything a run reaches, over one session; `budget`, then `grace`, count from now; `identity` opens vaults."""
+    pace = shared_pace(settings.vault_host) if clock is None else Pace()
     clock = clock or SystemClock()
     http = http or shared_session(max(16, settings.parallel_users))
     deadline = Deadline.after(clock, budget, grace)
     identity = identity or DefaultAzureCredential(**_patience(http, clock))
-    vault = SecretVault(settings.key_vault_url, identity, http, clock, deadline)
+    vault = SecretVault(settings.key_vault_url, identity, http, clock, deadline, pace)
     same = settings.credentials_vault_url == settings.key_vault_url
     credentials = vault if same else SecretVault(settings.credentials_vault_url, identity, http, clock, deadline)
 

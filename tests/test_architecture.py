@@ -28,7 +28,7 @@ ROWS = (
         "terminal",
     ),
     ("ports", "single_flight", "hands"),
-    ("transport", "devops", "vault", "signin", "leases"),
+    ("transport", "pace", "devops", "vault", "signin", "leases"),
     ("rotation", "retiring", "observing", "signing", "item_work", "user_work", "run", "status", "online"),
     ("wiring", "beside", "http_body", "http_caller", "http_answer", "http_health"),
     ("api", "http_api", "cli", "cli_pats", "cli_show", "__main__"),
