@@ -52,7 +52,7 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile --quiet --universal --pyth
   --no-config --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment node demo serve sandbox test chaos check format schema infra scan package lock clean
+.PHONY: help setup environment node demo serve sandbox test chaos bench check format schema infra scan package lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -113,6 +113,9 @@ test: environment node package ## run the tests
 chaos: environment node ## run the slow tests that stop a run after every outgoing call
 	@echo "Chaos tests on $$("$(BIN)/python" -V) ($(VENV))"
 	@$(PYTEST) -m chaos $(ARGS)
+
+bench: environment ## measure speed against the sandbox, in one table; ARGS="calls quiet" for some rows of it
+	@$(ALONE) $(BIN)/python -m sandbox.bench $(ARGS)
 
 check: environment ## format, lint and types, changing nothing
 	@echo "Format"; $(BIN)/python -m ruff format --check .

@@ -63,6 +63,11 @@ class SandboxClient:
         value: list[dict[str, Any]] = self._call("GET", f"/log{query}")
         return value
 
+    def load(self) -> dict[str, Any]:
+        """CPU seconds of the sandbox so far, and the connections it took by host."""
+        value: dict[str, Any] = self._call("GET", "/load")
+        return value
+
     def clear_log(self) -> None:
         self._call("DELETE", "/log")
 

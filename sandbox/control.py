@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, fields
 from datetime import timedelta
 from typing import Any
@@ -20,9 +21,9 @@ from .seed import apply
 MAX_BODY = 64 * 1024 * 1024
 
 
-def control_app(cloud: Cloud, followers: Followers) -> web.Application:
+def control_app(cloud: Cloud, followers: Followers, connections: Mapping[str, int]) -> web.Application:
     """The protocol as an application; a body or name that makes no sense answers 400 with `{"error": …}`."""
-    room = _Room(cloud, followers)
+    room = _Room(cloud, followers, connections)
     app = web.Application(middlewares=[_explain], client_max_size=MAX_BODY)
     app.router.add_get("/ready", room.ready)
     app.router.add_get("/clock", room.clock)
@@ -34,6 +35,7 @@ def control_app(cloud: Cloud, followers: Followers) -> web.Application:
     app.router.add_delete("/faults", room.clear_faults)
     app.router.add_get("/log", room.log)
     app.router.add_delete("/log", room.clear_log)
+    app.router.add_get("/load", room.load)
     app.router.add_get("/estate", room.estate)
     app.router.add_get("/secrets", room.secrets)
     app.router.add_post("/seed", room.seed)
@@ -60,7 +62,8 @@ async def _explain(
 class _Room:
     """One method per door. State is touched under the cloud's lock."""
 
-    def __init__(self, cloud: Cloud, followers: Followers) -> None:
+    def __init__(self, cloud: Cloud, followers: Followers, connections: Mapping[str, int]) -> None:
+        self._connections = connections
         self._cloud = cloud
         self._followers = followers
 
@@ -101,6 +104,10 @@ class _Room:
     async def log(self, request: web.Request) -> web.Response:
         rows = self._cloud.calls(request.query.get("operation"))
         return web.json_response([{**asdict(row), "at": row.at.isoformat()} for row in rows])
+
+    async def load(self, request: web.Request) -> web.Response:
+        """What the sandbox itself spent: CPU seconds, and connections taken by host (each one TLS handshake)."""
+        return web.json_response({"cpu": time.process_time(), "connections": dict(self._connections)})
 
     async def clear_log(self, request: web.Request) -> web.Response:
         self._cloud.log.clear()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +46,7 @@ class Server:
         self._cloud = cloud
         self._routes = {host.lower(): port for host, port in (routes or {}).items()}
         self._followers = Followers(clock)
+        self._connections: Counter[str] = Counter()
         self._runners: list[web.ServerRunner | web.AppRunner] = []
         self._proxy: asyncio.Server | None = None
         self._tunnels: set[asyncio.Task[None]] = set()
@@ -56,7 +58,7 @@ class Server:
         tls = web.ServerRunner(web.Server(self._serve_tls), shutdown_timeout=GOODBYE)
         self._tls_port = await self._listen(tls, made.server)
         identity = await self._listen(web.ServerRunner(web.Server(self._serve_plain), shutdown_timeout=GOODBYE))
-        app = control_app(self._cloud, self._followers)
+        app = control_app(self._cloud, self._followers, self._connections)
         control = await self._listen(web.AppRunner(app, shutdown_timeout=GOODBYE))
         self._proxy = await asyncio.start_server(self._accept, LOOPBACK, 0, limit=HEAD_LIMIT)
         proxy = int(self._proxy.sockets[0].getsockname()[1])
@@ -133,6 +135,7 @@ class Server:
             )
             await writer.drain()
             return
+        self._connections[host] += 1
         inner_reader, inner_writer = await asyncio.open_connection(LOOPBACK, inner)
         try:
             writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
