@@ -17,7 +17,9 @@ from shared.api import ROOT
 from shared.cli_pats import add_pats, run_pats
 from shared.cli_show import show_report, show_status
 from shared.errors import Code, Misconfigured, PatrolError
+from shared.model import Inventory
 from shared.online import check_online, unblock
+from shared.progress import LONG, Bar
 from shared.report import Report, instant
 from shared.run import Request, Threads, World, check_clock, run
 from shared.secrecy import place_of
@@ -205,12 +207,25 @@ def _emergency(terminal: Terminal) -> int:
 def _report(terminal: Terminal, request: Request) -> int:
     known = terminal.settings()
     estate = inventory.load_file(known.pats_file)
-    report: Report = run(estate, terminal.world(known), known.mark, request, Threads(known.parallel_users))
+    report = _watched(terminal, known, estate, request)
     if terminal.options.json:
         terminal.screen.json(report.to_json())
     else:
         show_report(terminal.screen, report)
     return report.exit_code()
+
+
+def _watched(terminal: Terminal, known: Settings, estate: Inventory, request: Request) -> Report:
+    threads = Threads(known.parallel_users)
+    items = len(request.names) if request.names is not None else len(estate.items())
+    if items < LONG or not terminal.errors.isatty():
+        return run(estate, terminal.world(known), known.mark, request, threads)
+    bar = Bar(terminal.errors, items)
+    world = terminal.make_world(known, known.run_budget, bar.step)
+    try:
+        return run(estate, world, known.mark, request, threads, bar.add)
+    finally:
+        bar.end()
 
 
 def _status(terminal: Terminal) -> int:

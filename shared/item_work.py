@@ -130,6 +130,18 @@ class ItemWork:
             finally:
                 turn.worked()
 
+    def at_rest(self, seen: Seen, step: Step) -> bool:
+        """Whether there is nothing to do at all: then the item holds, however late it is."""
+        if _acts(step):
+            return False
+        secret = seen.secret
+        if not isinstance(secret, Published):
+            return True
+        now = self.tools.clock.now()
+        return all(
+            one.id in self.listed and overlap_end(one, secret, self.item) > now for one in secret.stamp.predecessors
+        )
+
     def _up_to_date(self, seen: Seen, step: Step, turn: Turn) -> tuple[ItemWork, Seen, Step]:
         """The plan, made again where another runner worked on the item after this one looked at it."""
         now, idle = self.tools.clock.now(), turn.idle()

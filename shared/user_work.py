@@ -204,10 +204,10 @@ class UserWork:
     ) -> tuple[Ended, Secret | None] | Busy:
         """Gives Busy, and nothing was done, while another runner has the item; None: it is not waited for."""
         item, seen, step = planned
-        if self.run.deadline.passed():
-            return Ended([left(item)]), None
         try:
             work = ItemWork(self.run, tools, item, listed[item.organization.casefold()])
+            if self.run.deadline.passed() and not work.at_rest(seen, step):
+                return Ended([left(item)]), None
             return work.do(seen, step, wait_until or self.run.deadline.clock.now())
         except Busy as busy:
             return busy

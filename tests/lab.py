@@ -36,6 +36,8 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ENVIRONMENT = {
     "KEY_VAULT_URL": f"https://{PATS_VAULT}",
     "CREDENTIALS_VAULT_URL": "https://patrol-demo-creds.vault.azure.net",
+    # One thread, unless a test wants more: a clock that calls move has no use for two.
+    "PARALLEL_USERS": "1",
 }
 
 

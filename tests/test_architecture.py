@@ -26,6 +26,7 @@ ROWS = (
         "inventory",
         "telemetry",
         "terminal",
+        "progress",
     ),
     ("ports", "single_flight", "hands"),
     ("transport", "pace", "devops", "vault", "signin", "leases"),

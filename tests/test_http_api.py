@@ -344,5 +344,6 @@ def test_promise_7_no_answer_carries_a_pat(tmp_path: Path) -> None:
 def test_each_thread_is_prepared_so_that_its_log_lines_carry_the_invocation(tmp_path: Path) -> None:
     entered: list[str] = []
     lab = Lab([item()])
-    http_api.rotate(Call("POST"), app(lab, tmp_path, enter=lambda: entered.append(threading.current_thread().name)))
+    enter = lambda: entered.append(threading.current_thread().name)  # noqa: E731
+    http_api.rotate(Call("POST"), app(lab, tmp_path, enter=enter, environ={"PARALLEL_USERS": "2"}))
     assert entered == ["request", "run_0"]

@@ -281,6 +281,10 @@ def test_each_query_has_its_alert_which_tells_somebody(name: str) -> None:
         assert set(re.findall(r"\{(\w+)\}", source)) <= {"hours", "readers"}
         assert "{hours}" not in criterion["query"]
         assert properties["skipQueryValidation"] is True
+        asked = (
+            "Microsoft.Insights/components" if "\ntraces\n" in source else "Microsoft.OperationalInsights/workspaces"
+        )
+        assert properties["scopes"] == [one(resources, asked)["id"]], "where its table is"
 
 
 RULES = "Microsoft.Insights/scheduledQueryRules"

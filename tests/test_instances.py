@@ -81,6 +81,8 @@ def estate(tmp_path: Path) -> Iterator[Estate]:
 
 
 def test_rule_8_twenty_forced_requests_at_one_moment_mint_one_pat_and_all_get_200(estate: Estate) -> None:
+    # As far away as Azure: all have arrived when the first one publishes.
+    estate.cloud.client.switch(latency=0.05)
     answers = estate.send("rotate", {"secrets": [SECRET], "force": True}, instances=2, each=10)
     assert [one["status"] for one in answers] == [200] * 20, answers
     because = Counter(reason for one in answers for reason in one["because"])

@@ -16,9 +16,10 @@ var knownReaders = '"${join(union(readers, consumerIds), '", "')}"'
 var stopped = replace(loadTextContent('../queries/schedule-stopped.kql'), '{hours}', string(heartbeatHours))
 var unexpected = replace(loadTextContent('../queries/unexpected-readers.kql'), '{readers}', knownReaders)
 
-var ofTheApp = [
+var rules = [
   {
     name: 'schedule-stopped'
+    scope: componentId
     says: 'No run of patrol has finished for ${heartbeatHours} hours'
     severity: 1
     query: stopped
@@ -28,6 +29,7 @@ var ofTheApp = [
   }
   {
     name: 'run-failed'
+    scope: componentId
     says: 'A run of patrol could not attempt anything'
     severity: 1
     query: loadTextContent('../queries/run-failed.kql')
@@ -37,6 +39,7 @@ var ofTheApp = [
   }
   {
     name: 'pat-expiring'
+    scope: componentId
     says: 'A PAT is about to expire and was not replaced'
     severity: 1
     query: loadTextContent('../queries/pat-expiring.kql')
@@ -46,6 +49,7 @@ var ofTheApp = [
   }
   {
     name: 'user-blocked'
+    scope: componentId
     says: 'Entra ID refuses to sign a technical user in'
     severity: 1
     query: loadTextContent('../queries/user-blocked.kql')
@@ -55,6 +59,7 @@ var ofTheApp = [
   }
   {
     name: 'item-failed'
+    scope: componentId
     says: 'A PAT could not be rotated'
     severity: 2
     query: loadTextContent('../queries/item-failed.kql')
@@ -62,10 +67,9 @@ var ofTheApp = [
     every: 'PT15M'
     dimensions: ['secret', 'code', 'day']
   }
-]
-var ofTheVaults = [
   {
     name: 'unexpected-readers'
+    scope: workspaceId
     says: 'Somebody unknown read a secret'
     severity: 2
     query: unexpected
@@ -75,6 +79,7 @@ var ofTheVaults = [
   }
   {
     name: 'refused-readers'
+    scope: workspaceId
     says: 'A vault refuses one caller again and again'
     severity: 2
     query: loadTextContent('../queries/refused-readers.kql')
@@ -97,8 +102,8 @@ resource people 'Microsoft.Insights/actionGroups@2023-01-01' = {
   }
 }
 
-resource appRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
-  for rule in ofTheApp: {
+resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
+  for rule in rules: {
     name: '${rule.name}-${suffix}'
     location: location
     tags: tags
@@ -108,43 +113,10 @@ resource appRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
       description: 'patrol: docs/operations.md, section Alerts, ${rule.name}'
       severity: rule.severity
       enabled: true
-      scopes: [componentId]
+      scopes: [rule.scope]
       evaluationFrequency: rule.every
       windowSize: rule.window
       // A fresh workspace has no such rows yet, and the check would fail the deployment.
-      skipQueryValidation: true
-      autoMitigate: true
-      criteria: {
-        allOf: [
-          {
-            query: rule.query
-            timeAggregation: 'Count'
-            operator: 'GreaterThan'
-            threshold: 0
-            dimensions: [for one in rule.dimensions: { name: one, operator: 'Include', values: ['*'] }]
-            failingPeriods: { numberOfEvaluationPeriods: 1, minFailingPeriodsToAlert: 1 }
-          }
-        ]
-      }
-      actions: { actionGroups: [people.id] }
-    }
-  }
-]
-
-resource vaultRules 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
-  for rule in ofTheVaults: {
-    name: '${rule.name}-${suffix}'
-    location: location
-    tags: tags
-    kind: 'LogAlert'
-    properties: {
-      displayName: rule.says
-      description: 'patrol: docs/operations.md, section Alerts, ${rule.name}'
-      severity: rule.severity
-      enabled: true
-      scopes: [workspaceId]
-      evaluationFrequency: rule.every
-      windowSize: rule.window
       skipQueryValidation: true
       autoMitigate: true
       criteria: {
