@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.model import Item, Pat, PatId, VersionSeen, whole_seconds
+from shared.model import CONTENT_TYPE, Item, Pat, PatId, VersionSeen, whole_seconds
 from shared.seen import Nothing, Published, Secret, is_ours
 from shared.tags import MOST_PREDECESSORS, Mark, Predecessor, read
 
@@ -102,7 +102,7 @@ def orphan_over(
     known = list(versions)
     if _is_edited(secret, known, mark):
         return False
-    naming = [version for version in known if _names(version, pat.id)]
+    naming = [version for version in known if _names(version, pat.id) or _may_hold(version, pat)]
     if not naming:
         return True
     last = max(naming, key=lambda version: version.created)
@@ -119,6 +119,12 @@ def _is_edited(secret: Secret, versions: list[VersionSeen], mark: Mark) -> bool:
     if all(on_top) or not any(is_ours(version.tags, mark) for version in versions):
         return False
     return not (any(on_top) and isinstance(secret, Published))
+
+
+def _may_hold(version: VersionSeen, pat: Pat) -> bool:
+    """Whether a version of ours that lost its tags may have been published with this PAT."""
+    lost = version.content_type == CONTENT_TYPE and read(version.tags) is None
+    return lost and pat.validity.starts <= version.created
 
 
 def _names(version: VersionSeen, pat: PatId) -> bool:

@@ -152,6 +152,7 @@ class VersionSeen:
     created: datetime
     expires_on: datetime | None
     tags: Mapping[str, str] = field(default_factory=dict)
+    content_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

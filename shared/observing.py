@@ -7,7 +7,7 @@ from datetime import datetime
 
 from shared import tags
 from shared.errors import Absent, Code, Denied
-from shared.model import Item, Pat, PatId, SecretSeen, VaultListing, VersionSeen
+from shared.model import CONTENT_TYPE, Item, Pat, PatId, SecretSeen, VaultListing, VersionSeen
 from shared.planning import (
     same_owner,
 )
@@ -51,6 +51,10 @@ def secret_again(name: str, vault: Vault, mark: Mark) -> Secret:
 
 def _classified(name: str, seen: SecretSeen | VersionSeen, vault: Vault, mark: Mark) -> Secret:
     whose = classify(seen.tags, mark)
+    if isinstance(whose, Unmarked) and seen.content_type == CONTENT_TYPE:
+        # Nobody but patrol writes it: somebody took the tags off a value that consumers may use. As an orphan, its PAT
+        # would be ended.
+        return Unmarked(edited=True, tags=seen.tags)
     if isinstance(whose, Unmarked):
         whose = classify(seen.tags, mark, vault.versions(name))
     stamp = tags.read(seen.tags)

@@ -153,7 +153,7 @@ def _edited(item: Item) -> Fail:
     return Fail(
         Because.EDITED,
         Code.EDITED,
-        "Somebody wrote a new version of the secret; patrol neither read nor replaced it, and revoked nothing.",
+        "Somebody wrote the secret, or took patrol's tags off it; patrol did not replace it, and ended no PAT.",
         f"Find out who did; to take the secret back run `python -m shared rotate {item.secret} --force --adopt`.",
     )
 

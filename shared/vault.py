@@ -273,6 +273,7 @@ def _version_seen(row: SecretProperties) -> VersionSeen:
         created=(row.created_on or _unreadable("created")).astimezone(UTC),
         expires_on=row.expires_on,
         tags=dict(row.tags or {}),
+        content_type=row.content_type,
     )
 
 

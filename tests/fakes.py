@@ -338,7 +338,8 @@ def _listed(name: str, version: Version) -> SecretSeen:
 
 def _version(version: Version) -> VersionSeen:
     created = datetime.fromtimestamp(version.created, UTC)
-    return VersionSeen(version.id, version.enabled, created, _instant(version.expires), dict(version.tags))
+    ends = _instant(version.expires)
+    return VersionSeen(version.id, version.enabled, created, ends, dict(version.tags), version.content_type)
 
 
 def _instant(seconds: int | None) -> datetime | None:

@@ -328,3 +328,27 @@ def test_rule_7_what_is_taken_off_the_tags_is_taken_off_the_current_version_alon
             if one.id != current:
                 assert one.tags == before[one.id]
         assert "predecessors" not in lab.current("build-pat").tags
+
+
+@pytest.mark.parametrize("quick", [False, True], ids=["adapters", "fakes"])
+def test_promise_1_a_published_value_whose_tags_somebody_took_away_is_kept_alive(quick: bool) -> None:
+    """Without tags no version names its PAT, so it looks like an orphan; its content type still says whose it is."""
+    lab = Lab([item()], quick=quick)
+    lab.run()
+    version = lab.current("build-pat")
+    lab.vault.update("build-pat", version.id, {"tags": {}})
+    for _ in range(3):
+        report = lab.later(hours(6))
+        error = row(report).error
+        assert error is not None
+        assert error.code is Code.EDITED
+        assert lab.works("build-pat")
+    taken_back = lab.run("build-pat", force=True, adopt=True)
+    assert row(taken_back).outcome is Outcome.DONE
+    lab.later(hours(23))
+    assert len(lab.live("build-pat")) == 2, "who read the old value before can use it for the overlap"
+    lab.later(hours(2))
+    assert [pat.authorization_id for pat in lab.live("build-pat")] == [
+        lab.current("build-pat").tags["authorization-id"]
+    ]
+    assert lab.works("build-pat")
