@@ -100,3 +100,26 @@ def test_rule_8_emergencies_of_two_instances_at_one_moment_leave_one_pat(estate:
     assert ran.returncode == 0, ran.stderr
     assert "lease." not in ran.stderr, "the storage keeps the real time, and takes the sandbox's tokens all the same"
     assert len(estate.live()) == 1
+
+
+def test_an_instance_that_is_killed_while_it_rotates_frees_the_item_within_the_budget_of_the_next(
+    estate: Estate,
+) -> None:
+    body = {"secrets": [SECRET], "force": True}
+    estate.cloud.client.add_fault("vault.set", "hang", seconds=120)
+    dying = estate.folder / "dying"
+    dying.mkdir()
+    arguments = ("-m", "tests.instance", "rotate", json.dumps(body), "1", str(dying))
+    with estate.cloud.start_product(arguments, extra=estate.settings) as child:
+        (dying / "go").touch()
+        end = time.monotonic() + READY_WITHIN
+        while estate.cloud.client.pending_faults():
+            assert time.monotonic() < end, _failure(child)
+            time.sleep(0.05)
+        child.kill()
+    (answer,) = estate.send("rotate", body, instances=1, each=1)
+    assert (answer["status"], answer["because"]) == (200, ["forced"]), answer
+    estate.cloud.client.move_clock(timedelta(hours=30))
+    ran = estate.cloud.run_product(("-m", "shared", "run"), extra=estate.settings)
+    assert ran.returncode == 0, ran.stderr
+    assert len(estate.live()) == 1, "the PAT that the killed instance had minted has ended too"
