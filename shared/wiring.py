@@ -27,6 +27,8 @@ from shared.telemetry import Events, event
 from shared.transport import session
 from shared.vault import SecretVault
 
+CONNECTIONS = 64
+
 
 class _Transport(RequestsTransport):  # type: ignore[misc]  # azure-core exports it lazily, so it has no type
     """azure-identity retries by itself, and sleeps on its transport: ours sleeps on the run's clock."""
@@ -64,7 +66,8 @@ def world(
     """Everything a run reaches, over one session; `budget`, then `grace`, count from now; `identity` opens vaults."""
     pace = shared_pace(settings.vault_host) if clock is None else Pace()
     clock = clock or SystemClock()
-    http = http or shared_session(max(16, settings.parallel_users))
+    # Requests to the HTTP API run side by side and share it: a pool that is too small throws connections away.
+    http = http or shared_session(max(CONNECTIONS, settings.parallel_users))
     deadline = Deadline.after(clock, budget, grace)
     identity = identity or DefaultAzureCredential(**_patience(http, clock))
     vault = SecretVault(settings.key_vault_url, identity, http, clock, deadline, pace)

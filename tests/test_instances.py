@@ -56,6 +56,7 @@ class Estate:
                 out, err = child.communicate(timeout=120)
                 assert child.returncode == 0, err
                 assert "lease." not in err, err
+                assert "pool is full" not in err, "connections are kept"
                 answers += json.loads(out)
         return answers
 
