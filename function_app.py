@@ -4,6 +4,7 @@ invocation: a cold start pays only for what it runs.
 
 import json
 import os
+import typing
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -17,24 +18,39 @@ if TYPE_CHECKING:
 _ENTRA = os.environ.get("HTTP_AUTH", "").strip() == "entra"
 # For a method that is not registered the host answers 404; the doors themselves say 405.
 _METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
+_QUEUE, _STORAGE = "patrol-rotations", "AzureWebJobsStorage"
 
 app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS if _ENTRA else func.AuthLevel.FUNCTION)
 
 
 @app.timer_trigger(arg_name="timer", schedule="%ROTATION_SCHEDULE%", run_on_startup=False, use_monitor=True)
-def rotate_due(timer: func.TimerRequest, context: func.Context) -> None:
-    """One run. Fails its invocation when an item failed, so that Application Insights sees it."""
+@app.queue_output(arg_name="messages", queue_name=_QUEUE, connection=_STORAGE)
+def rotate_due(timer: func.TimerRequest, messages: func.Out[typing.List[str]], context: func.Context) -> None:
+    """One run, or above FAN_OUT_ABOVE technical users its plan, whose work `rotate_user` does.
+
+    Fails its invocation when an item failed, so that Application Insights sees it.
+    """
     from shared import api
 
-    api.rotate_due(past_due=timer.past_due, enter=_in_threads(context))
+    api.rotate_due(past_due=timer.past_due, send=messages.set, enter=_in_threads(context))
+
+
+@app.queue_trigger(arg_name="message", queue_name=_QUEUE, connection=_STORAGE)
+@app.queue_output(arg_name="aside", queue_name=f"{_QUEUE}-poison", connection=_STORAGE)
+def rotate_user(message: func.QueueMessage, aside: func.Out[str], context: func.Context) -> None:
+    """One technical user's work in one run. Fails its invocation when it is worth another delivery."""
+    from shared import api
+
+    api.rotate_user(message.get_body(), message.dequeue_count or 1, aside.set, enter=_in_threads(context))
 
 
 @app.route("rotate", methods=_METHODS)
-def rotate(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
-    """`POST /api/rotate`: rotate what is due, or the named secrets."""
+@app.queue_output(arg_name="messages", queue_name=_QUEUE, connection=_STORAGE)
+def rotate(req: func.HttpRequest, messages: func.Out[typing.List[str]], context: func.Context) -> func.HttpResponse:
+    """`POST /api/rotate`: rotate what is due, or the named secrets; over the queue with `Prefer: respond-async`."""
     from shared import http_api
 
-    return _response(http_api.rotate(_call(req), http_api.App(enter=_in_threads(context))))
+    return _response(http_api.rotate(_call(req), http_api.App(enter=_in_threads(context), send=messages.set)))
 
 
 @app.route("emergency", methods=_METHODS)
@@ -53,19 +69,28 @@ def pats(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     return _response(http_api.pats(_call(req), http_api.App(enter=_in_threads(context))))
 
 
+@app.route("runs/{run_id?}", methods=_METHODS)
+def runs(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """`GET /api/runs`: the latest runs; `GET /api/runs/{run_id}`: one report, with progress while it runs."""
+    from shared import http_api
+
+    return _response(http_api.runs(_call(req), http_api.App(enter=_in_threads(context))))
+
+
 @app.route("health", methods=_METHODS, auth_level=func.AuthLevel.ANONYMOUS)
 def health(req: func.HttpRequest) -> func.HttpResponse:
     """`GET /api/health`: that the app is up."""
     from shared import http_health
 
-    return _response(http_health.health(req.method))
+    return _response(http_health.health(req.method, http_health.LAST_RUN))
 
 
 def _call(req: func.HttpRequest) -> "Call":
     from shared.http_body import Call
 
     headers = {name.lower(): value for name, value in req.headers.items()}
-    return Call(req.method.upper(), headers, dict(req.params), req.get_body() or b"")
+    run_id = req.route_params.get("run_id")
+    return Call(req.method.upper(), headers, dict(req.params), req.get_body() or b"", run_id)
 
 
 def _response(answer: "Answer") -> func.HttpResponse:

@@ -32,6 +32,11 @@ param httpBudget string = '45s'
 @maxValue(64)
 param parallelUsers int = 8
 
+@description('Technical users from which the queue takes over: a number, 0 for always, or never.')
+@minLength(1)
+@maxLength(7)
+param fanOutAbove string = '25'
+
 @description('The inventory in the deployment package.')
 param patsFile string = 'pats.yaml'
 
@@ -79,9 +84,9 @@ param authAllowedApplications array = []
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('Most instances for each group of functions. Less than 40 is not accepted in every region.')
+@description('Most instances for each group of functions, and so the number among which the vault\'s and Entra ID\'s pace is divided (docs/performance.md). Less than 40 is not accepted in every region; more than 200 could not keep that pace.')
 @minValue(1)
-@maxValue(1000)
+@maxValue(200)
 param maximumInstanceCount int = 40
 
 @description('Instances that are always ready for HTTP, against cold starts; each costs around the clock.')
@@ -147,6 +152,9 @@ var strangeLetters = replace(replace(replace(replace(deploymentName, '_', ' '), 
 var checkedName = contains(strangeLetters, ' ') || startsWith(deploymentName, '-') || endsWith(deploymentName, '-')
   ? fail('deploymentName takes letters, digits and hyphens, and a letter or digit at both ends')
   : deploymentName
+var checkedFanOut = fanOutAbove == 'never'
+  ? fanOutAbove
+  : int(fanOutAbove) < 0 ? fail('fanOutAbove takes a number from 0 on, or never') : fanOutAbove
 
 // --- names ------------------------------------------------------------------------------------------------------------
 
@@ -188,7 +196,14 @@ module monitoring 'modules/monitoring.bicep' = {
 
 module storage 'modules/storage.bicep' = {
   name: 'storage'
-  params: { name: storageName, location: location, tags: tags, skuName: storageSku, isPrivate: isPrivate }
+  params: {
+    name: storageName
+    location: location
+    tags: tags
+    skuName: storageSku
+    isPrivate: isPrivate
+    workspaceId: monitoring.outputs.workspaceId
+  }
 }
 
 module patsVaultNew 'modules/key-vault.bicep' = if (newPats) {
@@ -297,6 +312,7 @@ module app 'modules/function-app.bicep' = {
       RUN_BUDGET: runBudget
       HTTP_BUDGET: httpBudget
       PARALLEL_USERS: string(parallelUsers)
+      FAN_OUT_ABOVE: checkedFanOut
       HTTP_AUTH: useEntra ? 'entra' : 'function-key'
       AZURE_AUTHORITY_HOST: split(environment().authentication.loginEndpoint, '/')[2]
     }

@@ -13,15 +13,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-PROGRAM = ROOT / "sandbox" / "node" / "node_modules" / "azurite" / "dist" / "src" / "blob" / "main.js"
+PROGRAM = ROOT / "sandbox" / "node" / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
 ACCOUNT = "patroldemo"
 BLOB_HOST = f"{ACCOUNT}.blob.core.windows.net"
+QUEUE_HOST = f"{ACCOUNT}.queue.core.windows.net"
 KEY = base64.b64encode(b"only for this machine").decode()
 STARTS_WITHIN = 60.0
 ENDS_WITHIN = 5.0
@@ -29,14 +30,16 @@ ENDS_WITHIN = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Azurite:
-    """The blob service at `port`. With a certificate it takes identities, under its real name behind a proxy."""
+    """Its services by port. With a certificate it takes identities, under its real names behind a proxy."""
 
-    port: int
+    blobs: int
+    queues: int
 
     @property
     def connection_string(self) -> str:
-        endpoint = f"http://127.0.0.1:{self.port}/{ACCOUNT}"
-        return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={endpoint};"
+        key = f"AccountName={ACCOUNT};AccountKey={KEY}"
+        blobs, queues = (f"http://127.0.0.1:{port}/{ACCOUNT}" for port in (self.blobs, self.queues))
+        return f"DefaultEndpointsProtocol=http;{key};BlobEndpoint={blobs};QueueEndpoint={queues};"
 
 
 def free_port() -> int:
@@ -46,25 +49,55 @@ def free_port() -> int:
         return port
 
 
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Ports that are free, for a sandbox to route to before Azurite starts on them."""
+
+    blobs: int
+    queues: int
+
+    @classmethod
+    def free(cls) -> Ports:
+        return cls(free_port(), free_port())
+
+    @property
+    def routes(self) -> dict[str, int]:
+        return {BLOB_HOST: self.blobs, QUEUE_HOST: self.queues}
+
+
+def certificates_of(environment: Mapping[str, str]) -> Path:
+    """The folder of a running sandbox's certificates, by the environment of its product."""
+    return Path(environment["REQUESTS_CA_BUNDLE"]).parent
+
+
 @contextmanager
-def azurite(port: int | None = None, certificate: tuple[Path, Path] | None = None) -> Iterator[Azurite]:
-    """Start, wait until it answers, and end it on the way out. `certificate`: of its real name, and the key of it."""
+def azurite(ports: Ports | None = None, certificates: Path | None = None) -> Iterator[Azurite]:
+    """Start, wait until it answers, and end it on the way out.
+
+    `certificates`: the sandbox's folder of them (`certificates_of`); then it takes identities under its real names.
+    """
     node = _node()
     if node is None or not PROGRAM.exists():
         raise RuntimeError("Azurite is not installed: run `make node`.")
-    port = port or free_port()
+    ports = ports or Ports.free()
     with tempfile.TemporaryDirectory(prefix="azurite-", ignore_cleanup_errors=True) as folder:
-        command = [node, str(PROGRAM), "--blobHost", "127.0.0.1", "--blobPort", str(port)]
+        # Tables are of no use here, and cannot be left out.
+        services = {"blob": ports.blobs, "queue": ports.queues, "table": free_port()}
+        command = [node, str(PROGRAM)]
+        for name, port in services.items():
+            command += [f"--{name}Host", "127.0.0.1", f"--{name}Port", str(port)]
         command += ["--skipApiVersionCheck", "--disableTelemetry", "--inMemoryPersistence", "--silent"]
-        if certificate is not None:
-            command += ["--oauth", "basic", "--cert", str(certificate[0]), "--key", str(certificate[1])]
+        if certificates is not None:
+            command += ["--oauth", "basic", "--cert", str(certificates / "server.pem")]
+            command += ["--key", str(certificates / "server.key")]
         environment = {"PATH": os.environ.get("PATH", ""), "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}
         with subprocess.Popen(
             command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=folder
         ) as child:
             try:
-                _wait_for(child, port)
-                yield Azurite(port)
+                for port in services.values():
+                    _wait_for(child, port)
+                yield Azurite(ports.blobs, ports.queues)
             finally:
                 child.terminate()
                 with suppress(subprocess.TimeoutExpired):

@@ -6,12 +6,21 @@ For the launcher: `python -m sandbox.launcher --control URL -- -m sandbox.fire_t
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from pathlib import Path
 
 from .functions_host import Timer, index
+from .queue_trigger import Queues, service
 
 TIMER = "rotate_due"
+
+
+def _send(name: str, messages: list[str]) -> None:
+    storage = service(os.environ)
+    if storage is None:
+        raise RuntimeError(f"no storage is configured for the {len(messages)} messages to {name}")
+    Queues(storage).send(name, messages)
 
 
 def main(name: str = TIMER) -> int:
@@ -22,7 +31,7 @@ def main(name: str = TIMER) -> int:
         sys.stderr.write(f"function_app has no function {name}\n")
         return 2
     try:
-        functions[name].invoke(timer=Timer())
+        functions[name].invoke(_send, timer=Timer())
     except Exception as problem:  # noqa: BLE001  # whatever the function raises fails its invocation
         sys.stderr.write(f"{type(problem).__name__}: {problem}\n")
         return 1

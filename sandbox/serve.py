@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .azurite import ACCOUNT, BLOB_HOST, azurite, free_port
+from .azurite import ACCOUNT, Ports, azurite, certificates_of, free_port
 from .functions_host import Keys
 from .process import ROOT, Running, start
 from .seed import demo_pats_yaml
@@ -36,7 +36,7 @@ class Served:
 
 def new_keys() -> Keys:
     """One for each function that asks for one, made new at every start."""
-    names = ("rotate", "emergency", "pats")
+    names = ("rotate", "emergency", "pats", "runs")
     return Keys(
         {name: secrets.token_urlsafe(24) for name in names}, secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     )
@@ -46,14 +46,13 @@ def new_keys() -> Keys:
 def serve(port: int, schedule: str) -> Iterator[Served]:
     """Start all of it on the demo estate, wait until it answers, and end it on the way out."""
     _check_free(port)
-    keys, blobs = new_keys(), free_port()
+    keys, ports = new_keys(), Ports.free()
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-app-")))
         inventory = folder / "pats.yaml"
         inventory.write_text(demo_pats_yaml(), encoding="utf-8")
-        cloud = stack.enter_context(start("demo", routes={BLOB_HOST: blobs}))
-        certificates = Path(cloud.environment()["REQUESTS_CA_BUNDLE"]).parent
-        stack.enter_context(azurite(blobs, (certificates / "server.pem", certificates / "server.key")))
+        cloud = stack.enter_context(start("demo", routes=ports.routes))
+        stack.enter_context(azurite(ports, certificates_of(cloud.environment())))
         settings = {
             "PATS_FILE": str(inventory),
             "ROTATION_SCHEDULE": schedule,
@@ -79,7 +78,7 @@ In a second shell:
 
   export PATROL={served.url} SANDBOX={served.cloud.control}
   export PATS_KEY={keys.functions["pats"]} ROTATE_KEY={keys.functions["rotate"]}
-  export EMERGENCY_KEY={keys.functions["emergency"]} MASTER_KEY={keys.master}
+  export EMERGENCY_KEY={keys.functions["emergency"]} RUNS_KEY={keys.functions["runs"]} MASTER_KEY={keys.master}
 
   # Is it up? What is the state of every PAT?
   curl $PATROL/api/health
@@ -89,6 +88,9 @@ In a second shell:
   curl --fail-with-body -H "x-functions-key: $ROTATE_KEY" $PATROL/api/rotate \\
     -d '{{"secrets": ["agents-linux-pat"], "force": true}}'
   curl --fail-with-body -H "x-functions-key: $EMERGENCY_KEY" $PATROL/api/emergency -d '{{"secrets": ["sonarqube-pat"]}}'
+  # The same over the queue: 202, and where to look.
+  curl -i -H "x-functions-key: $ROTATE_KEY" -H "Prefer: respond-async" -X POST $PATROL/api/rotate
+  curl -H "x-functions-key: $RUNS_KEY" $PATROL/api/runs
   # Fire the timer by hand, as the host's admin route does. Let a day pass.
   curl -i -H "x-functions-key: $MASTER_KEY" -H "Content-Type: application/json" \\
     $PATROL/admin/functions/rotate_due -d '{{}}'

@@ -5,13 +5,12 @@ Smart lock-out counts wrong passwords whatever process sends them, so the memory
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from shared.errors import Again, UserRefused
-from shared.model import SignIn, whole_seconds
+from shared.model import SignIn, digest, whole_seconds
 from shared.tags import MANAGED_BY, Mark
 
 PREFIX = "patrol-blocked-"
@@ -23,7 +22,7 @@ _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 def note_name(username: str) -> str:
     """The secret that remembers a refusal: `patrol-blocked-<12 hex of SHA-256 of the UPN>`."""
-    return PREFIX + hashlib.sha256(username.casefold().encode()).hexdigest()[:12]
+    return PREFIX + digest(username)
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,8 +15,9 @@ from shared import __version__, inventory, settings, wiring
 from shared import scopes as known_scopes
 from shared.api import ROOT
 from shared.cli_pats import add_pats, run_pats
-from shared.cli_show import show_report, show_status
+from shared.cli_show import show_last_run, show_report, show_status
 from shared.errors import Code, Misconfigured, PatrolError
+from shared.kept_runs import Brief, last_run
 from shared.model import Inventory
 from shared.online import check_online, unblock
 from shared.progress import LONG, Bar
@@ -30,6 +31,8 @@ from shared.terminal import Screen, printable
 
 WELL, NOT_DONE, MISCONFIGURED, HUMAN = 0, 1, 2, 3
 INTERRUPTED = 130
+LOOK_BACK = 10
+"""Runs among which one was not dry."""
 STOPPED = "patrol: stopped. That is safe: the next run goes on from what it finds."
 
 MakeWorld = Callable[[Settings, timedelta, Events], World]
@@ -236,10 +239,29 @@ def _status(terminal: Terminal) -> int:
     check_clock(listing.ahead)
     seen = status(estate, listing, world.vault, known.mark, world.clock.now() + listing.ahead)
     if terminal.options.json:
-        terminal.screen.json(seen.to_json())
+        terminal.screen.json({**seen.to_json(), **_kept_json(known, world, terminal)})
     else:
         show_status(terminal.screen, seen)
+        if known.storage is not None:
+            show_last_run(terminal.screen, _last_run(world, terminal))
     return HUMAN if seen.blocks else WELL
+
+
+def _kept_json(known: Settings, world: World, terminal: Terminal) -> dict[str, object]:
+    """The last run, where reports are kept; else the document is the one of `GET /api/pats`."""
+    if known.storage is None:
+        return {}
+    last = _last_run(world, terminal)
+    return {"last_run": None if last is None else last.to_json()}
+
+
+def _last_run(world: World, terminal: Terminal) -> Brief | None:
+    """None also when the storage does not say: the state of every item is known all the same."""
+    try:
+        return last_run(world.runs.latest(LOOK_BACK))
+    except PatrolError as failure:
+        print(f"patrol: {failure.cause} The last run is not shown.\n        {failure.remedy}", file=terminal.errors)
+        return None
 
 
 def _unblock(terminal: Terminal) -> int:

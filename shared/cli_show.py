@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from shared.kept_runs import Brief
 from shared.report import WELL, Outcome, Report, instant
 from shared.signing import blocked
 from shared.status import Status
@@ -67,3 +68,13 @@ def show_status(screen: Screen, seen: Status) -> None:
         failure = blocked(username, block)
         screen.say(f"Blocked: {username}", "bad")
         screen.paragraph(f"{failure.cause} {failure.remedy}")
+
+
+def show_last_run(screen: Screen, run: Brief | None) -> None:
+    if run is None:
+        screen.say("No run's report is kept yet.", "faint")
+        return
+    ended = f"finished {instant(run.finished_at)}" if run.finished_at else f"started {instant(run.started_at)}"
+    rest = f"{run.not_well} of {run.items} steps not done" if run.not_well else f"{run.items} steps"
+    tone = "" if run.finished_at is None else "good" if run.outcome == "succeeded" else "bad"
+    screen.say(f"Last run: {run.outcome}, {rest}, {ended} ({run.door}, {run.run_id}).", tone)

@@ -74,6 +74,8 @@ class Code(StrEnum):
     METHOD_UNKNOWN = "method-unknown"
     ITEMS_FAILED = "items-failed"
     TIME_OVER = "time-over"
+    RUN_UNKNOWN = "run-unknown"
+    REPORT_UNREADABLE = "report-unreadable"
 
 
 class PatrolError(Exception):

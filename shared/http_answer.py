@@ -7,12 +7,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 
-from shared.errors import Code, PatrolError
+from shared.errors import Code, PatrolError, Unclear
+from shared.kept_runs import KeptRun, shown
 from shared.report import Failure, Outcome, Report, Row
 
 JSON, PROBLEM = "application/json", "application/problem+json"
 # A lease that nobody renews is free after half a minute; what a budget did not reach may be asked for at once.
 HELD_FOR, SOON = 30, 5
+POLL_AFTER = 10
+"""Seconds between two looks at a run that waits for its messages."""
 _FAILED = (Outcome.FAILED, Outcome.BLOCKED)
 _SHOWN = 10
 
@@ -53,6 +56,15 @@ def of_error(status: HTTPStatus, error: PatrolError, **headers: str) -> Answer:
     return problem(status, Failure.of(error), headers=headers)
 
 
+def of_failure(error: PatrolError) -> Answer:
+    """What ended a request before there was a report: 404, 503 where asking again may help, else 500."""
+    if error.code is Code.SECRET_UNKNOWN:
+        return of_error(HTTPStatus.NOT_FOUND, error)
+    if error.code is Code.REPORT_UNREADABLE and isinstance(error, Unclear):
+        return of_error(HTTPStatus.SERVICE_UNAVAILABLE, error, **{"Retry-After": str(SOON)})
+    return of_error(HTTPStatus.INTERNAL_SERVER_ERROR, error)
+
+
 def not_allowed(method: str) -> Answer:
     """405: the route takes `method` alone."""
     failure = Failure(Code.METHOD_UNKNOWN, f"This route takes {method} alone.", f"Send the request with {method}.")
@@ -89,6 +101,36 @@ def of_report(report: Report, now: datetime, *, ended: bool = True) -> Answer:
         )
         return problem(HTTPStatus.SERVICE_UNAVAILABLE, failure, headers={"Retry-After": str(SOON)}, report=told)
     return Answer(HTTPStatus.OK, told)
+
+
+def of_queued(run: KeptRun) -> Answer:
+    """202: the work goes over the queue; poll `Location` after `Retry-After` seconds."""
+    headers = {
+        "Location": f"/api/runs/{run.run_id}",
+        "Retry-After": str(POLL_AFTER if run.finished_at is None else 1),
+        "Preference-Applied": "respond-async",
+    }
+    return Answer(HTTPStatus.ACCEPTED, shown(run, _status(run)), headers)
+
+
+def of_run(run: KeptRun) -> Answer:
+    """One run as it stands. `status` is what a request that waited would have been answered; null while it runs."""
+    again = {"Retry-After": str(POLL_AFTER)} if run.finished_at is None else {}
+    return Answer(HTTPStatus.OK, shown(run, _status(run)), again)
+
+
+def of_unknown_run() -> Answer:
+    failure = Failure(
+        Code.RUN_UNKNOWN,
+        "No report is kept under this id: reports are deleted after 30 days.",
+        "Take an id from GET /api/runs, or from the answer of the request.",
+    )
+    return problem(HTTPStatus.NOT_FOUND, failure)
+
+
+def _status(run: KeptRun) -> int | None:
+    """None as long as the run goes on."""
+    return None if run.finished_at is None else int(of_report(run.report, run.finished_at).status)
 
 
 def _named(what: str, rows: Iterable[Row]) -> str:

@@ -11,16 +11,31 @@ from http import HTTPStatus
 from pathlib import Path
 
 from shared import inventory, settings, wiring
-from shared.api import ROOT
+from shared.api import ROOT, Send
 from shared.beside import NotInTime, within
-from shared.errors import Code, Misconfigured, PatrolError
-from shared.http_answer import SOON, Answer, not_allowed, of_error, of_report, problem
-from shared.http_body import BadBody, Call, read_emergency, read_rotate
+from shared.dispatching import Dispatched, dispatch, dispatch_named
+from shared.errors import Code, Misconfigured, PatrolError, Unclear
+from shared.http_answer import (
+    SOON,
+    Answer,
+    not_allowed,
+    of_error,
+    of_failure,
+    of_queued,
+    of_report,
+    of_run,
+    of_unknown_run,
+    problem,
+)
+from shared.http_body import BadBody, Call, prefers_async, read_emergency, read_rotate
 from shared.http_caller import NotSignedIn, RoleMissing, check
 from shared.item_work import left
+from shared.kept_runs import put_together
 from shared.model import Inventory
+from shared.queue_messages import write
 from shared.report import Failure, Report, Row, in_order
 from shared.run import Request, Threads, World, check_clock, check_names, run
+from shared.run_ids import is_id
 from shared.secrecy import place_of
 from shared.settings import Settings
 from shared.status import status
@@ -29,6 +44,7 @@ from shared.telemetry import event, quieten
 # After the budget nothing new starts; what is under way has this long to end well, and then the answer goes out.
 GRACE = timedelta(seconds=5)
 ANSWER_AFTER = GRACE + timedelta(seconds=1)
+MOST_RUNS = 50
 
 MakeWorld = Callable[[Settings, timedelta], World]
 
@@ -55,15 +71,22 @@ class App:
     enter: Callable[[], None] = nothing
     now: Callable[[], datetime] = _now
     answer_after: timedelta = ANSWER_AFTER
+    send: Send | None = None
 
 
 def rotate(call: Call, app: App) -> Answer:
-    """`POST /api/rotate`: what is due, or the named secrets, due or not with `force`."""
+    """`POST /api/rotate`: what is due, or the named secrets, due or not with `force`.
+
+    With `Prefer: respond-async` the work goes over the queue, where there is one (RFC 7240: a preference).
+    """
 
     arrived = app.now()
 
     def work(known: Settings) -> Answer:
-        return _run(known, app, read_rotate(call.body, call.query, arrived))
+        request = read_rotate(call.body, call.query, arrived)
+        if app.send is not None and known.has_queue and prefers_async(call.headers):
+            return _queue(known, app, request, app.send)
+        return _run(known, app, request)
 
     return _answered("rotate", "POST", "Pats.Rotate", call, app, work)
 
@@ -90,13 +113,28 @@ def pats(call: Call, app: App) -> Answer:
         seen = status(estate, listing, world.vault, known.mark, world.clock.now() + listing.ahead)
         return Answer(HTTPStatus.OK, seen.to_json())
 
-    def work(known: Settings) -> Answer:
-        try:
-            return within(known.http_budget + app.answer_after, lambda: look(known), app.enter)
-        except NotInTime:
-            return _out_of_time()
+    return _answered("pats", "GET", "Pats.Read", call, app, lambda known: _in_time(known, app, lambda: look(known)))
 
-    return _answered("pats", "GET", "Pats.Read", call, app, work)
+
+def runs(call: Call, app: App) -> Answer:
+    """`GET /api/runs`: the latest runs; `GET /api/runs/{run_id}`: one of them with its report."""
+
+    def look(known: Settings) -> Answer:
+        kept = app.make_world(known, known.http_budget).runs
+        if call.run_id is None:
+            return Answer(HTTPStatus.OK, {"runs": [one.to_json() for one in kept.latest(MOST_RUNS)]})
+        run_id = call.run_id.lower()
+        found = kept.read(run_id) if is_id(run_id) else None
+        return of_unknown_run() if found is None else of_run(found)
+
+    return _answered("runs", "GET", "Pats.Read", call, app, lambda known: _in_time(known, app, lambda: look(known)))
+
+
+def _in_time(known: Settings, app: App, look: Callable[[], Answer]) -> Answer:
+    try:
+        return within(known.http_budget + app.answer_after, look, app.enter)
+    except NotInTime:
+        return _out_of_time()
 
 
 def _answered(door: str, method: str, role: str, call: Call, app: App, work: Callable[[Settings], Answer]) -> Answer:
@@ -116,8 +154,7 @@ def _answered(door: str, method: str, role: str, call: Call, app: App, work: Cal
     except BadBody as failure:
         answer = _bad(failure)
     except PatrolError as failure:
-        unknown = failure.code is Code.SECRET_UNKNOWN
-        answer = of_error(HTTPStatus.NOT_FOUND if unknown else HTTPStatus.INTERNAL_SERVER_ERROR, failure)
+        answer = of_failure(failure)
     except Exception as failure:  # noqa: BLE001  # the host would log the text, which may carry a secret
         defect = Misconfigured(
             Code.UNEXPECTED, f"patrol itself failed: {place_of(failure)}.", "Report this as a defect of patrol."
@@ -125,6 +162,32 @@ def _answered(door: str, method: str, role: str, call: Call, app: App, work: Cal
         answer = of_error(HTTPStatus.INTERNAL_SERVER_ERROR, defect)
     event("request.refused", door=door, status=int(answer.status), code=answer.body["code"])
     return answer
+
+
+def _queue(known: Settings, app: App, request: Request, send: Send) -> Answer:
+    """Plan, hand the messages to the host, and say where to look."""
+
+    def work() -> Dispatched:
+        estate = inventory.load_file(known.pats_file)
+        check_names(estate, request)
+        world = app.make_world(known, known.http_budget)
+        if request.names is None:
+            return dispatch(estate, world, known.mark, request)
+        return dispatch_named(estate, world, request, request.names)
+
+    try:
+        done = within(known.http_budget + app.answer_after, work, app.enter)
+    except NotInTime:
+        return _out_of_time()
+    if not done.kept:
+        raise Unclear(
+            Code.REPORT_UNREADABLE,
+            "The report of the run could not be kept, so there would be nothing to poll; nothing was queued.",
+            "Send the request without `Prefer: respond-async`; the event report.failed says what the storage lacks.",
+        )
+    if done.messages:
+        send([write(one) for one in done.messages])
+    return of_queued(put_together(done.run, (), app.now()))
 
 
 @dataclass(slots=True)

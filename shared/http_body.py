@@ -23,12 +23,13 @@ _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP request, as far as the doors look. Header names are lower-case."""
+    """One HTTP request, as far as the doors look. Header names are lower-case; `run_id` stands in the path."""
 
     method: str
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
+    run_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +48,12 @@ class BadBody(Exception):
         super().__init__("; ".join(f"{one.field} {one.says}".strip() for one in self.problems))
 
 
+def prefers_async(headers: Mapping[str, str]) -> bool:
+    """Whether the caller would rather poll (RFC 7240, `Prefer: respond-async`; other preferences may stand beside)."""
+    preferences = headers.get("prefer", "").split(",")
+    return any(one.partition(";")[0].strip().casefold() == "respond-async" for one in preferences)
+
+
 def read_rotate(body: bytes, query: Mapping[str, str], now: datetime) -> Request:
     """Read the body of `POST /api/rotate`; empty means everything that is due. Raises BadBody with every problem."""
     given, problems = _fields(body, query, ROTATE, now)
@@ -60,6 +67,7 @@ def read_rotate(body: bytes, query: Mapping[str, str], now: datetime) -> Request
         dry_run=given.get("dry_run", False),
         published_before=given.get("published_before"),
         arrived_at=now,
+        door="http",
     )
 
 
@@ -76,6 +84,7 @@ def read_emergency(body: bytes, query: Mapping[str, str], now: datetime) -> Requ
         revoke_first=given.get("revoke_first", False),
         published_before=given.get("published_before"),
         arrived_at=now,
+        door="http",
     )
 
 

@@ -195,7 +195,7 @@ class ItemWork:
         item, secret = self.item, seen.secret
         match step:
             case Hold(because=because, until=until):
-                return self._held(because, until, seen), None
+                return held(item, because, until, expiry(seen)), None
             case Wait(until=until):
                 return self._busy(until), None
             case Fail():
@@ -244,7 +244,7 @@ class ItemWork:
         self.tools.tell("secret.recovered", secret=self.item.secret)
         secret = as_published(self.tools.vault.current(self.item.secret).seen)
         if secret is None:
-            return self._held(Because.DELETED, None, Seen(Unmarked())), None
+            return held(self.item, Because.DELETED, None, None), None
         now = self.tools.clock.now()
         seen = item_seen(self.item, secret, self.listed, self.tools.api, now)
         step = plan(self.item, seen, now, self.run.asked)
@@ -269,7 +269,7 @@ class ItemWork:
         ends = expiry(seen)
         match step:
             case Hold(because=because, until=until):
-                rows = [self._held(because, until, seen)]
+                rows = [held(self.item, because, until, expiry(seen))]
             case Wait(until=until):
                 rows = [self._busy(until)]
             case Fail():
@@ -286,17 +286,6 @@ class ItemWork:
                     rows.append(self._row(Verb.RETIRE, Because.OVERLAP_OVER, says, None, Outcome.PLANNED))
         return rows
 
-    def _held(self, because: Because, until: datetime | None, seen: Seen) -> Row:
-        says = {
-            Because.FRESH: f"works until {instant(expiry(seen))}; next due at {instant(until)}.",
-            Because.PAUSED: "paused in pats.yaml; nothing was done.",
-            Because.ALREADY_REPLACED: "was already replaced after this was asked for.",
-            Because.DECOMMISSIONED: "is decommissioned: its PAT has ended, the secret is disabled.",
-            Because.NOTHING_TO_END: "has nothing of patrol's to decommission.",
-            Because.DELETED: "was recovered; the next run looks at it.",
-        }[because]
-        return self._row(Verb.HOLD, because, says, expiry(seen), Outcome.HELD)
-
     def _busy(self, until: datetime) -> Row:
         cause = f"A predecessor is still in overlap until {instant(until)}, so consumers may still use it."
         remedy = "Ask again after that; for a leaked PAT use emergency."
@@ -310,6 +299,20 @@ class ItemWork:
         return Row(
             item.secret, item.username, item.organization, verb, outcome, because, f"{item.secret}: {says}", ends
         )
+
+
+def held(item: Item, because: Because, until: datetime | None, ends: datetime | None) -> Row:
+    """An item that needs nothing now; `ends` is its PAT's expiry."""
+    says = {
+        Because.FRESH: f"works until {instant(ends)}; next due at {instant(until)}.",
+        Because.PAUSED: "paused in pats.yaml; nothing was done.",
+        Because.ALREADY_REPLACED: "was already replaced after this was asked for.",
+        Because.DECOMMISSIONED: "is decommissioned: its PAT has ended, the secret is disabled.",
+        Because.NOTHING_TO_END: "has nothing of patrol's to decommission.",
+        Because.DELETED: "was recovered; the next run looks at it.",
+    }[because]
+    told = f"{item.secret}: {says}"
+    return Row(item.secret, item.username, item.organization, Verb.HOLD, Outcome.HELD, because, told, ends)
 
 
 def failed(

@@ -19,22 +19,19 @@ from typing import Any, TypeVar
 
 import requests
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import ClientAuthenticationError
-from azure.core.pipeline.transport import RequestsTransport
-from azure.storage.blob import BlobClient, BlobLeaseClient, ContainerClient
+from azure.storage.blob import BlobClient, BlobLeaseClient
 
+from shared import host_blobs
 from shared.clock import Clock, Deadline
-from shared.host_storage import ByConnectionString, Storage
+from shared.host_storage import Storage
 from shared.ports import Turn
 from shared.single_flight import Unwatched, ask_until, held_elsewhere
 from shared.telemetry import Events
-from shared.transport import timeouts
 
 CONTAINER = "patrol-leases"
 LEASE_SECONDS = 30
 """The service grants 15 to 60. A request waits this long for a holder that died, and has time left to work."""
 TICK = 5.0
-CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 10.0
 
 # The storage judged the request by the state of the blob or its lease: all else is a storage that does not serve us.
 _STATE = frozenset({404, 409, 412})
@@ -78,8 +75,8 @@ class BlobLeases:
         seconds: int = LEASE_SECONDS,
         tick: float = TICK,
     ) -> None:
-        self._container = _container(storage, credential, session)
-        self._by_key = isinstance(storage, ByConnectionString)
+        self._container = host_blobs.container(storage, CONTAINER, credential, session)
+        self._storage = storage
         self._clock = clock
         self._deadline = deadline
         self._tell = tell
@@ -126,14 +123,12 @@ class BlobLeases:
         """Ask the storage once. Raises _Refused, or _Unavailable: then it is not asked again in this run."""
         if self._off:
             raise _Unavailable
-        connect, read = timeouts(self._deadline)
-        limits = {"connection_timeout": min(connect, CONNECT_TIMEOUT), "read_timeout": min(read, READ_TIMEOUT)}
         try:
-            return ask(**given, **limits)
+            return ask(**given, **host_blobs.limits(self._deadline))
         except Exception as failure:  # noqa: BLE001  # whatever the SDK makes of an odd answer, rotation goes on
             status = getattr(failure, "status_code", None)
             if status in _STATE:
-                raise _Refused(status, _word(failure)) from None
+                raise _Refused(status, host_blobs.word(failure)) from None
             raise self._given_up(failure) from None
 
     def lost(self, secret: str) -> None:
@@ -233,31 +228,11 @@ class BlobLeases:
         with self._lock:
             first, self._off = not self._off, True
         if first:
-            says = f"{self._cause(failure)} Items go on without leases in this run. {self._remedy(failure)}"
+            cause = host_blobs.cause(self._container.primary_hostname, "leases", failure)
+            remedy = host_blobs.remedy(self._storage, failure)
+            says = f"{cause} Items go on without leases in this run. {remedy}"
             self._tell("lease.unavailable", says=says)
         return _Unavailable()
-
-    def _cause(self, failure: Exception) -> str:
-        """Only codes are shown: texts and bodies carry addresses with signatures."""
-        host = self._container.primary_hostname
-        status = getattr(failure, "status_code", None)
-        if isinstance(status, int):
-            return f"The host's storage {host} does not serve leases (HTTP {f'{status} {_word(failure)}'.strip()})."
-        if isinstance(failure, ClientAuthenticationError):
-            return f"The host's storage {host} cannot be asked for leases: no token or signature could be made."
-        inner = getattr(failure, "inner_exception", None) or failure
-        return f"The host's storage {host} gave no answer to a request for a lease ({type(inner).__name__})."
-
-    def _remedy(self, failure: Exception) -> str:
-        status = getattr(failure, "status_code", None)
-        if status not in (401, 403) and not isinstance(failure, ClientAuthenticationError):
-            return "Nothing to do if it passes; otherwise look at the storage account's health and network rules."
-        if self._by_key:
-            return "Correct the key or signature in AzureWebJobsStorage, or look at the account's network rules."
-        return (
-            "Give patrol's identity the role Storage Blob Data Owner on the storage account (a new grant takes some "
-            "minutes), or look at the account's network rules."
-        )
 
 
 @dataclass(slots=True, eq=False)
@@ -319,24 +294,6 @@ class _Held:
         except _Refused:
             self.over = True
             self.leases.lost(self.secret)
-
-
-def _container(storage: Storage, credential: TokenCredential, session: requests.Session) -> ContainerClient:
-    # The SDK's own retries are off: a run has no time for them, and goes on without.
-    given: dict[str, Any] = {
-        "transport": RequestsTransport(session=session, session_owner=False),
-        "retry_total": 0,
-    }
-    if isinstance(storage, ByConnectionString):
-        return ContainerClient.from_connection_string(storage.text.reveal(), CONTAINER, **given)
-    return ContainerClient(storage.blob_url, CONTAINER, credential=credential, **given)
-
-
-def _word(failure: Exception) -> str:
-    """The service's own code; only if it looks like one."""
-    code = getattr(failure, "error_code", None)
-    word = getattr(code, "value", code)
-    return word if isinstance(word, str) and word.isalnum() else ""
 
 
 def _idle(date: datetime | None, modified: datetime | None) -> timedelta:

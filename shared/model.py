@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -71,12 +72,21 @@ class InvalidItem:
     organization: str
     problem: str
 
+    @property
+    def key(self) -> str:
+        return self.secret.casefold()
+
 
 @dataclass(frozen=True, slots=True)
 class SignIn:
     tenant: str
     client_id: str
     client_secret_name: str
+
+
+def digest(username: str) -> str:
+    """See `User.digest`."""
+    return hashlib.sha256(username.casefold().encode()).hexdigest()[:12]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +100,11 @@ class User:
     @property
     def key(self) -> str:
         return self.username.casefold()
+
+    @property
+    def digest(self) -> str:
+        """12 hex of SHA-256: the user where a name may hold letters, digits and hyphens only."""
+        return digest(self.username)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +148,6 @@ class SecretSeen:
     name: str
     enabled: bool
     created: datetime
-    updated: datetime
     expires_on: datetime | None
     content_type: str | None
     tags: Mapping[str, str] = field(default_factory=dict)
@@ -177,4 +191,12 @@ class VaultListing:
     """Every secret of a vault (all pages arrived) by casefolded name, and the vault's clock minus ours."""
 
     secrets: Mapping[str, SecretSeen]
+    ahead: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One secret looked at by its name: None when there is none, and the vault's clock minus ours."""
+
+    seen: SecretSeen | None
     ahead: timedelta = timedelta(0)

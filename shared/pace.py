@@ -12,9 +12,17 @@ from shared.clock import Clock, Deadline
 # later than its neighbour was sent.
 MOST, WITHIN = 300, timedelta(seconds=10.2)
 
+# Entra ID publishes no number for sign-ins with a password; some hundreds a minute pass (docs/performance.md).
+MOST_SIGN_INS = 200
+
 
 class Pace:
     """At most `most` turns in any `within`, counted for one process."""
+
+    @classmethod
+    def share(cls, most: int, processes: int) -> Pace:
+        """An even share where so many processes work at once; never none."""
+        return cls(max(1, most // processes))
 
     def __init__(self, most: int = MOST, within: timedelta = WITHIN) -> None:
         self._within = within

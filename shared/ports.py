@@ -11,7 +11,8 @@ from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from shared.model import Credential, Current, Item, Minted, Pat, PatId, SignIn, User, VaultListing, VersionSeen
+from shared.kept_runs import Brief, KeptRun, PartDone
+from shared.model import Credential, Current, Item, Look, Minted, Pat, PatId, SignIn, User, VaultListing, VersionSeen
 from shared.secrecy import SecretText
 
 
@@ -20,6 +21,10 @@ class Vault(Protocol):
 
     def listing(self) -> VaultListing:
         """Every secret, all pages. Raises Misconfigured when the vault cannot be read: then nothing may be done."""
+        ...
+
+    def look(self, name: str) -> Look:
+        """One secret as the listing would show it, a disabled one included. Raises Denied when it is forbidden."""
         ...
 
     def current(self, name: str) -> Current:
@@ -141,4 +146,39 @@ class SingleFlight(Protocol):
         Raises Busy (`Code.ROTATED_ELSEWHERE`) when another still has it then, and for nothing else: without storage an
         item goes on without a turn, because the engine converges without. Leaving never raises.
         """
+        ...
+
+
+class Runs(Protocol):
+    """Where reports outlive their run. Writing never raises: what was rotated counts, and not what is told of it."""
+
+    def keep(self, run: KeptRun) -> bool:
+        """Keep a run's report, or the head of one that waits for its messages. Gives whether it is kept."""
+        ...
+
+    def add(self, run_id: str, part: PartDone, of: int) -> bool:
+        """Add what one delivery of one of `of` messages did. Gives whether all of them may have ended by now."""
+        ...
+
+    def read(self, run_id: str) -> KeptRun | None:
+        """A run with the parts that came so far; None: there is none.
+
+        Raises Denied when the storage does not allow it, Unclear when it does not answer, and NotDone for a report that
+        cannot be understood.
+        """
+        ...
+
+    def latest(self, most: int, *, settled: bool = True) -> tuple[Brief, ...]:
+        """The last runs, latest first. Raises Denied or Unclear.
+
+        `settled`: those that wait for messages are read whole, to tell how they stand.
+        """
+        ...
+
+    def looked(self, user: User) -> None:
+        """Remember that a technical user had its full look just now."""
+        ...
+
+    def looks(self) -> Mapping[str, datetime]:
+        """When users had their last full look, by `User.digest`; empty where nobody can tell."""
         ...

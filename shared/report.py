@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from shared.errors import Code, PatrolError
 from shared.steps import (
@@ -86,7 +87,7 @@ class Report:
     def outcome(self) -> str:
         """`succeeded`: all well; `failed`: nothing was; `partial`: some."""
         well = sum(row.outcome in WELL for row in self.items)
-        if well == len(self.items):
+        if well == len(self.items) and self.misconfigured is None:
             return "succeeded"
         return "partial" if well else "failed"
 
@@ -106,23 +107,19 @@ class Report:
             "started_at": instant(self.started_at),
             "finished_at": instant(self.finished_at),
             "outcome": self.outcome,
-            "items": [_row(row) for row in self.items],
-            "leftovers": [
-                {
-                    "secret": one.secret,
-                    "authorization_id": one.authorization_id,
-                    "username": one.username,
-                    "organization": one.organization,
-                    "says": one.says,
-                }
-                for one in self.leftovers
-            ],
+            "items": [row_json(row) for row in self.items],
+            "leftovers": [leftover_json(one) for one in self.leftovers],
             "unmanaged": list(self.unmanaged),
         }
 
 
 def instant(at: datetime | None) -> str | None:
     return None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def read_instant(text: str | None) -> datetime | None:
+    """What `instant` wrote. Raises ValueError for anything else."""
+    return None if text is None else datetime.fromisoformat(text)
 
 
 def in_order(rows: Iterable[Row]) -> tuple[Row, ...]:
@@ -139,8 +136,7 @@ def in_order(rows: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: (rank.get(row.outcome, 5), row.secret.casefold())))
 
 
-def _row(row: Row) -> dict[str, object]:
-    error = row.error and {"code": row.error.code.value, "message": row.error.message, "remedy": row.error.remedy}
+def row_json(row: Row) -> dict[str, object]:
     return {
         "secret": row.secret,
         "username": row.username,
@@ -150,5 +146,46 @@ def _row(row: Row) -> dict[str, object]:
         "because": row.because.value,
         "says": row.says,
         "expires_on": instant(row.expires_on),
-        "error": error,
+        "error": failure_json(row.error),
     }
+
+
+def read_row(found: Mapping[str, Any]) -> Row:
+    """What `row_json` made. Raises KeyError, TypeError or ValueError for anything else."""
+    return Row(
+        secret=found["secret"],
+        username=found["username"],
+        organization=found["organization"],
+        step=Verb(found["step"]),
+        outcome=Outcome(found["outcome"]),
+        because=Because(found["because"]),
+        says=found["says"],
+        expires_on=read_instant(found["expires_on"]),
+        error=read_failure(found["error"]),
+    )
+
+
+def leftover_json(one: Leftover) -> dict[str, object]:
+    return {
+        "secret": one.secret,
+        "authorization_id": one.authorization_id,
+        "username": one.username,
+        "organization": one.organization,
+        "says": one.says,
+    }
+
+
+def read_leftover(found: Mapping[str, Any]) -> Leftover:
+    """What `leftover_json` made; raises as `read_row` does."""
+    return Leftover(found["secret"], found["authorization_id"], found["username"], found["organization"], found["says"])
+
+
+def failure_json(failure: Failure | None) -> dict[str, object] | None:
+    if failure is None:
+        return None
+    return {"code": failure.code.value, "message": failure.message, "remedy": failure.remedy}
+
+
+def read_failure(found: Mapping[str, Any] | None) -> Failure | None:
+    """What `failure_json` made; raises as `read_row` does."""
+    return None if found is None else Failure(Code(found["code"]), found["message"], found["remedy"])

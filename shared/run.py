@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import uuid
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared import tags
+from shared import run_ids, tags
 from shared.clock import Clock, Deadline, VaultTime
 from shared.errors import Code, Misconfigured, PatrolError
 from shared.expiring import expiring
 from shared.hands import Hands
 from shared.item_work import Shared
-from shared.model import InvalidItem, Inventory, User, VaultListing
+from shared.kept_runs import KeptRun
+from shared.looked_up import look_up
+from shared.model import InvalidItem, Inventory, Item, User, VaultListing
 from shared.planning import (
     MOST_SKEW,
     Asked,
 )
-from shared.ports import Credentials, Directory, SingleFlight, Vault, Verifier
+from shared.ports import Credentials, Directory, Runs, SingleFlight, Vault, Verifier
 from shared.report import Failure, Leftover, Outcome, Report, Row, Verb, in_order
 from shared.retiring import Handover
 from shared.rotation import Breaker
@@ -32,6 +34,7 @@ from shared.steps import (
 )
 from shared.tags import Mark
 from shared.telemetry import Events
+from shared.unkept import Unkept
 from shared.user_work import Part, UserWork
 
 
@@ -50,6 +53,7 @@ class World:
     deadline: Deadline
     tell: Events
     flight: SingleFlight = field(default_factory=Alone)
+    runs: Runs = field(default_factory=Unkept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +61,7 @@ class Request:
     """What the caller of a run asks for.
 
     `names`: only these secrets; None: everything that is due. `arrived_at`: when it was asked for, by this machine's
-    clock; None: when the run begins.
+    clock; None: when the run begins. `door`: timer, http or command-line.
     """
 
     names: tuple[str, ...] | None = None
@@ -68,7 +72,16 @@ class Request:
     dry_run: bool = False
     published_before: datetime | None = None
     arrived_at: datetime | None = None
-    run_id: str = field(default_factory=lambda: uuid.uuid4().hex)
+    run_id: str = field(default_factory=run_ids.new)
+    door: str = "command-line"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One technical user's share of a run. `organizations`: where its PATs may be besides where its items are."""
+
+    user: User
+    organizations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +111,30 @@ def run(
         report = _run(inventory, world, mark, request, threads or Threads(), watch, started)
     except PatrolError as failure:
         world.tell("run.finished", run_id=run_id, outcome="failed", code=failure.code, says=str(failure))
+        world.runs.keep(_not_attempted(request, started, world.clock.now(), Failure.of(failure)))
         raise
     except Exception as failure:
         world.tell("run.finished", run_id=run_id, outcome="failed", code=Code.UNEXPECTED, says=type(failure).__name__)
         raise
-    counts = {outcome.value: sum(row.outcome is outcome for row in report.items) for outcome in Outcome}
     code = report.misconfigured.code if report.misconfigured else None
-    world.tell("run.finished", run_id=run_id, outcome=report.outcome, code=code, **counts)
+    world.tell("run.finished", run_id=run_id, outcome=report.outcome, code=code, **counts(report.items))
+    world.runs.keep(KeptRun.of(report, request.door, request.dry_run))
     return report
+
+
+def run_user(
+    inventory: Inventory,
+    world: World,
+    mark: Mark,
+    request: Request,
+    share: Share,
+    threads: Threads,
+) -> Report:
+    """One technical user's share of a run, from what the vault has of this user alone.
+
+    Tells of items, not of the run. Raises Misconfigured when nothing could be attempted.
+    """
+    return _run(inventory, world, mark, request, threads, _nothing, world.clock.now(), share)
 
 
 def _run(
@@ -116,26 +145,30 @@ def _run(
     threads: Threads,
     watch: Callable[[Row], None],
     started: datetime,
+    share: Share | None = None,
 ) -> Report:
     check_names(inventory, request)
-    listing = world.vault.listing()
+    wanted = None if request.names is None else frozenset(name.casefold() for name in request.names)
+    hands = Hands(threads.users, threads.enter)
+    listing = world.vault.listing() if share is None else look_up(share.user, wanted, world.vault, hands)
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
     desk = Desk(inventory.sign_in, world.directory, world.credentials, world.vault, listing, clock, mark, world.tell)
-    wanted = None if request.names is None else frozenset(name.casefold() for name in request.names)
-    managed = frozenset(item.key for item in inventory.items()) | {one.secret.casefold() for one in inventory.invalid}
+    managed = frozenset(item.key for item in inventory.items()) | {one.key for one in inventory.invalid}
 
     def told(row: Row) -> None:
         watch(row)
-        _tell(world.tell, row)
+        tell_row(world.tell, row)
 
-    hands = Hands(threads.users, threads.enter)
+    minted_in = minted(listing, mark)
+    if share is not None:
+        minted_in[share.user.key] = (*minted_in.get(share.user.key, ()), *share.organizations)
     shared = Shared(
         inventory=inventory,
         listing=listing,
         looked_at=started + listing.ahead,
         managed=managed,
-        minted_in=_minted_in(listing, mark),
+        minted_in=minted_in,
         desk=desk,
         vault=world.vault,
         verifier=world.verifier,
@@ -151,18 +184,22 @@ def _run(
         told=told,
         hands=hands,
     )
-    works = [UserWork(user, shared) for user in _most_urgent_first(inventory.users, listing)]
+    users = _most_urgent_first(inventory.users, listing) if share is None else [share.user]
+    works = [UserWork(user, shared) for user in users]
     parts = hands.side_by_side([work.do for work in works if work.anything()])
     handovers = [one for part in parts for one in part.handovers]
+    if share is not None:
+        works = [UserWork(user, shared) for user in inventory.users]
     if not request.dry_run:
         parts += hands.side_by_side([job for work in works for job in _former(work, handovers)])
-    invalid = [_invalid(one) for one in inventory.invalid if wanted is None or one.secret.casefold() in wanted]
+    invalid = [invalid_row(one) for one in inventory.invalid if share is None and (wanted is None or one.key in wanted)]
     for row in invalid:
         told(row)
     rows = [*(row for part in parts for row in part.rows), *desk.warnings(), *invalid]
     if wanted is None and not request.dry_run:
-        for item, ends in expiring(inventory.items(), listing, rows, mark, clock.now()):
-            world.tell("pat.expiring", secret=item.secret, username=item.username, expires=ends)
+        # Of one user's share, what was looked at: nothing is looked up for this.
+        known = VaultListing(dict(listing.secrets), listing.ahead)
+        tell_expiring(world.tell, (item for user in users for item in user.items), known, rows, mark, clock.now())
     leftovers = [one for part in parts for one in part.leftovers]
     leftovers += [_ownerless(one) for one in handovers if not any(work.owns(one) for work in works)]
     return Report(
@@ -171,7 +208,7 @@ def _run(
         finished_at=world.clock.now(),
         items=in_order(rows),
         leftovers=tuple(sorted(leftovers, key=lambda one: (one.secret.casefold(), one.authorization_id))),
-        unmanaged=_unmanaged(listing, mark, managed) if wanted is None else (),
+        unmanaged=unmanaged(listing, mark, managed) if wanted is None and share is None else (),
         misconfigured=None if desk.refused is None else Failure.of(desk.refused),
     )
 
@@ -183,7 +220,7 @@ def _former(work: UserWork, handovers: list[Handover]) -> list[Callable[[], Part
 
 def check_names(inventory: Inventory, request: Request) -> None:
     """Refuse a request that names an unknown secret before anything is attempted."""
-    known = {item.key for item in inventory.items()} | {one.secret.casefold() for one in inventory.invalid}
+    known = {item.key for item in inventory.items()} | {one.key for one in inventory.invalid}
     unknown = [name for name in request.names or () if name.casefold() not in known]
     if unknown:
         raise Misconfigured(
@@ -203,6 +240,24 @@ def check_clock(ahead: timedelta) -> None:
             f"This machine's clock is {minutes} minutes {side} Key Vault's; nothing was attempted.",
             "Set the clock (time synchronisation), then run again.",
         )
+
+
+def counts(rows: Iterable[Row]) -> dict[str, int]:
+    """How many rows of each outcome."""
+    found = Counter(row.outcome.value for row in rows)
+    return {outcome.value: found[outcome.value] for outcome in Outcome}
+
+
+def tell_expiring(
+    tell: Events, items: Iterable[Item], listing: VaultListing, rows: Iterable[Row], mark: Mark, now: datetime
+) -> None:
+    """Say which PATs are about to expire although a run has just done all it could. `rows`: of this run."""
+    for item, ends in expiring(items, listing, rows, mark, now):
+        tell("pat.expiring", secret=item.secret, username=item.username, expires=ends)
+
+
+def _not_attempted(request: Request, started: datetime, now: datetime, failure: Failure) -> KeptRun:
+    return KeptRun(request.run_id, started, request.door, request.dry_run, now, error=failure)
 
 
 def _asked(request: Request, arrived: datetime) -> Asked:
@@ -226,7 +281,7 @@ def _most_urgent_first(users: Iterable[User], listing: VaultListing) -> list[Use
     return sorted(users, key=first_expiry)
 
 
-def _minted_in(listing: VaultListing, mark: Mark) -> dict[str, tuple[str, ...]]:
+def minted(listing: VaultListing, mark: Mark) -> dict[str, tuple[str, ...]]:
     """The organizations in which our tags say that a user minted what is current, by casefolded username."""
     found: dict[str, set[str]] = {}
     for row in listing.secrets.values():
@@ -236,12 +291,12 @@ def _minted_in(listing: VaultListing, mark: Mark) -> dict[str, tuple[str, ...]]:
     return {username: tuple(sorted(names)) for username, names in found.items()}
 
 
-def _unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tuple[str, ...]:
+def unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tuple[str, ...]:
     names = [row.name for key, row in listing.secrets.items() if is_ours(row.tags, mark) and key not in managed]
     return tuple(sorted(names, key=str.casefold))
 
 
-def _invalid(one: InvalidItem) -> Row:
+def invalid_row(one: InvalidItem) -> Row:
     problem = PatrolError(Code.ITEM_INVALID, one.problem, "Correct pats.yaml; `python -m shared check` shows the line.")
     says = f"{one.secret}: {problem.cause} {problem.remedy}"
     return Row(
@@ -264,7 +319,7 @@ def _ownerless(one: Handover) -> Leftover:
     return Leftover(one.secret, one.predecessor.id, one.owner.username, one.owner.organization, says)
 
 
-def _tell(tell: Events, row: Row) -> None:
+def tell_row(tell: Events, row: Row) -> None:
     # What is held is in the report; a line for each of thousands of healthy PATs on every run would be noise.
     if row.outcome is Outcome.HELD:
         return

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from shared import durations, host_storage
 from shared.errors import Code, Misconfigured
-from shared.host_storage import Storage
+from shared.host_storage import ByConnectionString, Storage
 from shared.tags import Mark
 
 DEFAULT_AUTHORITY = "login.microsoftonline.com"
@@ -26,6 +26,9 @@ SHORTEST_BUDGET, LONGEST_BUDGET = timedelta(minutes=1), timedelta(minutes=25)
 # Azure's load balancer ends an HTTP request after 230 s, whatever the host would allow.
 SHORTEST_REQUEST, LONGEST_REQUEST = timedelta(seconds=5), timedelta(seconds=200)
 MOST_PARALLEL = 64
+NEVER, MOST_USERS = "never", 1_000_000
+# What Flex Consumption scales out to at most.
+MOST_INSTANCES = 1000
 
 
 HttpAuth = Literal["function-key", "entra"]
@@ -50,6 +53,8 @@ SETTINGS = (
     Setting("RUN_BUDGET", "how long one run may work, 1m to 25m", "20m"),
     Setting("HTTP_BUDGET", "how long one HTTP request may work, 5s to 200s", "45s"),
     Setting("PARALLEL_USERS", "technical users worked on at once, 1 to 64", "8"),
+    Setting("FAN_OUT_ABOVE", "technical users from which the queue takes over; 0: always, `never`: never", "25"),
+    Setting("QUEUE_INSTANCES", "instances that may work off the queue at once, and share what the vault takes", "40"),
     Setting("HTTP_AUTH", "`function-key`, or `entra` (App Service authentication with app roles)", "function-key"),
 )
 
@@ -67,8 +72,18 @@ class Settings:
     http_auth: HttpAuth = "function-key"
     platform_authenticates: bool = False
     """Whether App Service authentication stands in front (`WEBSITE_AUTH_ENABLED`, set by the platform)."""
+    fan_out_above: int | None = 25
+    """Above so many technical users the queue takes over; None: never."""
+    queue_instances: int = 40
     storage: Storage | None = None
     """The Functions host's own; None on a laptop or in a cron job."""
+
+    @property
+    def has_queue(self) -> bool:
+        """Whether the host's storage has a queue that messages can be sent to."""
+        return isinstance(self.storage, ByConnectionString) or (
+            self.storage is not None and bool(self.storage.queue_url)
+        )
 
     @property
     def vault_host(self) -> str:
@@ -98,10 +113,9 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
     http_auth: HttpAuth = "entra" if given["HTTP_AUTH"] == "entra" else "function-key"
     if given["HTTP_AUTH"] != http_auth:
         problems.append("HTTP_AUTH is not valid: set it to function-key or entra")
-    parallel = given["PARALLEL_USERS"]
-    if not re.fullmatch(r"[0-9]{1,3}", parallel) or not 1 <= int(parallel) <= MOST_PARALLEL:
-        problems.append(f"PARALLEL_USERS is not valid: set it to a whole number from 1 to {MOST_PARALLEL}")
-        parallel = "1"
+    parallel = _number("PARALLEL_USERS", given, 1, MOST_PARALLEL, problems)
+    fan_out = None if given["FAN_OUT_ABOVE"] == NEVER else _number("FAN_OUT_ABOVE", given, 0, MOST_USERS, problems)
+    instances = _number("QUEUE_INSTANCES", given, 1, MOST_INSTANCES, problems)
     authority = _authority(given.get("AZURE_AUTHORITY_HOST", DEFAULT_AUTHORITY), problems)
     storage = host_storage.read(given, problems)
     if problems:
@@ -116,7 +130,9 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
         pats_file=root / given["PATS_FILE"],
         deployment_name=deployment,
         run_budget=budget,
-        parallel_users=int(parallel),
+        parallel_users=parallel,
+        fan_out_above=fan_out,
+        queue_instances=instances,
         authority_host=authority,
         http_budget=request_budget,
         http_auth=http_auth,
@@ -159,6 +175,15 @@ def _authority(text: str, problems: list[str]) -> str:
     if parts.scheme != "https" or not re.fullmatch(_HOST, host):
         problems.append(f"AZURE_AUTHORITY_HOST is not valid: set it to a host such as {DEFAULT_AUTHORITY}")
     return host
+
+
+def _number(name: str, given: Mapping[str, str], least: int, most: int, problems: list[str]) -> int:
+    text = given[name]
+    if re.fullmatch(r"[0-9]{1,7}", text) and least <= int(text) <= most:
+        return int(text)
+    never = f", or to {NEVER}" if name == "FAN_OUT_ABOVE" else ""
+    problems.append(f"{name} is not valid: set it to a whole number from {least} to {most}{never}")
+    return least
 
 
 def _budget(text: str, problems: list[str]) -> timedelta:

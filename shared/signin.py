@@ -14,6 +14,7 @@ from shared.clock import Clock, Deadline
 from shared.entra_errors import Concerns, refusal
 from shared.errors import Busy, ClientRefused, Code, PatrolError, Unclear, UserRefused
 from shared.model import SignIn, User
+from shared.pace import Pace
 from shared.ports import PatApi
 from shared.secrecy import SecretText
 from shared.transport import Later, patiently, retry_after, timeouts
@@ -34,7 +35,9 @@ class Entra:
         clock: Clock,
         deadline: Deadline,
         api_for: Callable[[SecretText], PatApi],
+        pace: Pace | None = None,
     ) -> None:
+        self._pace = pace
         self._session = session
         self._authority_host = authority_host
         self._clock = clock
@@ -47,6 +50,8 @@ class Entra:
         """See `ports.Directory`. An attempt that may have judged the password is not repeated."""
 
         def attempt() -> PatApi | Later:
+            if self._pace is not None:
+                self._pace.turn(self._clock, self._deadline)
             return self._attempt(sign_in, user, password, client_secret)
 
         return patiently(self._clock, self._deadline, attempt)

@@ -53,6 +53,7 @@ class Because(StrEnum):
     NOT_SEEN = "not-seen"
     UNEXPECTED = "unexpected"
     OUT_OF_TIME = "out-of-time"
+    QUEUED = "queued"
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from azure.keyvault.secrets import KeyVaultSecret, SecretClient, SecretPropertie
 
 from shared.clock import Clock, Deadline
 from shared.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, Refused, Unclear
-from shared.model import CONTENT_TYPE, Credential, Current, SecretSeen, VaultListing, VersionSeen
+from shared.model import CONTENT_TYPE, Credential, Current, Look, SecretSeen, VaultListing, VersionSeen
 from shared.pace import Pace
 from shared.secrecy import SecretText
 from shared.transport import Later, never_sent, patiently, retry_after, timeouts
@@ -61,13 +61,12 @@ class SecretVault:
         def look(response: Any) -> None:
             date = response.http_response.headers.get("Date")
             if date and not measured:
-                measured.append(parsedate_to_datetime(date) - self._clock.now())
+                measured.append(self._ahead(date))
 
         def attempt() -> VaultListing:
             pages = self._client.list_properties_of_secrets(raw_response_hook=look, **self._limits())
             rows = [_secret_seen(row) for row in pages]
-            ahead = measured[0] if measured and abs(measured[0]) > SAME_TIME else timedelta(0)
-            return VaultListing({row.key: row for row in rows}, ahead)
+            return VaultListing({row.key: row for row in rows}, *measured)
 
         try:
             return self._ask_again("list the secrets", attempt)
@@ -79,6 +78,29 @@ class SecretVault:
                 f"{failure.cause} Without the listing nothing is minted, revoked or called an orphan.",
                 f"{failure.remedy} Check KEY_VAULT_URL.",
             ) from None
+
+    def look(self, name: str) -> Look:
+        measured: list[timedelta] = []
+
+        def attempt() -> SecretSeen:
+            # The value comes along, and is dropped here.
+            return _secret_seen(self._client.get_secret(name, raw_response_hook=look, **self._limits()).properties)
+
+        def look(response: Any) -> None:
+            date = response.http_response.headers.get("Date")
+            if date:
+                measured[:] = [self._ahead(date)]
+
+        try:
+            seen = self._ask_again(f"read {name}", attempt)
+        except Absent:
+            return Look(None, *measured)
+        except Denied as failure:
+            if failure.code is not Code.DISABLED:
+                raise
+            newest = max(self.versions(name), key=lambda one: one.created)
+            seen = SecretSeen(name, newest.enabled, newest.created, newest.expires_on, newest.content_type, newest.tags)
+        return Look(seen, *measured)
 
     def current(self, name: str) -> Current:
         secret = self._ask_again(f"read {name}", lambda: self._client.get_secret(name, **self._limits()))
@@ -178,6 +200,11 @@ class SecretVault:
             raise Absent(Code.CREDENTIAL_UNREADABLE, f"The secret {name} in {self._host} is empty.", "Write its value.")
         return Credential(SecretText(secret.value), seen.version or "", seen.expires_on)
 
+    def _ahead(self, date: str) -> timedelta:
+        """The vault's clock minus ours; zero where its whole seconds cannot tell."""
+        ahead = parsedate_to_datetime(date) - self._clock.now()
+        return ahead if abs(ahead) > SAME_TIME else timedelta(0)
+
     def _limits(self) -> dict[str, Any]:
         connect, read = timeouts(self._deadline)
         return {"connection_timeout": connect, "read_timeout": read}
@@ -259,7 +286,6 @@ def _secret_seen(row: SecretProperties) -> SecretSeen:
         name=row.name or "",
         enabled=row.enabled is not False,
         created=row.created_on or _unreadable("created"),
-        updated=row.updated_on or row.created_on or _unreadable("updated"),
         expires_on=row.expires_on,
         content_type=row.content_type,
         tags=dict(row.tags or {}),

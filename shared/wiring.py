@@ -15,9 +15,9 @@ from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
 
 from shared.clock import GRACE, Clock, Deadline, SystemClock
 from shared.devops import Prover, UserPats
-from shared.host_storage import ByIdentity
-from shared.pace import Pace
-from shared.ports import PatApi, SingleFlight
+from shared.host_storage import ByIdentity, Storage
+from shared.pace import MOST, MOST_SIGN_INS, Pace
+from shared.ports import PatApi, Runs, SingleFlight
 from shared.run import World
 from shared.secrecy import SecretText
 from shared.settings import Settings
@@ -25,6 +25,7 @@ from shared.signin import Entra
 from shared.single_flight import Alone
 from shared.telemetry import Events, event
 from shared.transport import session
+from shared.unkept import Unkept
 from shared.vault import SecretVault
 
 CONNECTIONS = 64
@@ -48,9 +49,9 @@ def shared_session(connections: int) -> requests.Session:
 
 
 @cache
-def shared_pace(vault_host: str) -> Pace:  # noqa: ARG001  # the key of the cache
-    """One for each vault and process: requests that run side by side share the vault's limit."""
-    return Pace()
+def shared_pace(of: str, most: int, processes: int) -> Pace:  # noqa: ARG001  # `of` is a part of the cache's key
+    """One for each vault, or for sign-ins, and process: what runs side by side shares one limit."""
+    return Pace.share(most, processes)
 
 
 def world(
@@ -62,9 +63,14 @@ def world(
     http: requests.Session | None = None,
     identity: TokenCredential | None = None,
     tell: Events = event,
+    processes: int = 1,
 ) -> World:
-    """Everything a run reaches, over one session; `budget`, then `grace`, count from now; `identity` opens vaults."""
-    pace = shared_pace(settings.vault_host) if clock is None else Pace()
+    """Everything a run reaches, over one session; `budget`, then `grace`, count from now; `identity` opens vaults.
+
+    `processes`: how many may work at once and share what the vault takes.
+    """
+    pace = shared_pace(settings.vault_host, MOST, processes) if clock is None else Pace.share(MOST, processes)
+    sign_ins = shared_pace("sign-ins", MOST_SIGN_INS, processes) if clock is None else None
     clock = clock or SystemClock()
     # Requests to the HTTP API run side by side and share it: a pool that is too small throws connections away.
     http = http or shared_session(max(CONNECTIONS, settings.parallel_users))
@@ -80,12 +86,13 @@ def world(
     return World(
         vault=vault,
         credentials=credentials,
-        directory=Entra(http, settings.authority_host, clock, deadline, api_for),
+        directory=Entra(http, settings.authority_host, clock, deadline, api_for, sign_ins),
         verifier=Prover(http, deadline),
         clock=clock,
         deadline=deadline,
         tell=tell,
         flight=single_flight(settings, http, identity, clock, deadline, tell),
+        runs=runs(settings, http, identity, clock, deadline, tell),
     )
 
 
@@ -103,10 +110,34 @@ def single_flight(
         return Alone()
     from shared.leases import BlobLeases  # the SDK of storages is loaded where one is configured only
 
-    if isinstance(storage, ByIdentity) and storage.managed:
-        identity = ManagedIdentityCredential(client_id=storage.client_id, **_patience(http, clock))
+    identity = _opens(storage, identity, http, clock)
     holder = f"{socket.gethostname()} (process {os.getpid()})"
     return BlobLeases(storage, identity, http, clock, deadline, tell, folder=settings.mark.text, holder=holder)
+
+
+def runs(
+    settings: Settings,
+    http: requests.Session,
+    identity: TokenCredential,
+    clock: Clock,
+    deadline: Deadline,
+    tell: Events,
+) -> Runs:
+    """Reports in the host's storage where there is one."""
+    storage = settings.storage
+    if storage is None:
+        return Unkept()
+    from shared.run_store import BlobRuns  # as above
+
+    identity = _opens(storage, identity, http, clock)
+    return BlobRuns(storage, identity, http, clock, deadline, tell, folder=settings.mark.text)
+
+
+def _opens(storage: Storage, identity: TokenCredential, http: requests.Session, clock: Clock) -> TokenCredential:
+    """Who opens the host's storage."""
+    if isinstance(storage, ByIdentity) and storage.managed:
+        return ManagedIdentityCredential(client_id=storage.client_id, **_patience(http, clock))
+    return identity
 
 
 def _patience(http: requests.Session, clock: Clock) -> dict[str, Any]:

@@ -5,6 +5,7 @@ tests/test_contract.py holds fakes and adapters to the same behaviour.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -34,11 +35,13 @@ from shared.errors import (
     Unclear,
     UserRefused,
 )
+from shared.kept_runs import Brief, KeptRun, PartDone, part_json, put_together, read_part, read_run, run_json
 from shared.model import (
     CONTENT_TYPE,
     Credential,
     Current,
     Item,
+    Look,
     Minted,
     Pat,
     PatId,
@@ -92,6 +95,16 @@ class FakeVault:
         except PatrolError as failure:
             code = Code.VAULT_FORBIDDEN if isinstance(failure, Denied) else Code.VAULT_UNREACHABLE
             raise Misconfigured(code, failure.cause, failure.remedy) from None
+
+    def look(self, name: str) -> Look:
+        def effect() -> Look:
+            try:
+                latest = self._vault.secret(name).latest
+            except KeyError:
+                return Look(None)
+            return Look(_listed(name, latest))
+
+        return self._do("vault.get", effect)
 
     def current(self, name: str) -> Current:
         def effect() -> Current:
@@ -329,7 +342,6 @@ def _listed(name: str, version: Version) -> SecretSeen:
         name=name,
         enabled=version.enabled,
         created=datetime.fromtimestamp(version.created, UTC),
-        updated=datetime.fromtimestamp(version.updated, UTC),
         expires_on=_instant(version.expires),
         content_type=version.content_type,
         tags=dict(version.tags),
@@ -420,6 +432,67 @@ class FakeFlight:
             place.runner, place.since, place.ends = self, now, None
             idle = None if place.worked is None else max(timedelta(0), now - place.worked - timedelta(seconds=1))
             return FakeTurn(place, self.clock, timedelta(0) if waited else idle)
+
+
+@dataclass(slots=True)
+class FakeRuns:
+    """`ports.Runs` in memory, as text, as a storage has it; `down`: it gives no answer."""
+
+    clock: Clock
+    heads: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, list[str]] = field(default_factory=dict)
+    seen: dict[str, datetime] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+    down: bool = False
+
+    def keep(self, run: KeptRun) -> bool:
+        if not self.down:
+            self.heads[run.run_id] = json.dumps(run_json(run))
+        return not self.down
+
+    def add(self, run_id: str, part: PartDone, of: int) -> bool:
+        if self.down:
+            return False
+        with self.lock:
+            mine = self.parts.setdefault(run_id, [])
+            mine.append(json.dumps(part_json(part)))
+            return part.final and sum(json.loads(one)["final"] for one in mine) >= of
+
+    def read(self, run_id: str) -> KeptRun | None:
+        self._answer()
+        if run_id not in self.heads:
+            return None
+        try:
+            head = read_run(json.loads(self.heads[run_id]))
+            parts = [read_part(json.loads(one)) for one in self.parts.get(run_id, [])]
+        except (KeyError, TypeError, ValueError):
+            raise NotDone(Code.REPORT_UNREADABLE, "not readable", "-") from None
+        return put_together(head, parts, self.clock.now())
+
+    def latest(self, most: int, *, settled: bool = True) -> tuple[Brief, ...]:
+        self._answer()
+        newest = sorted(self.heads, reverse=True)[:most]
+        return tuple(Brief.of(self._settled(run_id) if settled else self._head(run_id)) for run_id in newest)
+
+    def looked(self, user: User) -> None:
+        if not self.down:
+            self.seen[user.digest] = self.clock.now()
+
+    def looks(self) -> Mapping[str, datetime]:
+        return {} if self.down else dict(self.seen)
+
+    def _head(self, run_id: str) -> KeptRun:
+        return read_run(json.loads(self.heads[run_id]))
+
+    def _settled(self, run_id: str) -> KeptRun:
+        try:
+            return self.read(run_id) or self._head(run_id)
+        except NotDone:
+            return self._head(run_id)
+
+    def _answer(self) -> None:
+        if self.down:
+            raise Unclear(Code.REPORT_UNREADABLE, "gave no answer", "-")
 
 
 @dataclass(slots=True)

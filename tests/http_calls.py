@@ -21,6 +21,7 @@ DOORS: dict[str, tuple[str, Callable[[Call, http_api.App], Answer]]] = {
     "rotate": ("POST", http_api.rotate),
     "emergency": ("POST", http_api.emergency),
     "pats": ("GET", http_api.pats),
+    "runs": ("GET", http_api.runs),
 }
 
 
@@ -44,13 +45,14 @@ def call(
     method: str | None = None,
     headers: Mapping[str, str] | None = None,
     query: Mapping[str, str] | None = None,
+    run_id: str | None = None,
 ) -> Answer:
     """One call, whose answer is one that docs/openapi.yaml describes; a body that is not bytes is sent as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     usual, handler = DOORS[door]
-    answer = handler(Call(method or usual, headers or {}, query or {}, raw), using)
+    answer = handler(Call(method or usual, headers or {}, query or {}, raw, run_id), using)
     if method in (None, usual):
-        openapi.check(door, usual, answer)
+        openapi.check(door if run_id is None else f"{door}/{{run_id}}", usual, answer)
     return answer
 
 

@@ -26,10 +26,11 @@ from shared import settings, wiring
 from shared.clock import GRACE, Deadline
 from shared.errors import PatrolError
 from shared.model import Inventory
-from shared.ports import SingleFlight
+from shared.ports import Runs, SingleFlight
 from shared.report import Report, Row
 from shared.run import Request, Threads, World, run
 from shared.single_flight import Alone
+from shared.unkept import Unkept
 from tests.fakes import FakeDirectory, FakeVault, FakeVerifier, Trouble
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -106,6 +107,7 @@ class Lab:
     start: datetime = START
     quick: bool = False
     flight: SingleFlight = field(default_factory=Alone)
+    runs: Runs = field(default_factory=Unkept)
 
     def __post_init__(self) -> None:
         self.manual = ManualClock(self.start)
@@ -152,7 +154,7 @@ class Lab:
         world = wiring.world(
             self.settings, budget, grace=grace, clock=clock, http=http, identity=LabIdentity(self.cloud), tell=self.tell
         )
-        return replace(world, flight=self.flight)
+        return replace(world, flight=self.flight, runs=self.runs)
 
     def quick_world(self, budget: timedelta = timedelta(minutes=20)) -> World:
         """The ports without HTTP in between."""
@@ -166,6 +168,7 @@ class Lab:
             deadline=Deadline.after(self.clock, budget),
             tell=self.tell,
             flight=self.flight,
+            runs=self.runs,
         )
 
     def end_trouble(self) -> None:

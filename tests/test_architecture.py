@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 # From the bottom up: a module imports only from its own row and the rows above it.
 ROWS = (
     ("__init__", "errors", "secrecy", "durations", "scopes"),
-    ("model", "tags", "pat_errors", "entra_errors", "clock"),
-    ("steps", "seen", "generations", "planning", "report", "blocking", "expiring"),
+    ("model", "tags", "pat_errors", "entra_errors", "clock", "run_ids"),
+    ("steps", "seen", "generations", "planning", "report", "blocking", "expiring", "kept_runs", "queue_messages"),
     (
         "host_storage",
         "settings",
@@ -28,16 +28,17 @@ ROWS = (
         "terminal",
         "progress",
     ),
-    ("ports", "single_flight", "hands"),
-    ("transport", "pace", "devops", "vault", "signin", "leases"),
+    ("ports", "single_flight", "unkept", "hands", "looked_up", "fan_out"),
+    ("transport", "pace", "devops", "vault", "signin", "host_blobs", "leases", "run_store"),
     ("rotation", "retiring", "observing", "signing", "item_work", "user_work", "run", "status", "online"),
-    ("wiring", "beside", "http_body", "http_caller", "http_answer", "http_health"),
-    ("api", "http_api", "cli", "cli_pats", "cli_show", "__main__"),
+    ("dispatching", "queued_work"),
+    ("wiring", "beside", "http_body", "http_caller", "http_answer"),
+    ("api", "http_api", "http_health", "cli", "cli_pats", "cli_show", "__main__"),
 )
-ADAPTERS = {"transport", "signin", "devops", "vault", "leases", "wiring"}
+ADAPTERS = {"transport", "signin", "devops", "vault", "host_blobs", "leases", "run_store", "wiring"}
 SDKS = {"requests", "urllib3", "msal", "azure"}
 PURE = {"errors", "secrecy", "model", "tags", "pat_errors", "entra_errors", "steps", "seen", "generations", "planning"}
-PURE |= {"report", "blocking", "expiring"}
+PURE |= {"report", "blocking", "expiring", "kept_runs", "queue_messages", "fan_out"}
 
 
 def imports(path: Path) -> set[str]:
@@ -81,7 +82,7 @@ def test_only_adapters_know_the_sdks_and_rules_know_neither_clock_nor_network(pa
 
 def test_only_the_doors_reach_for_the_environment() -> None:
     reaching = {path.stem for path in MODULES if "os.environ" in path.read_text() or "getenv" in path.read_text()}
-    assert reaching == {"api", "cli", "http_api"}
+    assert reaching == {"api", "cli", "http_api", "http_health"}
 
 
 def test_the_sandbox_shares_no_code_with_the_product() -> None:

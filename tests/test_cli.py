@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -21,12 +21,15 @@ import yaml
 from sandbox.environment import kept_environment
 from sandbox.process import ROOT, start
 from sandbox.seed import AGENTS, SONAR, demo_estate, demo_pats_yaml
+from shared import run_ids
 from shared.cli import main
+from shared.kept_runs import KeptRun, Waiting
 from shared.report import Outcome, Report, Row, Verb
 from shared.run import World
 from shared.settings import Settings
 from shared.steps import Because
 from shared.telemetry import Events
+from tests.fakes import FakeRuns
 from tests.lab import ENVIRONMENT, START, Lab, days, hours, item
 
 
@@ -45,6 +48,7 @@ class Shell:
     root: Path
     answers: str | None = None
     """What a person types; None: nobody is there."""
+    environ: dict[str, str] = field(default_factory=dict)
 
     def __call__(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
         (self.root / "pats.yaml").write_text(self.lab.pats_yaml(), encoding="utf-8")
@@ -55,7 +59,7 @@ class Shell:
 
         code = main(
             arguments,
-            environ={**ENVIRONMENT, **environ},
+            environ={**ENVIRONMENT, **self.environ, **environ},
             root=self.root,
             out=out,
             errors=errors,
@@ -165,6 +169,56 @@ def test_status_shows_the_states_of_design_section_6(shell: Shell) -> None:
     assert [one["retire_at"] for one in predecessors] == ["2026-03-26T12:00:00Z"]
     shell.lab.wait(days(40))
     assert shell.json("status")[1]["pats"][0]["state"] == "expired"
+
+
+def stored(shell: Shell) -> FakeRuns:
+    """The Functions host's storage is configured, as where the command line is used beside the app."""
+    shell.environ["AzureWebJobsStorage"] = "UseDevelopmentStorage=true"
+    runs = shell.lab.runs = FakeRuns(shell.lab.clock)
+    return runs
+
+
+def test_status_shows_the_last_run_where_reports_are_kept(shell: Shell) -> None:
+    runs = stored(shell)
+    assert shell.json("status")[1]["last_run"] is None
+    assert "No run's report is kept yet" in shell("status")[1]
+
+    run = shell.json("run")[1]
+    shell("plan")
+    shell.lab.wait(days(1))
+    code, document = shell.json("status")
+    assert (code, list(document)) == (0, ["as_of", "seen", "pats", "last_run"])
+    assert document["last_run"] == {
+        "run_id": run["run_id"],
+        "door": "command-line",
+        "dry_run": False,
+        "started_at": "2026-03-01T12:00:00Z",
+        "finished_at": "2026-03-01T12:00:00Z",
+        "outcome": "succeeded",
+        "items": 1,
+        "not_well": 0,
+    }
+    out = shell("status")[1]
+    assert f"Last run: succeeded, 1 steps, finished 2026-03-01T12:00:00Z (command-line, {run['run_id']})." in out
+
+    begun = shell.lab.clock.now()
+    waiting = (Waiting(AGENTS, (("build-pat", "contoso"),)),)
+    runs.keep(KeptRun(run_ids.new(), begun, "timer", waiting=waiting, deadline=begun + hours(4), messages=1))
+    assert "Last run: running, 1 of 1 steps not done, started 2026-03-02T12:00:00Z (timer, " in shell("status")[1]
+
+
+def test_a_storage_that_does_not_answer_hides_the_last_run_and_nothing_else(shell: Shell) -> None:
+    stored(shell).down = True
+    code, out, errors = shell("status", "--json")
+    document = json.loads(out)
+    assert (code, document["last_run"], document["pats"][0]["state"]) == (0, None, "missing")
+    assert "The last run is not shown." in errors
+
+
+def test_without_storage_status_is_the_document_of_the_api_and_reports_go_to_stdout(shell: Shell) -> None:
+    assert shell.json("run")[1]["outcome"] == "succeeded"
+    assert list(shell.json("status")[1]) == ["as_of", "seen", "pats"]
+    assert "Last run" not in shell("status")[1]
 
 
 def test_rule_12_status_shows_a_block_with_its_remedy_and_exits_3_until_released(shell: Shell) -> None:

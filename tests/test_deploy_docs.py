@@ -5,11 +5,20 @@ from __future__ import annotations
 import json
 import re
 
+import pytest
 import yaml
 
 from sandbox.process import ROOT
 from tests.bicep import INFRA
-from tests.test_infra_resources import BLOB_DATA_OWNER, METRICS_PUBLISHER, ROLES, SECRETS_OFFICER, SECRETS_USER
+from tests.test_infra_resources import (
+    BLOB_DATA_OWNER,
+    METRICS_PUBLISHER,
+    QUERIES,
+    QUEUE_DATA_CONTRIBUTOR,
+    ROLES,
+    SECRETS_OFFICER,
+    SECRETS_USER,
+)
 
 DEPLOY = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 SECURITY = (ROOT / "docs/security.md").read_text(encoding="utf-8")
@@ -56,6 +65,7 @@ def test_security_names_the_roles_that_the_template_gives() -> None:
         SECRETS_OFFICER: "Key Vault Secrets Officer",
         SECRETS_USER: "Key Vault Secrets User",
         BLOB_DATA_OWNER: "Storage Blob Data Owner",
+        QUEUE_DATA_CONTRIBUTOR: "Storage Queue Data Contributor",
         METRICS_PUBLISHER: "Monitoring Metrics Publisher",
     }
     section = SECURITY.split("## What its identity can reach")[1].split("\n## ")[0]
@@ -67,5 +77,8 @@ def test_the_costs_add_up() -> None:
     assert "120 runs × 15 s × 2 GB = 3,600 GB-s" in section
     assert 120 * 15 * 2 == 3600
     assert 120 * 20 + 100 * 5 == 2900
+    assert f"{len(QUERIES)} rules on logs, about 0.50 each | {len(QUERIES) * 0.5:.2f} |" in section
+    assert round(30 * 24 * 120 / 10_000) * 0.004 + 0.05 == pytest.approx(0.09, abs=0.005)
+    assert round(0.01 + 0.09 + len(QUERIES) * 0.5) == 5
     assert round(4 * 7.30 + 3 * 0.50) == 31
     assert round(2 * 2.6e6 * 0.000004) == 21

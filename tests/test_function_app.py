@@ -25,7 +25,8 @@ def test_the_timer_function_is_indexed_with_its_schedule_from_the_settings() -> 
     import function_app
 
     functions = {one.get_function_name(): one for one in function_app.app.get_functions()}
-    (binding,) = functions["rotate_due"].get_bindings()
+    binding = functions["rotate_due"].get_trigger()
+    assert binding is not None
     assert binding.get_dict_repr()["schedule"] == "%ROTATION_SCHEDULE%"
     assert not binding.get_dict_repr().get("runOnStartup")
 

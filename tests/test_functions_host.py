@@ -120,11 +120,31 @@ def test_a_schedule_of_five_fields_is_refused() -> None:
 
 def test_it_indexes_what_function_app_binds() -> None:
     functions = index(ROOT)
-    assert set(functions) == {"rotate_due", "rotate", "emergency", "pats", "health"}
+    assert set(functions) == {"rotate_due", "rotate_user", "rotate", "emergency", "pats", "runs", "health"}
     assert functions["rotate"].route == "rotate"
     assert functions["rotate"].trigger["authLevel"] == "function"
     assert functions["health"].trigger["authLevel"] == "anonymous"
-    assert {"rotate", "emergency", "pats"} == set(new_keys().functions)
+    assert {"rotate", "emergency", "pats", "runs"} == set(new_keys().functions)
+    assert functions["rotate_user"].trigger["queueName"] == "patrol-rotations"
+    assert functions["rotate_user"].outputs == {"aside": "patrol-rotations-poison"}
+    assert functions["rotate_due"].outputs == functions["rotate"].outputs == {"messages": "patrol-rotations"}
+
+
+@pytest.mark.parametrize(
+    ("path", "parameters"),
+    [
+        ("runs", {}),
+        ("runs/0a", {"run_id": "0a"}),
+        ("runs/0a/more", None),
+        ("run", None),
+        ("runs/", None),
+        ("runsx", None),
+    ],
+)
+def test_a_parameter_that_may_be_missing_is_matched_as_the_host_does(
+    path: str, parameters: dict[str, str] | None
+) -> None:
+    assert index(ROOT)["runs"].matches(path) == parameters
 
 
 @pytest.fixture(scope="module")

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import json
+import socket
 import threading
-from datetime import timedelta
+import time
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sandbox.azurite import Azurite, free_port
 from sandbox.seed import AGENTS
-from shared import http_api, http_health
+from shared import __version__, http_api, http_health
 from shared.http_answer import Answer
 from shared.http_body import Call
+from shared.http_health import LastRun
+from tests import openapi
 from tests.http_calls import app, call
-from tests.lab import Lab, days, hours, item
+from tests.lab import ENVIRONMENT, START, Lab, days, hours, item
 
 
 def published(*more: dict[str, Any], **changes: Any) -> Lab:
@@ -116,11 +121,79 @@ def test_pats_is_the_state_from_the_vault_alone(tmp_path: Path) -> None:
     assert not any(name.startswith(("pats.", "entra.token")) for name in lab.operations())
 
 
-def test_health_asks_nobody() -> None:
-    answer = http_health.health("GET")
+def test_health_says_that_it_is_up_and_when_the_last_run_finished() -> None:
+    answer = http_health.health("GET", LastRun(lambda: START))
     assert answer.status == 200
-    assert answer.body == {"status": "ok", "version": answer.body["version"], "last_run_finished_at": None}
-    assert http_health.health("POST").status == 405
+    told = {"status": "ok", "version": __version__, "last_run_finished_at": "2026-03-01T12:00:00Z"}
+    assert answer.body == told
+    openapi.check("health", "GET", answer)
+    unknown = http_health.health("GET", LastRun(lambda: None))
+    assert unknown.body == {**told, "last_run_finished_at": None}
+    openapi.check("health", "GET", unknown)
+    assert http_health.health("POST", LastRun(lambda: START)).status == 405
+
+
+def test_health_calls_out_once_a_minute_at_most_and_remembers() -> None:
+    asked, now = [], [100.0]
+    answers = iter([START, None, START + hours(6)])
+
+    def ask() -> datetime | None:
+        asked.append(now[0])
+        return next(answers)
+
+    last = LastRun(ask, time=lambda: now[0])
+    assert [last.finished_at() for _ in range(5)] == [START] * 5
+    now[0] = 159.9
+    assert (last.finished_at(), asked) == (START, [100.0])
+    now[0] = 160.0
+    assert last.finished_at() == START, "a storage that does not answer takes nothing back"
+    now[0] = 220.0
+    assert last.finished_at() == START + hours(6)
+    assert asked == [100.0, 160.0, 220.0]
+
+
+def test_health_keeps_nobody_waiting_for_another_s_question() -> None:
+    asking, free = threading.Event(), threading.Event()
+
+    def ask() -> datetime | None:
+        asking.set()
+        free.wait(30)
+        return START
+
+    last = LastRun(ask)
+    first = threading.Thread(target=last.finished_at)
+    first.start()
+    assert asking.wait(30)
+    assert last.finished_at() is None
+    free.set()
+    first.join(30)
+    assert last.finished_at() == START
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {},
+        {"KEY_VAULT_URL": "http://wrong"},
+        ENVIRONMENT,
+        {**ENVIRONMENT, "AzureWebJobsStorage": "wrong"},
+        {**ENVIRONMENT, "AzureWebJobsStorage": Azurite(free_port(), free_port()).connection_string},
+    ],
+    ids=["no settings", "wrong settings", "no storage", "wrong storage", "no answer"],
+)
+def test_health_never_fails_and_keeps_nobody_waiting_whatever_is_wrong_behind_it(environ: dict[str, str]) -> None:
+    began = time.monotonic()
+    answer = http_health.health("GET", LastRun(lambda: http_health.ask_storage(environ)))
+    assert (answer.status, answer.body["last_run_finished_at"]) == (200, None)
+    assert time.monotonic() - began < 30
+
+
+def test_health_does_not_wait_for_a_storage_that_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        storage = Azurite(silent.getsockname()[1], free_port()).connection_string
+        began = time.monotonic()
+        assert http_health.ask_storage({**ENVIRONMENT, "AzureWebJobsStorage": storage}) is None
+        assert time.monotonic() - began < 20
 
 
 # --- what is refused before anything is attempted --------------------------------------------------------------------
@@ -193,12 +266,13 @@ def test_an_unknown_secret_is_404_and_nothing_is_attempted(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("door", "method"), [("rotate", "GET"), ("emergency", "GET"), ("rotate", "PUT"), ("pats", "POST")]
+    ("door", "method"),
+    [("rotate", "GET"), ("emergency", "GET"), ("rotate", "PUT"), ("pats", "POST"), ("runs", "POST")],
 )
 def test_a_wrong_method_is_405_naming_the_right_one(door: str, method: str, tmp_path: Path) -> None:
     answer = call(door, app(Lab([item()]), tmp_path), method=method)
     assert answer.status == 405
-    assert answer.headers["Allow"] == ("GET" if door == "pats" else "POST")
+    assert answer.headers["Allow"] == ("GET" if door in ("pats", "runs") else "POST")
 
 
 # --- what went wrong while it worked ---------------------------------------------------------------------------------

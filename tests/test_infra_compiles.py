@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.bicep import INFRA, PARAMETERS, PLACE, bicep, expanded, needs_compiler, of_type
+from tests.bicep import INFRA, PARAMETERS, PLACE, app_settings, bicep, expanded, needs_compiler, of_type
 
 ENTRIES = [INFRA / "main.bicep", INFRA / "custom-role.bicep"]
 SOURCES = sorted([*INFRA.rglob("*.bicep"), *PARAMETERS])
@@ -78,6 +78,15 @@ def test_names_are_within_azure_s_limits(name: str, tmp_path: Path) -> None:
 
 
 @needs_compiler
+def test_the_instances_that_share_the_pace_follow_the_limit(tmp_path: Path) -> None:
+    resources = expanded(tmp_path, maximumInstanceCount=100, fanOutAbove="never")
+    (site,) = of_type(resources, "Microsoft.Web/sites")
+    assert site["properties"]["functionAppConfig"]["scaleAndConcurrency"]["maximumInstanceCount"] == 100
+    given = app_settings(resources)
+    assert (given["QUEUE_INSTANCES"], given["FAN_OUT_ABOVE"]) == ("100", "never")
+
+
+@needs_compiler
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -94,6 +103,9 @@ def test_names_are_within_azure_s_limits(name: str, tmp_path: Path) -> None:
         ({"networkMode": "closed"}, "'private' | 'public'"),
         ({"instanceMemoryMB": 1024}, "2048 | 4096 | 512"),
         ({"maximumInstanceCount": 0}, "1"),
+        ({"maximumInstanceCount": 300}, "200"),
+        ({"fanOutAbove": "-1"}, "from 0 on, or never"),
+        ({"fanOutAbove": "some"}, "some"),
         ({"patsVaultRoleId": "owner"}, "36"),
         ({"heartbeatHours": 72}, "47"),
         ({"alertEmail": ""}, "6"),

@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import json
 import re
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sandbox.seed import PATS_VAULT
-from shared import settings
+from shared import fan_out, pace, settings
 from shared.leases import CONTAINER
+from shared.queue_messages import KIND, MOST_DELIVERIES, POISON, QUEUE
+from shared.run_store import CONTAINER as RUNS
+from shared.run_store import KEPT_DAYS
 from tests import event_names
 from tests.bicep import INFRA, PARAMETERS, ROOT, app_settings, committed, of_type, one
 
 NAMES = [path.stem for path in PARAMETERS]
 BLOB_DATA_OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
+QUEUE_DATA_CONTRIBUTOR = "974c5e8b-45b9-4653-ba55-5f855dd0fb88"
 METRICS_PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
 SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 
+DIAGNOSTICS = "Microsoft.Insights/diagnosticSettings"
 APP = "the app"
-HOST_ROLES = {(APP, BLOB_DATA_OWNER, "st"), (APP, METRICS_PUBLISHER, "appi-")}
+HOST_ROLES = {
+    (APP, BLOB_DATA_OWNER, "st"),
+    (APP, QUEUE_DATA_CONTRIBUTOR, "st"),
+    (APP, METRICS_PUBLISHER, "appi-"),
+}
 ROLES: dict[str, set[tuple[str, str, str]]] = {
     name: {*HOST_ROLES, (APP, SECRETS_OFFICER, "kvp-"), (APP, SECRETS_USER, "kvc-")} for name in NAMES
 }
@@ -114,6 +124,10 @@ def test_the_code_takes_the_app_settings_that_are_deployed(name: str) -> None:
     known = settings.read({**given, "WEBSITE_AUTH_ENABLED": "True"}, ROOT)
     assert known.key_vault_url.endswith(PATS_VAULT.partition(".")[2])
     assert known.storage is not None
+    assert known.has_queue
+    given_nothing = settings.read({"KEY_VAULT_URL": known.key_vault_url}, ROOT)
+    assert known.fan_out_above == given_nothing.fan_out_above
+    assert known.queue_instances == given_nothing.queue_instances
     assert known.http_auth == ("entra" if name == "entra-auth" else "function-key")
     assert known.mark.text.startswith("patrol/contoso-pats-")
 
@@ -170,9 +184,64 @@ def test_storage_takes_no_key_and_holds_what_the_app_needs(name: str) -> None:
     }
     assert {key: properties[key] for key in wanted} == wanted
     containers = of_type(resources, "Microsoft.Storage/storageAccounts/blobServices/containers")
-    assert {row["name"].rpartition("/")[2] for row in containers} == {"app-package", CONTAINER}
+    assert {row["name"].rpartition("/")[2] for row in containers} == {"app-package", CONTAINER, RUNS}
+    assert all(row["properties"]["publicAccess"] == "None" for row in containers)
     value = one(resources, "Microsoft.Web/sites")["properties"]["functionAppConfig"]["deployment"]["storage"]["value"]
     assert "app-package" in value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_queues_are_those_that_the_code_and_the_host_use(name: str) -> None:
+    queues = of_type(committed(name), "Microsoft.Storage/storageAccounts/queueServices/queues")
+    assert {row["name"].rpartition("/")[2] for row in queues} == {QUEUE, POISON}
+    assert f"{QUEUE}-poison" == POISON, "the host makes this name from the queue's"
+    app = (ROOT / "function_app.py").read_text()
+    assert set(re.findall(r"queue_name=(.+?), connection=(\w+)", app)) == {
+        ("_QUEUE", "_STORAGE"),
+        ('f"{_QUEUE}-poison"', "_STORAGE"),
+    }
+    assert f'_QUEUE, _STORAGE = "{QUEUE}", "AzureWebJobsStorage"\n' in app
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reports_are_deleted_after_thirty_days_and_nothing_else_is(name: str) -> None:
+    (policy,) = of_type(committed(name), "Microsoft.Storage/storageAccounts/managementPolicies")
+    assert policy["name"].endswith("/default"), "the only name that the storage takes"
+    (rule,) = policy["properties"]["policy"]["rules"]
+    assert (rule["enabled"], rule["type"]) == (True, "Lifecycle")
+    # `.json` is a block blob, `.parts` an append blob (shared/run_store.py).
+    assert rule["definition"]["filters"] == {"blobTypes": ["blockBlob", "appendBlob"], "prefixMatch": [f"{RUNS}/"]}
+    # After the last change: who still has its daily look keeps it.
+    assert rule["definition"]["actions"] == {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": KEPT_DAYS}}}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_as_many_instances_share_the_pace_as_may_work_off_the_queue(name: str) -> None:
+    resources = committed(name)
+    scale = one(resources, "Microsoft.Web/sites")["properties"]["functionAppConfig"]["scaleAndConcurrency"]
+    assert app_settings(resources)["QUEUE_INSTANCES"] == str(scale["maximumInstanceCount"])
+
+
+def test_no_number_of_instances_that_the_template_takes_outruns_the_vault_or_entra_id() -> None:
+    most = int(re.findall(r"@maxValue\((\d+)\)\nparam maximumInstanceCount", (INFRA / "main.bicep").read_text())[0])
+    assert most <= settings.MOST_INSTANCES
+    # Below one write for each instance there is no share to give (shared/pace.py).
+    assert max(1, pace.MOST // most) * most <= pace.MOST
+    assert max(1, pace.MOST_SIGN_INS // most) * most <= pace.MOST_SIGN_INS
+
+
+def test_the_host_sets_a_message_aside_when_the_code_says_that_it_does() -> None:
+    queues = json.loads((ROOT / "host.json").read_text())["extensions"]["queues"]
+    assert queues["maxDequeueCount"] == MOST_DELIVERIES
+    assert queues.get("messageEncoding", "base64") == "base64", "as docs/operations.md decodes it"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_storage_tells_what_is_put_on_a_queue(name: str) -> None:
+    resources = committed(name)
+    (found,) = [row for row in of_type(resources, DIAGNOSTICS) if "/queueServices/" in row["id"]]
+    assert found["properties"]["logs"] == [{"category": "StorageWrite", "enabled": True}]
+    assert found["properties"]["workspaceId"] == one(resources, "Microsoft.OperationalInsights/workspaces")["id"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -186,7 +255,7 @@ def test_new_vaults_are_by_role_recoverable_and_on_record(name: str) -> None:
         assert properties["enableSoftDelete"] is True
         assert properties["enablePurgeProtection"] is True
         assert not any(value for key, value in properties.items() if key.startswith("enabledFor"))
-    audits = of_type(resources, "Microsoft.Insights/diagnosticSettings")
+    audits = [row for row in of_type(resources, DIAGNOSTICS) if "/vaults/" in row["id"]]
     assert len(audits) == len(vaults)
     assert all(row["properties"]["logs"] == [{"category": "AuditEvent", "enabled": True}] for row in audits)
 
@@ -303,6 +372,28 @@ def test_the_heartbeat_reads_every_outcome() -> None:
     assert "ago(13h)" in query
 
 
+def rule(name: str) -> dict[str, Any]:
+    (found,) = [row for row in of_type(committed("small"), RULES) if row["name"].startswith(f"{name}-contosopats-")]
+    properties: dict[str, Any] = found["properties"]
+    return properties
+
+
+def test_the_poison_queue_tells_somebody_whoever_filled_it() -> None:
+    found = rule("message-set-aside")
+    (criterion,) = found["criteria"]["allOf"]
+    assert f"/{POISON}/" in criterion["query"]
+    assert "traces" not in criterion["query"], "an app that was killed tells nothing"
+    assert found["severity"] == 2
+
+
+def test_a_queue_that_is_not_worked_off_wakes_somebody() -> None:
+    found = rule("message-waiting")
+    assert found["severity"] == 1
+    assert found["windowSize"] == "P1D", "from the sending of a message until its deadline, and longer"
+    assert timedelta(days=1) > fan_out.WORTH_WHILE
+    assert found["criteria"]["allOf"][0]["dimensions"] == [], "once, however many runs wait"
+
+
 def test_known_readers_are_the_app_and_the_consumers() -> None:
     (rule,) = [row for row in of_type(committed("existing-vaults"), RULES) if row["name"].startswith("unexpected")]
     query = rule["properties"]["criteria"]["allOf"][0]["query"]
@@ -316,11 +407,24 @@ def test_operations_says_what_to_do_at_each_alert() -> None:
     assert sorted(rows) == [path.stem for path in QUERIES]
 
 
+def test_operations_gives_the_queue_as_it_is() -> None:
+    section = (ROOT / "docs/operations.md").read_text().split("## The queue")[1].split("\n## ")[0]
+    queues = json.loads((ROOT / "host.json").read_text())["extensions"]["queues"]
+    assert "delivered again after 2 minutes, five times in all" in section
+    assert (queues["visibilityTimeout"], MOST_DELIVERIES) == ("00:02:00", 5)
+    assert "the deadline is over, 4 hours after the run began" in section
+    assert timedelta(hours=4) == fan_out.WORTH_WHILE
+    assert f'{{"kind": "{KIND}"' in section
+    commands = re.findall(r"^az storage message .*(?:\\\n.*)*", section, re.MULTILINE)
+    assert len(commands) == 2
+    assert all(f"--queue-name {POISON} " in one and "--auth-mode login" in one for one in commands)
+
+
 # structure, without a compiler
 
 
 def test_role_ids_in_the_source_are_those_of_azure() -> None:
-    known = {BLOB_DATA_OWNER, METRICS_PUBLISHER, SECRETS_OFFICER, SECRETS_USER}
+    known = {BLOB_DATA_OWNER, QUEUE_DATA_CONTRIBUTOR, METRICS_PUBLISHER, SECRETS_OFFICER, SECRETS_USER}
     text = "".join(path.read_text() for path in INFRA.rglob("*.bicep"))
     example = "22222222-2222-3333-4444-555555555555"
     assert set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", text)) - {example} == known

@@ -128,14 +128,16 @@ def test_a_caller_is_given_one_role(tmp_path: Path) -> None:
 DEPLOYED = {"AZURE_RESOURCE_GROUP": "rg-patrol", "AZURE_FUNCTION_NAME": "patrol-x", "PAUSE": "0", "TRIES": "3"}
 
 
-def test_triggers_are_synced_until_the_platform_knows_the_timer(tmp_path: Path) -> None:
-    ran = run(tmp_path, "infra/after-deploy.sh", answers={"/functions?": "rotate\nrotate_due"}, **DEPLOYED)
+def test_triggers_are_synced_until_the_platform_knows_the_timer_and_the_queue(tmp_path: Path) -> None:
+    known = {"/functions?": "rotate\nrotate_due\nrotate_user"}
+    ran = run(tmp_path, "infra/after-deploy.sh", answers=known, **DEPLOYED)
     assert ran.code == 0, ran.out
     assert len(ran.said("host/default/sync", "resourceGroups/rg-patrol", "sites/patrol-x")) == 1
 
 
-def test_a_platform_that_never_learns_it_fails_the_deployment(tmp_path: Path) -> None:
-    ran = run(tmp_path, "infra/after-deploy.sh", answers={"/functions?": "WarmUp"}, **DEPLOYED)
+@pytest.mark.parametrize("known", ["WarmUp", "rotate\nrotate_due"], ids=["nothing", "no queue"])
+def test_a_platform_that_never_learns_it_fails_the_deployment(known: str, tmp_path: Path) -> None:
+    ran = run(tmp_path, "infra/after-deploy.sh", answers={"/functions?": known}, **DEPLOYED)
     assert ran.code == 1
     assert len(ran.said("host/default/sync")) == 3
     assert "does not know the timer" in ran.out

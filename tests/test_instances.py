@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.azurite import ACCOUNT, BLOB_HOST, azurite, free_port
+from sandbox.azurite import ACCOUNT, Ports, azurite, certificates_of
 from sandbox.process import Running, start
 from sandbox.seed import AGENTS, demo_pats_yaml, deployment
 
@@ -67,9 +67,8 @@ def _failure(child: subprocess.Popen[str]) -> str:
 
 @pytest.fixture
 def estate(tmp_path: Path) -> Iterator[Estate]:
-    port = free_port()
-    with start("demo", routes={BLOB_HOST: port}) as cloud:
-        folder = Path(cloud.environment()["REQUESTS_CA_BUNDLE"]).parent
+    ports = Ports.free()
+    with start("demo", routes=ports.routes) as cloud:
         inventory = tmp_path / "pats.yaml"
         inventory.write_text(demo_pats_yaml(), encoding="utf-8")
         settings = {
@@ -77,7 +76,7 @@ def estate(tmp_path: Path) -> Iterator[Estate]:
             "AzureWebJobsStorage__accountName": ACCOUNT,
             "AzureWebJobsStorage__credential": "managedidentity",
         }
-        with azurite(port, (folder / "server.pem", folder / "server.key")):
+        with azurite(ports, certificates_of(cloud.environment())):
             yield Estate(cloud, settings, tmp_path)
 
 

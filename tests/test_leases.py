@@ -189,7 +189,7 @@ def test_a_lease_that_a_person_broke_is_told_and_the_work_goes_on(storage: Azuri
 
 
 def test_promise_5_without_an_answer_from_the_storage_work_goes_on_and_it_is_told_once(secret: str) -> None:
-    nowhere = Azurite(free_port())
+    nowhere = Azurite(free_port(), free_port())
     runner = Runner(nowhere.connection_string)
     leases = runner.leases()
     for name in (secret, f"{secret}-too"):
@@ -203,7 +203,9 @@ def test_promise_5_without_an_answer_from_the_storage_work_goes_on_and_it_is_tol
 def test_promise_5_a_storage_that_hangs_holds_a_run_no_longer_than_a_call_may_take(secret: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         runner = Runner(
-            Azurite(silent.getsockname()[1]).connection_string, budget=timedelta(0), grace=timedelta(seconds=2)
+            Azurite(silent.getsockname()[1], free_port()).connection_string,
+            budget=timedelta(0),
+            grace=timedelta(seconds=2),
         )
         began = CLOCK.now()
         with runner.leases().take(secret, CLOCK.now()):

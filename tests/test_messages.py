@@ -13,18 +13,24 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 
+from sandbox.azurite import Azurite
 from sandbox.clock import ManualClock
 from sandbox.cloud import Operation
 from sandbox.entra import UserState
 from sandbox.seed import AGENTS, CLIENT
 from shared import inventory, settings
+from shared.clock import Deadline
 from shared.errors import Code, PatrolError
+from shared.host_storage import ByConnectionString
 from shared.http_answer import Answer
 from shared.report import Report
+from shared.run_store import BlobRuns
+from shared.secrecy import SecretText
 from tests.fakes import FakeFlight, Storage
 from tests.http_calls import app, call, principal
-from tests.lab import START, Lab, LabClock, days, hours, item
+from tests.lab import START, Lab, LabClock, LabIdentity, days, hours, item
 
 GOLDEN = Path(__file__).with_name("messages.txt")
 CREDENTIALS = "patrol-demo-creds.vault.azure.net"
@@ -155,12 +161,23 @@ def asked(
     method: str | None = None,
     headers: dict[str, str] | None = None,
     environ: dict[str, str] | None = None,
+    run_id: str | None = None,
     prepare: Callable[[Lab], Any] = lambda lab: None,
 ) -> Answer:
     lab = published()
     prepare(lab)
     with tempfile.TemporaryDirectory() as folder:
-        return call(door, app(lab, Path(folder), environ=environ or {}), body, method=method, headers=headers)
+        using = app(lab, Path(folder), environ=environ or {})
+        return call(door, using, body, method=method, headers=headers, run_id=run_id)
+
+
+def without_storage(lab: Lab) -> None:
+    """Reports lie where nobody answers."""
+    # Nobody listens there, and the text is the same every time.
+    storage = ByConnectionString(SecretText(Azurite(1, 1).connection_string))
+    deadline = Deadline.after(lab.clock, timedelta(seconds=5), timedelta(0))
+    session, identity = requests.Session(), LabIdentity(lab.cloud)
+    lab.runs = BlobRuns(storage, identity, session, lab.clock, deadline, lab.tell, folder="patrol/tests-abc123")
 
 
 CASES: dict[Code, Callable[[], Report | Answer | None]] = {
@@ -222,6 +239,8 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.METHOD_UNKNOWN: lambda: asked("rotate", method="GET"),
     Code.ITEMS_FAILED: lambda: asked("rotate", prepare=edited),
     Code.TIME_OVER: lambda: asked("rotate", prepare=slow),
+    Code.RUN_UNKNOWN: lambda: asked("runs", run_id="f" * 32),
+    Code.REPORT_UNREADABLE: lambda: asked("runs", prepare=without_storage),
 }
 
 # Not shown by a failed row of a run: the run goes on in another way.

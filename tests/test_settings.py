@@ -212,7 +212,14 @@ def test_every_default_in_the_table_is_the_one_that_is_used() -> None:
     written = {
         one.name: one.default for one in SETTINGS if re.fullmatch(r"[\w.]+", one.default) and one.default != "required"
     }
-    assert written.keys() == {"PATS_FILE", "RUN_BUDGET", "HTTP_BUDGET", "PARALLEL_USERS"}
+    assert written.keys() == {
+        "PATS_FILE",
+        "RUN_BUDGET",
+        "HTTP_BUDGET",
+        "PARALLEL_USERS",
+        "FAN_OUT_ABOVE",
+        "QUEUE_INSTANCES",
+    }
     assert read(**written) == read()
 
 

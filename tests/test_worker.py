@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from sandbox.azurite import ACCOUNT, Ports, azurite, certificates_of
 from sandbox.process import ROOT, Running, start
 from sandbox.seed import demo_estate, demo_pats_yaml
 from tests.http_calls import principal
@@ -37,6 +39,10 @@ def http(function: str, body: Any = None, method: str = "POST", **more: Any) -> 
     return {"function": function, "http": {"method": method, "body": text, **more}}
 
 
+def queue(body: str, delivery: int = 1) -> dict[str, Any]:
+    return {"function": "rotate_user", "queue": {"body": body, "delivery": delivery}}
+
+
 def invoke(cloud: Running, folder: Path, *wanted: dict[str, Any], **extra: str) -> tuple[dict[str, Any], str]:
     """What the host gets back, and the log."""
     inventory = folder / "pats.yaml"
@@ -47,19 +53,32 @@ def invoke(cloud: Running, folder: Path, *wanted: dict[str, Any], **extra: str) 
     return json.loads(done.stdout.splitlines()[-1]), done.stderr
 
 
+QUEUED = ("queue", "patrol-rotations", "AzureWebJobsStorage")
+
+
+def by_direction(bindings: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The trigger first."""
+    return sorted(bindings, key=lambda one: str(one["direction"]).upper() != "IN")
+
+
 def test_every_function_is_indexed_with_its_bindings(tmp_path: Path) -> None:
     with start("empty") as cloud:
         keys, _ = invoke(cloud, tmp_path)
         roles, _ = invoke(cloud, tmp_path, HTTP_AUTH="entra")
         wrong, _ = invoke(cloud, tmp_path, HTTP_AUTH="none")
-    assert set(keys["bindings"]) == {"rotate_due", "rotate", "emergency", "pats", "health"}
-    [due] = keys["bindings"]["rotate_due"]
+    assert set(keys["bindings"]) == {"rotate_due", "rotate_user", "rotate", "emergency", "pats", "runs", "health"}
+    [due, messages] = by_direction(keys["bindings"]["rotate_due"])
     assert (due["type"], due["schedule"]) == ("timerTrigger", "%ROTATION_SCHEDULE%")
     assert (due["runOnStartup"], due["useMonitor"]) == (False, True)
+    assert (messages["type"], messages["queueName"], messages["connection"]) == QUEUED
+    [user, aside] = by_direction(keys["bindings"]["rotate_user"])
+    assert (user["type"], user["queueName"], user["connection"]) == ("queueTrigger", *QUEUED[1:])
+    assert (aside["type"], aside["queueName"], aside["connection"]) == ("queue", "patrol-rotations-poison", QUEUED[2])
+    assert any((one["type"], one.get("queueName")) == QUEUED[:2] for one in keys["bindings"]["rotate"])
     for known, level in ((keys, "FUNCTION"), (roles, "ANONYMOUS"), (wrong, "FUNCTION")):
-        for name in ("rotate", "emergency", "pats", "health"):
+        for name in ("rotate", "emergency", "pats", "runs", "health"):
             trigger = next(one for one in known["bindings"][name] if one["type"] == "httpTrigger")
-            assert trigger["route"] == name
+            assert trigger["route"] == ("runs/{run_id?}" if name == "runs" else name)
             assert {"GET", "POST"} <= set(trigger["methods"])
             assert trigger["authLevel"].upper() == ("ANONYMOUS" if name == "health" else level)
 
@@ -120,3 +139,94 @@ def test_under_entra_a_call_needs_the_platform_and_the_role(tmp_path: Path) -> N
         real, _ = invoke(cloud, tmp_path, *wanted, HTTP_AUTH="entra", WEBSITE_AUTH_ENABLED="True")
     assert [one["status"] for one in forged["answers"]] == [500, 500, 500]
     assert [one["status"] for one in real["answers"]] == [401, 200, 403]
+
+
+# --- over the queue, both ends ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def estate_with_storage() -> Iterator[tuple[Running, dict[str, str]]]:
+    """The demo's sandbox with Azurite behind it as the host's storage, opened by identity."""
+    ports = Ports.free()
+    with start(demo_estate(), routes=ports.routes) as cloud, azurite(ports, certificates_of(cloud.environment())):
+        settings = {"AzureWebJobsStorage__accountName": ACCOUNT, "AzureWebJobsStorage__credential": "managedidentity"}
+        yield cloud, settings
+
+
+def test_the_timer_hands_messages_to_the_host_and_the_queue_function_takes_them(
+    estate_with_storage: tuple[Running, dict[str, str]], tmp_path: Path
+) -> None:
+    cloud, settings = estate_with_storage
+    told, _ = invoke(cloud, tmp_path, timer(ON_TIME), FAN_OUT_ABOVE="0", **settings)
+    (due,) = told["answers"]
+    assert due["succeeded"], due
+    bodies = due["sent"]["messages"]
+    messages = [json.loads(one) for one in bodies]
+    users = {one["username"] for one in messages}
+    assert len(messages) == len(users) > 1
+    assert {(one["kind"], one["of"]) for one in messages} == {("patrol-rotation-1", len(messages))}
+    run_id = messages[0]["run_id"]
+
+    wanted = [
+        *(queue(one) for one in bodies),
+        queue(bodies[0], 2),  # at least once
+        queue("a message of somebody else"),
+        http("runs", None, "GET", params={"run_id": run_id}),
+        http("runs", None, "GET"),
+        http("health", None, "GET"),
+    ]
+    told, log = invoke(cloud, tmp_path, *wanted, **settings)
+    *worked, again, foreign, one, listed, health = told["answers"]
+    assert [answer["succeeded"] for answer in (*worked, again)] == [True] * (len(bodies) + 1), told
+    assert (foreign["succeeded"], foreign["sent"]) == (True, {"aside": "a message of somebody else"})
+    assert log.count("message.refused") == 1
+    assert (one["status"], one["body"]["outcome"], one["body"]["status"]) == (200, "succeeded", 200)
+    assert one["body"]["progress"] == {"messages": len(bodies), "finished": len(bodies)}
+    assert {"done", "held"} <= {row["outcome"] for row in one["body"]["items"]}
+    assert [run["run_id"] for run in listed["body"]["runs"]] == [run_id]
+    assert health["body"]["last_run_finished_at"] == one["body"]["finished_at"]
+    # Every line of a message's work, in whatever thread it was written, belongs to that message's invocation.
+    lines = [line for line in log.splitlines() if re.search(r"\] (pat\.|item\.|user\.)", line)]
+    expected = {f"[invocation-{number}" for number in range(1, len(bodies) + 2)}
+    assert {line.partition("]")[0] for line in lines} == expected
+
+
+def test_respond_async_hands_messages_to_the_host_and_says_where_to_look(
+    estate_with_storage: tuple[Running, dict[str, str]], tmp_path: Path
+) -> None:
+    cloud, settings = estate_with_storage
+    asked = {"secrets": ["agents-linux-pat"], "force": True}
+    told, _ = invoke(cloud, tmp_path, http("rotate", asked, headers={"Prefer": "respond-async"}), **settings)
+    (answer,) = told["answers"]
+    assert (answer["status"], answer["headers"]["Preference-Applied"]) == (202, "respond-async")
+    (body,) = answer["sent"]["messages"]
+    message = json.loads(body)
+    assert (message["secrets"], message["force"]) == (["agents-linux-pat"], True)
+    assert "published_before" in message
+    run_id = answer["headers"]["Location"].removeprefix("/api/runs/")
+    wanted = [queue(body), queue(body, 2), http("runs", None, "GET", params={"run_id": run_id})]
+    told, _ = invoke(cloud, tmp_path, *wanted, **settings)
+    assert [one["succeeded"] for one in told["answers"]] == [True, True, True]
+    run = told["answers"][-1]["body"]
+    assert run["status"] == 200
+    assert [row["because"] for row in run["items"] if row["outcome"] == "done"] == ["forced"]
+
+
+def test_a_user_that_fails_for_a_passing_reason_is_retried_and_for_a_lasting_one_not(
+    estate_with_storage: tuple[Running, dict[str, str]], tmp_path: Path
+) -> None:
+    cloud, settings = estate_with_storage
+    asked = {"secrets": ["agents-linux-pat"]}
+    told, _ = invoke(cloud, tmp_path, http("rotate", asked, headers={"Prefer": "respond-async"}), **settings)
+    (body,) = told["answers"][0]["sent"]["messages"]
+    cloud.client.add_fault("entra.token", "status", call=None, status=503)
+    told, log = invoke(cloud, tmp_path, queue(body), **settings)
+    cloud.client.clear_faults()
+    (passing,) = told["answers"]
+    assert not passing["succeeded"]
+    assert "TryAgain" in passing["trace"]
+    assert "sign-in-unavailable" in passing["message"]
+    assert '"outcome": "again"' in log
+    broken, log = invoke(cloud, tmp_path, queue(body), **{**settings, "PATS_FILE": str(tmp_path / "none.yaml")})
+    assert broken["answers"][0]["succeeded"]
+    assert "inventory-unreadable" in log

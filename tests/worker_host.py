@@ -2,8 +2,9 @@
 worker calls (azure-functions-runtime, Python 3.13 and later), invokes functions as they are asked for, and prints what
 came back as JSON. Events go to standard error, each with the invocation that the worker would give its line.
 
-Its argument is a JSON list of invocations: `{"function", "timer": {…}}` or
-`{"function", "http": {"method", "headers", "query", "body"}}`.
+Its argument is a JSON list of invocations: `{"function", "timer": {…}}`,
+`{"function", "http": {"method", "headers", "query", "params", "body"}}` or
+`{"function", "queue": {"body", "delivery"}}`.
 
 The library takes its messages as a namespace of classes, so neither gRPC nor protobuf is needed. It keeps what it
 indexed in module globals: one process, one application.
@@ -61,7 +62,7 @@ def http_request(asked: dict[str, Any]) -> Message:
             method=asked.get("method", "POST"),
             url="https://patrol.azurewebsites.net/api/",
             headers=asked.get("headers", {}),
-            params={},
+            params=asked.get("params", {}),
             query=asked.get("query", {}),
             body=Message(string=text) if text is not None else Message(),
         )
@@ -71,7 +72,27 @@ def http_request(asked: dict[str, Any]) -> Message:
 def data_of(asked: dict[str, Any]) -> list[Message]:
     if "timer" in asked:
         return [Message(name="timer", data=Message(json=json.dumps(asked["timer"])))]
+    if "queue" in asked:
+        return [Message(name="message", data=Message(string=asked["queue"]["body"]))]
     return [Message(name="req", data=http_request(asked["http"]))]
+
+
+def metadata_of(asked: dict[str, Any]) -> dict[str, Message]:
+    """What the host tells of a message beside its body."""
+    if "queue" not in asked:
+        return {}
+    told = {"Id": json.dumps("message-1"), "PopReceipt": json.dumps("receipt")}
+    told["DequeueCount"] = json.dumps(asked["queue"].get("delivery", 1))
+    told |= dict.fromkeys(
+        ("InsertionTime", "ExpirationTime", "NextVisibleTime"), json.dumps("2026-03-01T12:00:00+00:00")
+    )
+    return {name: Message(json=text) for name, text in told.items()}
+
+
+def sent_of(answer: Any) -> dict[str, Any]:
+    """What the function handed to its output bindings."""
+    found = {one.name: one.data for one in getattr(answer, "output_data", None) or ()}
+    return {name: json.loads(data.json) if hasattr(data, "json") else data.string for name, data in found.items()}
 
 
 async def invoke(handle_event: Any, function_id: str, number: int, asked: dict[str, Any]) -> dict[str, Any]:
@@ -79,7 +100,7 @@ async def invoke(handle_event: Any, function_id: str, number: int, asked: dict[s
         invocation_id=f"invocation-{number}",
         function_id=function_id,
         input_data=data_of(asked),
-        trigger_metadata={},
+        trigger_metadata=metadata_of(asked),
         trace_context=Message(trace_parent="", trace_state="", attributes={}),
         retry_context=Message(retry_count=0, max_retry_count=0, exception=None),
     )
@@ -89,6 +110,7 @@ async def invoke(handle_event: Any, function_id: str, number: int, asked: dict[s
         "succeeded": answer.result.status == StatusResult.Success,
         "message": failure.message if failure else "",
         "trace": failure.stack_trace if failure else "",
+        "sent": sent_of(answer),
     }
     http = getattr(getattr(answer, "return_value", None), "http", None)
     if http is not None:

@@ -37,6 +37,17 @@ var rules = [
     every: 'PT15M'
     dimensions: ['code']
   }
+  // Wakes somebody: while messages wait, nobody tells of the PATs that expire either.
+  {
+    name: 'message-waiting'
+    scope: componentId
+    says: 'Messages of patrol wait in the queue for over an hour'
+    severity: 1
+    query: loadTextContent('../queries/message-waiting.kql')
+    window: 'P1D'
+    every: 'PT15M'
+    dimensions: []
+  }
   {
     name: 'pat-expiring'
     scope: componentId
@@ -66,6 +77,17 @@ var rules = [
     window: 'P1D'
     every: 'PT15M'
     dimensions: ['secret', 'code', 'day']
+  }
+  // Can wait for the morning: one user's share of one run, and the next run looks at that user again.
+  {
+    name: 'message-set-aside'
+    scope: workspaceId
+    says: 'A message of patrol was set aside'
+    severity: 2
+    query: loadTextContent('../queries/message-set-aside.kql')
+    window: 'P1D'
+    every: 'PT15M'
+    dimensions: ['storage']
   }
   {
     name: 'unexpected-readers'

@@ -89,6 +89,9 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
       RUN_BUDGET: settings.RUN_BUDGET
       HTTP_BUDGET: settings.HTTP_BUDGET
       PARALLEL_USERS: settings.PARALLEL_USERS
+      FAN_OUT_ABOVE: settings.FAN_OUT_ABOVE
+      // The limit above: each instance takes its share of what the vault takes, so both are one number.
+      QUEUE_INSTANCES: string(maximumInstanceCount)
       HTTP_AUTH: settings.HTTP_AUTH
       AZURE_AUTHORITY_HOST: settings.AZURE_AUTHORITY_HOST
       AZURE_CLIENT_ID: identityClientId

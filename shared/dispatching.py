@@ -1,0 +1,198 @@
+"""The dispatcher: observes the vault's listing, plans, and says which technical user's work goes over the queue.
+
+It signs nobody in and changes nothing. What needs no message stands in the report at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared import fan_out
+from shared.clock import VaultTime
+from shared.errors import Code, PatrolError
+from shared.fan_out import WORTH_WHILE, Standing
+from shared.hands import Hands
+from shared.item_work import failed, held
+from shared.kept_runs import KeptRun, Waiting
+from shared.looked_up import look_up
+from shared.model import Inventory, Item, User
+from shared.observing import secret_seen
+from shared.queue_messages import Message
+from shared.report import Failure, Row, in_order
+from shared.run import (
+    Request,
+    World,
+    check_clock,
+    check_names,
+    counts,
+    invalid_row,
+    minted,
+    tell_expiring,
+    tell_row,
+    unmanaged,
+)
+from shared.seen import Published
+from shared.steps import Because, Fail, Hold
+from shared.tags import Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """The run as it stands after the dispatcher, and the messages that do the rest of it.
+
+    `kept`: whether its report is kept, so that somebody can look for it.
+    """
+
+    run: KeptRun
+    messages: tuple[Message, ...]
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What differs between the messages of one run."""
+
+    user: User
+    names: tuple[str, ...] | None = None
+    organizations: tuple[str, ...] = ()
+
+
+def dispatch(inventory: Inventory, world: World, mark: Mark, request: Request) -> Dispatched:
+    """Plan everything that is due, and keep the head of the run. Raises Misconfigured when nothing could be seen.
+
+    Tells `run.finished` whatever the outcome: the heartbeat that alerts watch is the dispatcher's.
+    """
+    started = world.clock.now()
+    world.tell("run.started", run_id=request.run_id, dry_run=request.dry_run)
+    try:
+        done = _dispatch(inventory, world, mark, request, started)
+    except PatrolError as failure:
+        told = Failure.of(failure)
+        world.tell("run.finished", run_id=request.run_id, outcome="failed", code=failure.code, says=str(failure))
+        world.runs.keep(KeptRun(request.run_id, started, request.door, request.dry_run, world.clock.now(), error=told))
+        raise
+    except Exception as failure:
+        says = type(failure).__name__
+        world.tell("run.finished", run_id=request.run_id, outcome="failed", code=Code.UNEXPECTED, says=says)
+        raise
+    outcome = "queued" if done.messages else done.run.outcome
+    world.tell(
+        "run.finished", run_id=request.run_id, outcome=outcome, queued=len(done.messages), **counts(done.run.items)
+    )
+    return replace(done, kept=world.runs.keep(done.run))
+
+
+def dispatch_named(inventory: Inventory, world: World, request: Request, names: tuple[str, ...]) -> Dispatched:
+    """Queue what was asked for by name, without a look at any of it.
+
+    Raises Misconfigured for an unknown secret, and for a vault that cannot be asked for its time.
+    """
+    check_names(inventory, request)
+    started = world.clock.now()
+    wanted = {name.casefold() for name in names}
+    rows = [invalid_row(one) for one in inventory.invalid if one.key in wanted]
+    for row in rows:
+        tell_row(world.tell, row)
+    parts = fan_out.by_user(inventory, names)
+    if request.force and request.published_before is None and parts:
+        request = replace(request, published_before=_arrival(request, started, parts[0][0], world))
+    waiting = []
+    for user, mine in parts:
+        keys = {name.casefold() for name in mine}
+        waiting.append(_waiting(user, [item for item in user.items if item.key in keys]))
+    done = _put_together(request, started, rows, (), waiting, [_Draft(user, names=mine) for user, mine in parts])
+    world.tell("run.queued", run_id=request.run_id, queued=len(done.messages))
+    return replace(done, kept=world.runs.keep(done.run))
+
+
+def _arrival(request: Request, started: datetime, user: User, world: World) -> datetime:
+    """When it was asked for in the vault's time, in which whoever gets the message compares (rule 8)."""
+    ahead = look_up(user, frozenset(), world.vault, Hands(1)).ahead
+    check_clock(ahead)
+    return (request.arrived_at or started) + ahead
+
+
+def _dispatch(inventory: Inventory, world: World, mark: Mark, request: Request, started: datetime) -> Dispatched:
+    listing = world.vault.listing()
+    check_clock(listing.ahead)
+    now = VaultTime(world.clock, listing.ahead).now()
+    looks, minted_in = world.runs.looks(), minted(listing, mark)
+    rows: list[Row] = [invalid_row(one) for one in inventory.invalid]
+    waiting, drafts, quiet = [], [], []
+    for user in inventory.users:
+        standings = []
+        for item in user.items:
+            try:
+                secret = secret_seen(item.secret, listing, world.vault, mark, look_for_deleted=False)
+            except PatrolError as failure:
+                rows.append(failed(item, Because.NOT_SEEN, failure))
+            else:
+                standings.append(Standing.of(item, secret, now))
+        last = looks.get(user.digest)
+        if fan_out.is_queued(user, standings, user.key in minted_in, last, now):
+            waiting.append(_waiting(user, [one.item for one in standings]))
+            drafts.append(_Draft(user, organizations=fan_out.elsewhere(user, minted_in)))
+        else:
+            quiet += [one.item for one in standings]
+            rows += [_row(one) for one in standings]
+    for row in rows:
+        tell_row(world.tell, row)
+    tell_expiring(world.tell, quiet, listing, rows, mark, now)
+    managed = frozenset(item.key for item in inventory.items()) | {one.key for one in inventory.invalid}
+    return _put_together(request, started, rows, unmanaged(listing, mark, managed), waiting, drafts)
+
+
+def _put_together(
+    request: Request,
+    started: datetime,
+    rows: list[Row],
+    unmanaged_names: tuple[str, ...],
+    waiting: list[Waiting],
+    drafts: list[_Draft],
+) -> Dispatched:
+    deadline = started + WORTH_WHILE
+    messages = tuple(
+        Message(
+            run_id=request.run_id,
+            part=number,
+            of=len(drafts),
+            username=one.user.username,
+            deadline=deadline,
+            names=one.names,
+            force=request.force,
+            dry_run=request.dry_run,
+            published_before=request.published_before if request.force else None,
+            organizations=one.organizations,
+        )
+        for number, one in enumerate(drafts, start=1)
+    )
+    run = KeptRun(
+        run_id=request.run_id,
+        started_at=started,
+        door=request.door,
+        dry_run=request.dry_run,
+        finished_at=None if messages else started,
+        items=in_order(rows),
+        unmanaged=unmanaged_names,
+        waiting=tuple(waiting),
+        deadline=deadline if messages else None,
+        messages=len(messages),
+    )
+    return Dispatched(run, messages)
+
+
+def _waiting(user: User, items: list[Item]) -> Waiting:
+    return Waiting(user.username, tuple((item.secret, item.organization) for item in items))
+
+
+def _row(standing: Standing) -> Row:
+    item, step = standing.item, standing.step
+    ends = standing.secret.expires_on if isinstance(standing.secret, Published) else None
+    match step:
+        case Hold(because=because, until=until):
+            return held(item, because, until, ends)
+        case Fail():
+            return failed(item, step.because, PatrolError(step.code, step.cause, step.remedy))
+    # Only a request by name waits for an overlap, and it is not planned from the listing.
+    raise AssertionError(step)
