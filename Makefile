@@ -83,7 +83,7 @@ environment:
 	}; \
 	echo "$${wanted%% *} $$locked $$(cd "$(VENV)" && pwd -P)" > "$(STAMP)"
 
-# Azurite is a Node program. A machine without Node gets it from PyPI, into $(VENV).
+# Azurite and newman are Node programs. A machine without Node gets it from PyPI, into $(VENV).
 node: environment ## install what the sandbox starts from npm; the targets that need it do this
 	@set -eu; \
 	works() { v=$$("$$1" -p 'process.versions.node.split(".")[0]' 2>/dev/null) && [ "$$v" -ge 18 ]; }; \

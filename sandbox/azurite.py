@@ -76,14 +76,14 @@ def azurite(ports: Ports | None = None, certificates: Path | None = None) -> Ite
 
     `certificates`: the sandbox's folder of them (`certificates_of`); then it takes identities under its real names.
     """
-    node = _node()
-    if node is None or not PROGRAM.exists():
+    program = node()
+    if program is None or not PROGRAM.exists():
         raise RuntimeError("Azurite is not installed: run `make node`.")
     ports = ports or Ports.free()
     with tempfile.TemporaryDirectory(prefix="azurite-", ignore_cleanup_errors=True) as folder:
         # Tables are of no use here, and cannot be left out.
         services = {"blob": ports.blobs, "queue": ports.queues, "table": free_port()}
-        command = [node, str(PROGRAM)]
+        command = [program, str(PROGRAM)]
         for name, port in services.items():
             command += [f"--{name}Host", "127.0.0.1", f"--{name}Port", str(port)]
         command += ["--skipApiVersionCheck", "--disableTelemetry", "--inMemoryPersistence", "--silent"]
@@ -105,7 +105,7 @@ def azurite(ports: Ports | None = None, certificates: Path | None = None) -> Ite
                 child.kill()
 
 
-def _node() -> str | None:
+def node() -> str | None:
     """The machine's, else the one that `make node` put beside this Python."""
     beside = Path(sys.executable).parent / "node"
     return str(beside) if beside.exists() else shutil.which("node")
