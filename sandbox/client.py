@@ -92,6 +92,12 @@ class SandboxClient:
         """`state`, `password`, `revoke_tokens`."""
         self._call("POST", "/users", {"upn": upn, **changes})
 
+    def service_account_token(self, issuer: str, subject: str, **more: str) -> str:
+        """What a cluster puts into a pod; `audience` is the one that Entra ID takes unless it is given."""
+        return str(
+            self._call("POST", "/service-accounts/token", {"issuer": issuer, "subject": subject, **more})["token"]
+        )
+
     def change_client(self, client_id: str, **changes: Any) -> None:
         """`secrets`, `consented`, `disabled`."""
         self._call("POST", "/clients", {"client_id": client_id, **changes})

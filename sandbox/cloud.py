@@ -16,6 +16,7 @@ from .keyvault import Secret, Vault, Version
 from .pat_values import write_instant
 from .pats import Pat, PatService
 from .switches import Switches
+from .workload_identity import WorkloadIdentities
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ class Cloud:
         self.chance = Chance(seed)
         self.switches = Switches()
         self.directory = Directory(now, self.chance)
+        self.workloads = WorkloadIdentities(now, self.chance, self.directory)
         self.pats = PatService(now, self.chance, self.switches, self.directory.is_enabled)
         self.vaults: dict[str, Vault] = {}
         self.identity = Identity(self.chance.remember(self.chance.text(40)), set(), self.chance.guid())

@@ -41,6 +41,7 @@ def control_app(cloud: Cloud, followers: Followers, connections: Mapping[str, in
     app.router.add_post("/seed", room.seed)
     app.router.add_post("/pats/revoke", room.revoke)
     app.router.add_post("/users", room.users)
+    app.router.add_post("/service-accounts/token", room.service_account_token)
     app.router.add_post("/clients", room.clients)
     app.router.add_post("/organizations/rename", room.rename)
     app.router.add_post("/vaults/deny", room.deny)
@@ -140,6 +141,11 @@ class _Room:
             if body.get("revoke_tokens"):
                 self._cloud.directory.revoke_tokens(user.upn)
         return _done()
+
+    async def service_account_token(self, request: web.Request) -> web.Response:
+        body = await _object(request)
+        with self._cloud.lock:
+            return web.json_response({"token": self._cloud.workloads.project(**body)})
 
     async def clients(self, request: web.Request) -> web.Response:
         body = await _object(request)

@@ -11,6 +11,7 @@ from typing import Any
 
 from .cloud import Cloud
 from .pat_values import read_instant, write_instant
+from .workload_identity import FederatedCredential
 
 TENANT = "contoso.onmicrosoft.com"
 CLIENT = "11111111-2222-3333-4444-555555555555"
@@ -41,6 +42,7 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
 
     Keys, all optional: `tenants` [{domain, guid}], `clients` [{client_id, secrets, consented, disabled}],
     `users` [{upn, password, state}], `organizations` [{name, guid, members}], `identity` {client_ids},
+    `workload_identities` [{client_id, issuer, subject, audience}],
     `pats` [{owner, organization, display_name, scope, valid_from, valid_to, revoked, all_orgs, authorization_id}],
     `vaults` [{host, secrets: [{name, value | value_of, tags, content_type, expires, enabled, created, deleted}]}].
     `value_of` is the authorization id of a PAT; a name that comes twice is a newer version.
@@ -58,6 +60,9 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
         for row in estate.get("organizations", []):
             cloud.pats.add_organization(row["name"], row.get("guid"), set(row.get("members", [])))
         cloud.identity.client_ids |= set(estate.get("identity", {}).get("client_ids", []))
+        for row in estate.get("workload_identities", []):
+            trusted = {name: row[name] for name in ("issuer", "subject", "audience") if name in row}
+            cloud.workloads.trust(row["client_id"], FederatedCredential(**trusted))
         for row in estate.get("pats", []):
             _add_pat(cloud, row, now)
         for row in estate.get("vaults", []):

@@ -17,6 +17,7 @@ HOST = "login.microsoftonline.com"
 DISCOVERY = "/v2.0/.well-known/openid-configuration"
 TOKEN = "/oauth2/v2.0/token"
 IDENTITY_PATH = "/msi/token"
+JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def route(cloud: Cloud, request: Request) -> Route:
@@ -96,11 +97,22 @@ def _token(cloud: Cloud, tenant: str, form: dict[str, str]) -> Reply:
             token = cloud.directory.sign_in(tenant, client, secret, user, password, scope)
         elif grant == "refresh_token":
             token = cloud.directory.refresh(tenant, client, secret, form.get("refresh_token", ""), scope)
+        elif grant == "client_credentials":
+            return _application(cloud, tenant, form)
         else:
             return Reply(json_response(400, {"error": "unsupported_grant_type", "error_codes": [70003]}))
     except EntraRefused as refused:
         return _refusal(cloud, refused)
     return Reply(json_response(200, _granted(cloud, token), {"Cache-Control": "no-store, no-cache"}))
+
+
+def _application(cloud: Cloud, tenant: str, form: dict[str, str]) -> Reply:
+    """A workload identity's own token; raises EntraRefused."""
+    assertion = form.get("client_assertion") if form.get("client_assertion_type") == JWT_BEARER else None
+    token, expires = cloud.workloads.exchange(tenant, form.get("client_id", ""), assertion, form.get("scope", ""))
+    seconds = int((expires - cloud.now()).total_seconds())
+    value = {"token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token}
+    return Reply(json_response(200, value, {"Cache-Control": "no-store, no-cache"}))
 
 
 def _granted(cloud: Cloud, token: Token) -> dict[str, Any]:

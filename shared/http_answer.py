@@ -8,7 +8,7 @@ from datetime import datetime
 from http import HTTPStatus
 
 from shared.errors import Code, PatrolError, Unclear
-from shared.kept_runs import KeptRun, shown
+from shared.kept_runs import KEPT_DAYS, KeptRun, shown
 from shared.report import Failure, Outcome, Report, Row
 
 JSON, PROBLEM = "application/json", "application/problem+json"
@@ -122,7 +122,7 @@ def of_run(run: KeptRun) -> Answer:
 def of_unknown_run() -> Answer:
     failure = Failure(
         Code.RUN_UNKNOWN,
-        "No report is kept under this id: reports are deleted after 30 days.",
+        f"No report is kept under this id: reports are deleted after {KEPT_DAYS} days.",
         "Take an id from GET /api/runs, or from the answer of the request.",
     )
     return problem(HTTPStatus.NOT_FOUND, failure)

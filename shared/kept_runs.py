@@ -31,6 +31,9 @@ from shared.report import (
 )
 from shared.steps import Because
 
+KEPT_DAYS = 30
+"""The rule of the storage account deletes reports this long after they were last written (infra/)."""
+
 GIVEN_UP = timedelta(minutes=30)
 """After the deadline nothing is begun; what was begun just before it ends within the host's `functionTimeout`."""
 

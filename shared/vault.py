@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -249,12 +250,19 @@ class SecretVault:
         return Unclear(Code.VAULT_UNCLEAR, told, _LATER)
 
 
+def _entra_code(failure: ClientAuthenticationError) -> str:
+    """Entra ID's number of a refusal; nothing else of the text, which quotes what was sent."""
+    found = re.search(r"AADSTS\d{5,7}", str(failure))
+    return f" ({found[0]})" if found else ""
+
+
 def _no_answer(could_not: str, failure: AzureError) -> PatrolError:
     if isinstance(failure, ClientAuthenticationError):
         return Denied(
             Code.IDENTITY_UNAVAILABLE,
-            f"{could_not}: no token for patrol's own identity.",
-            "Give the app its managed identity (AZURE_CLIENT_ID for a user-assigned one), or sign in with `az login`.",
+            f"{could_not}: no token for patrol's own identity{_entra_code(failure)}.",
+            "Give the app its managed identity (AZURE_CLIENT_ID for a user-assigned one) or, on Kubernetes, a workload "
+            "identity with a federated credential that fits; on a laptop sign in with `az login`.",
         )
     inner = getattr(failure, "inner_exception", None)
     cause = f"{could_not}: no answer ({type(inner or failure).__name__})."

@@ -547,7 +547,10 @@ def test_ctrl_c_in_process_says_that_it_is_safe(shell: Shell) -> None:
     assert (code, "That is safe" in errors.getvalue()) == (130, True)
 
 
-def test_ctrl_c_ends_a_run_at_once_and_the_next_run_goes_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "a cluster"])
+def test_promise_3_a_run_that_is_told_to_stop_ends_at_once_and_the_next_run_goes_on(
+    tmp_path: Path, number: signal.Signals, code: int
+) -> None:
     inventory = tmp_path / "pats.yaml"
     inventory.write_text(demo_pats_yaml(), encoding="utf-8")
     extra = {"PATS_FILE": str(inventory)}
@@ -558,9 +561,9 @@ def test_ctrl_c_ends_a_run_at_once_and_the_next_run_goes_on(tmp_path: Path) -> N
             while not cloud.client.log("pats.list") and time.monotonic() < give_up:
                 time.sleep(0.05)
             asked = time.monotonic()
-            child.send_signal(signal.SIGINT)
+            child.send_signal(number)
             _, errors = child.communicate(timeout=60)
-            assert (child.returncode, "That is safe" in errors) == (130, True), errors
+            assert (child.returncode, "That is safe" in errors) == (code, True), errors
             assert time.monotonic() - asked < 10
         cloud.client.clear_faults()
         assert cloud.run_product(["-m", "shared", "run"], extra=extra).returncode == 0

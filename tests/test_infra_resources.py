@@ -11,10 +11,10 @@ import pytest
 
 from sandbox.seed import PATS_VAULT
 from shared import fan_out, pace, settings
+from shared.kept_runs import KEPT_DAYS
 from shared.leases import CONTAINER
 from shared.queue_messages import KIND, MOST_DELIVERIES, POISON, QUEUE
 from shared.run_store import CONTAINER as RUNS
-from shared.run_store import KEPT_DAYS
 from tests import event_names
 from tests.bicep import INFRA, PARAMETERS, ROOT, app_settings, committed, of_type, one
 
