@@ -14,12 +14,15 @@ from typing import TextIO
 from shared import __version__, inventory, settings, wiring
 from shared import scopes as known_scopes
 from shared.api import ROOT
+from shared.cli_completion import add_completion, script
+from shared.cli_import import add_import, run_import
 from shared.cli_pats import add_pats, run_pats
 from shared.cli_show import show_last_run, show_report, show_status
+from shared.cli_words import PROGRAM, Formatter, example, wrapped
 from shared.errors import Code, Misconfigured, PatrolError
 from shared.kept_runs import Brief, last_run
 from shared.model import Inventory
-from shared.online import check_online, unblock
+from shared.online import Finding, check_online, unblock
 from shared.progress import LONG, Bar
 from shared.report import Report, instant
 from shared.run import Request, Threads, World, check_clock, run
@@ -82,7 +85,7 @@ def main(
     """Run one command; gives its exit code. Expected errors are told in words, never as a traceback."""
     quieten()
     out, errors, answers = out or sys.stdout, errors or sys.stderr, answers or sys.stdin
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     terminal = Terminal(
         options,
         environ,
@@ -171,12 +174,17 @@ def _check(terminal: Terminal) -> int:
         terminal.screen.json({"problems": [], "online": [one.to_json() for one in findings]})
     else:
         for finding in findings:
-            terminal.screen.say(
-                f"{'ok    ' if finding.well else 'FAILED'} {finding.what}", "" if finding.well else "bad"
-            )
-            if not finding.well:
+            word, tone = _shown_as(finding)
+            terminal.screen.say(f"{word} {finding.what}", tone)
+            if finding.says:
                 terminal.screen.paragraph(finding.says, "         ")
     return max((one.exit_code for one in findings), key=_severity, default=WELL)
+
+
+def _shown_as(finding: Finding) -> tuple[str, str]:
+    if not finding.well:
+        return "FAILED", "bad"
+    return ("note  ", "warning") if finding.says else ("ok    ", "")
 
 
 def _severity(code: int) -> int:
@@ -296,20 +304,37 @@ def _pats(terminal: Terminal) -> int:
     )
 
 
+def _import(terminal: Terminal) -> int:
+    return run_import(
+        terminal.options, terminal.environ, terminal.settings, terminal.world, terminal.screen, terminal.errors
+    )
+
+
+def _completion(terminal: Terminal) -> int:
+    text = script(parser(), terminal.options.shell, terminal.root)
+    if terminal.options.json:
+        terminal.screen.json({"shell": terminal.options.shell, "script": text})
+    else:
+        terminal.screen.out.write(text)
+    return WELL
+
+
 # --- arguments -------------------------------------------------------------------------------------------------------
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m shared",
+def parser() -> argparse.ArgumentParser:
+    """The whole command line: each command's help ends with an example."""
+    whole = argparse.ArgumentParser(
+        prog=PROGRAM,
         description="patrol keeps the Azure DevOps PATs of technical users fresh.",
-        epilog=f"Settings are environment variables: KEY_VAULT_URL and PATS_FILE at the least. {EXIT_CODES}",
+        epilog=wrapped(f"Settings are environment variables: KEY_VAULT_URL and PATS_FILE at the least. {EXIT_CODES}"),
+        formatter_class=Formatter,
     )
-    parser.add_argument("--version", action="version", version=f"patrol {__version__}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    whole.add_argument("--version", action="version", version=f"patrol {__version__}")
+    commands = whole.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, does: Callable[[Terminal], int], help: str, example: str) -> argparse.ArgumentParser:
-        made = commands.add_parser(name, help=help, description=help, epilog=f"Example: python -m shared {example}")
+    def command(name: str, does: Callable[[Terminal], int], help: str, line: str) -> argparse.ArgumentParser:
+        made = commands.add_parser(name, help=help, description=help, epilog=example(line), formatter_class=Formatter)
         made.add_argument("--json", action="store_true", help="one JSON document on stdout, and nothing else there")
         made.set_defaults(run=does)
         return made
@@ -331,6 +356,8 @@ def _parser() -> argparse.ArgumentParser:
     release = command("unblock", _unblock, "let patrol try a blocked user's sign-in again", "unblock svc@contoso.com")
     release.add_argument("upn", metavar="UPN")
     add_pats(command("pats", _pats, "one technical user's PATs by hand", "pats list --user svc-agents@contoso.com"))
+    add_import(command("import", _import, "write pats.yaml lines for what exists: moving in", "import --from-env"))
     words = command("scopes", _scopes, "the known scopes and what they let a PAT do", "scopes packaging")
     words.add_argument("words", nargs="*", metavar="WORD")
-    return parser
+    add_completion(command("completion", _completion, "completion of this command line for a shell", "completion zsh"))
+    return whole

@@ -3,45 +3,81 @@
 from __future__ import annotations
 
 import argparse
-import re
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import TextIO
 
-from shared import durations
+from shared import by_hand, cli_words, global_pats
+from shared.by_hand import Bench, Wanted
+from shared.cli_pats_show import SORTED_BY, say_global, show_all, show_one
+from shared.cli_words import Formatter, example, wrong
 from shared.clock import VaultTime
-from shared.errors import Code, Misconfigured, PatrolError
-from shared.inventory_schema import GUID
+from shared.errors import PatrolError
+from shared.inventory_lines import shown_name
 from shared.model import Inventory, Pat, PatId, User
-from shared.report import instant
+from shared.ports import PatApi
 from shared.run import World, check_clock
 from shared.signing import Desk
 from shared.tags import Mark
-from shared.terminal import Cell, Screen
+from shared.terminal import Screen, printable
 
-NEAR = timedelta(days=7)
 STATES = ("active", "expired", "revoked", "all")
+_SOMEBODY = "--user svc-agents@contoso.com"
+_SOME_ID = "a0000000-0000-4000-8000-000000000001"
 
 
 def add_pats(parser: argparse.ArgumentParser) -> None:
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--user", required=True, metavar="UPN", help="a technical user of pats.yaml")
-    common.add_argument("--organization", metavar="ORG", help="default: the only one of the user's items")
+    common.add_argument(
+        "--organization", type=cli_words.organization, metavar="ORG", help="default: the only one of the user's items"
+    )
     common.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="one JSON document on stdout")
     commands = parser.add_subparsers(required=True, metavar="ACTION", dest="action")
-    listed = commands.add_parser("list", parents=[common], help="list them, all pages")
-    listed.add_argument("--state", choices=STATES, default="active")
-    one = commands.add_parser("get", parents=[common], help="show one")
-    one.add_argument("id", type=_guid, metavar="ID")
-    create = commands.add_parser("create", parents=[common], help="make one")
+
+    def action(name: str, help: str, line: str) -> argparse.ArgumentParser:
+        shown = example(f"pats {name} {line} {_SOMEBODY}".replace("  ", " "))
+        return commands.add_parser(
+            name, parents=[common], help=help, description=help, epilog=shown, formatter_class=Formatter
+        )
+
+    listed = action("list", "list the user's PATs in an organization, all pages", "--state all --sort created")
+    listed.add_argument("--state", choices=STATES, default="active", help="default: active")
+    listed.add_argument("--sort", choices=tuple(SORTED_BY), default="expires", help="default: expires, earliest first")
+    listed.add_argument("--reverse", action="store_true", help="the other way round")
+    one = action("get", "show one", _SOME_ID)
+    one.add_argument("id", type=cli_words.guid, metavar="ID")
+    create = action(
+        "create",
+        "make one, and put its value where it is needed",
+        "--name laptop --scopes vso.code --to-secret laptop-pat",
+    )
     create.add_argument("--name", required=True, help="its display name")
-    create.add_argument("--scopes", required=True, type=_scopes, help="separated by commas")
-    create.add_argument("--lifetime", type=_duration, default=timedelta(days=30), help="such as 30d, the default")
-    create.add_argument("--show-value", action="store_true", help="print the value: the only time it can be seen")
-    renew = commands.add_parser("renew", parents=[common], help="give one a later expiry, counted from now")
-    renew.add_argument("id", type=_guid, metavar="ID")
-    renew.add_argument("--lifetime", type=_duration, default=timedelta(days=30), help="such as 30d, the default")
-    revoke = commands.add_parser("revoke", parents=[common], help="end one, after asking")
-    revoke.add_argument("id", type=_guid, metavar="ID")
+    create.add_argument("--scopes", required=True, type=cli_words.scope_list, help="separated by commas")
+    create.add_argument(
+        "--lifetime", type=cli_words.duration, default=timedelta(days=30), help="such as 30d, the default"
+    )
+    value = create.add_mutually_exclusive_group()
+    value.add_argument(
+        "--to-secret",
+        type=cli_words.secret_name,
+        metavar="NAME",
+        help="write it into this new Key Vault secret, unseen",
+    )
+    value.add_argument("--show-value", action="store_true", help="print the value: the only time it can be seen")
+    create.add_argument(
+        "--verify",
+        type=cli_words.verify_path,
+        metavar="PATH",
+        help="with --to-secret: a GET path to prove it by, for scopes that cannot read connectionData",
+    )
+    renew = action("renew", "give one a later expiry, counted from now", _SOME_ID)
+    renew.add_argument("id", type=cli_words.guid, metavar="ID")
+    renew.add_argument(
+        "--lifetime", type=cli_words.duration, default=timedelta(days=30), help="such as 30d, the default"
+    )
+    revoke = action("revoke", "end one, after asking", _SOME_ID)
+    revoke.add_argument("id", type=cli_words.guid, metavar="ID")
     revoke.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -55,145 +91,118 @@ def run_pats(
     answers: TextIO,
 ) -> int:
     """Run one action; gives the exit code. Obeys the memory of refused sign-ins, as a run does."""
-    user = _user(inventory, options.user)
+    user = cli_words.user_of(inventory, options.user)
     organization = options.organization or _only_organization(user)
-    if options.action == "create" and options.name.casefold().startswith("patrol/"):
-        raise _wrong("Names that begin with patrol/ are the mark of managed PATs.", "Choose another --name.")
-    if options.action == "revoke" and not options.yes and not answers.isatty():
-        raise _wrong("Nobody is there to ask whether to revoke.", "Add --yes.")
+    _refuse(options, answers)
     listing = world.vault.listing()
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
     desk = Desk(inventory.sign_in, world.directory, world.credentials, world.vault, listing, clock, mark, world.tell)
+
+    if options.action == "create" and options.to_secret:
+        by_hand.refuse_taken(world.vault, listing, inventory, options.to_secret)
     api = desk.sign_in(user)
-    now = clock.now()
     match options.action:
         case "list":
-            _show_all(screen, api.by_state(organization, options.state), now, as_json=options.json)
+            _list(options, screen, api, user, organization, clock.now())
         case "get":
-            _show_one(screen, api.get(organization, options.id), as_json=options.json)
+            show_one(screen, api.get(organization, options.id), as_json=options.json)
         case "create":
-            made = api.mint(organization, options.name, options.scopes, now + options.lifetime)
-            _show_one(screen, made.pat, as_json=options.json, value=made.value.reveal() if options.show_value else None)
-            if not options.show_value:
-                print("Its value was not shown (--show-value); nobody can see it again.", file=errors)
+            verify = options.verify or "connection-data"
+            wanted = Wanted(user, organization, options.name, options.scopes, options.lifetime, verify)
+            _create(options, screen, errors, Bench(world, api, clock, mark), wanted)
         case "renew":
-            known = api.get(organization, options.id)
-            scopes = tuple(sorted(known.scopes))
-            pat = api.extend(organization, known.id, known.display_name, scopes, now + options.lifetime)
-            _show_one(screen, pat, as_json=options.json)
+            show_one(screen, _renewed(options, api, organization, clock.now()), as_json=options.json)
         case "revoke":
-            known = api.get(organization, options.id)
-            if not options.yes and not _agreed(known, errors, answers):
-                print("Nothing was revoked.", file=errors)
-                return 1
-            api.revoke(organization, known.id)
-            print(f"Revoked {known.id} ({known.display_name}).", file=errors)
-            if options.json:
-                screen.json(to_api(known))
+            return _revoke(options, screen, errors, answers, api, organization)
     return 0
 
 
-def to_api(pat: Pat) -> dict[str, object]:
-    """The API's own shape (PatToken), without the value."""
-    return {
-        "displayName": pat.display_name,
-        "validTo": instant(pat.validity.ends),
-        "scope": " ".join(sorted(pat.scopes)),
-        "targetAccounts": None if pat.organization_id is None else [pat.organization_id],
-        "validFrom": instant(pat.validity.starts),
-        "authorizationId": pat.id,
-    }
-
-
-def _show_all(screen: Screen, pats: tuple[Pat, ...], now: datetime, *, as_json: bool) -> None:
-    if as_json:
-        screen.json({"patTokens": [to_api(pat) for pat in pats]})
-        return
-    rows = [
-        (
-            pat.id,
-            pat.display_name,
-            " ".join(sorted(pat.scopes)),
-            Cell(instant(pat.validity.ends) or "", _tone(pat, now)),
+def _refuse(options: argparse.Namespace, answers: TextIO) -> None:
+    """What is wrong before anything is reached."""
+    if options.action == "create" and options.name.casefold().startswith("patrol/"):
+        raise wrong("Names that begin with patrol/ are the mark of managed PATs.", "Choose another --name.")
+    if options.action == "create" and not options.show_value and not options.to_secret:
+        raise wrong(
+            "A PAT's value can be had only when it is made, and nothing says where to put it, so none was made.",
+            "Add `--to-secret NAME`, which writes it into a new Key Vault secret, or `--show-value`, which prints it.",
         )
-        for pat in sorted(pats, key=lambda pat: pat.validity.ends)
-    ]
-    if rows:
-        screen.table(("id", "name", "scopes", "works until"), rows)
-    screen.say(f"{len(rows)} PATs.")
-    for pat in pats:
-        if pat.organization_id is None:
-            screen.say(
-                f"{pat.display_name} is a global PAT and stops working on 2026-12-01: make one per organization.", "bad"
-            )
+    if options.action == "create" and options.verify and not options.to_secret:
+        raise wrong("--verify proves what --to-secret writes, and nothing is to be written.", "Leave --verify out.")
+    if options.action == "revoke" and not options.yes and not answers.isatty():
+        raise wrong("Nobody is there to ask whether to revoke.", "Add --yes.")
 
 
-def _tone(pat: Pat, now: datetime) -> str:
-    left = pat.validity.ends - now
-    if left <= timedelta(0):
-        return "faint"
-    return "warning" if left < NEAR else ""
+def _list(
+    options: argparse.Namespace, screen: Screen, api: PatApi, user: User, organization: str, now: datetime
+) -> None:
+    pats = api.by_state(organization, options.state)
+    # A PAT does not say itself that it was revoked.
+    ended = api.revoked(organization) if options.state == "all" else frozenset[PatId]()
+    show_all(screen, pats, options, ended, now)
+    wide = [pat for pat in pats if global_pats.is_global(pat) and options.state in ("active", "all")]
+    wide = [pat for pat in wide if pat.id not in ended and pat.validity.ends > now]
+    if wide and not options.json:
+        say_global(screen, wide, user, _where_listed(api, user, organization, wide), now)
 
 
-def _show_one(screen: Screen, pat: Pat, *, as_json: bool, value: str | None = None) -> None:
-    shown = to_api(pat) if value is None else {**to_api(pat), "token": value}
-    if as_json:
-        screen.json(shown)
+def _where_listed(api: PatApi, user: User, organization: str, wide: list[Pat]) -> dict[PatId, list[str]]:
+    """In which organizations of the user's items each of these is listed too."""
+    found = {pat.id: [organization] for pat in wide}
+    others = {item.organization.casefold(): item.organization for item in user.items}
+    others.pop(organization.casefold(), None)
+    for other in others.values():
+        # Only to say more: what cannot be listed is left out.
+        with suppress(PatrolError):
+            for pat in api.active(other):
+                if pat.id in found:
+                    found[pat.id].append(other)
+    return found
+
+
+def _create(options: argparse.Namespace, screen: Screen, errors: TextIO, bench: Bench, wanted: Wanted) -> None:
+    if options.to_secret is None:
+        made = by_hand.make(bench, wanted)
+        show_one(screen, made.pat, as_json=options.json, value=made.value.reveal())
         return
-    for key, field in shown.items():
-        screen.say(f"{key:16} {', '.join(map(str, field)) if isinstance(field, list) else field}")
+    made = by_hand.make_into(bench, wanted, options.to_secret)
+    show_one(screen, made.pat, as_json=options.json, secret=options.to_secret)
+    print(f"Its value is in the secret {options.to_secret}. Nobody rotates it: it is not in pats.yaml.", file=errors)
+
+
+def _renewed(options: argparse.Namespace, api: PatApi, organization: str, now: datetime) -> Pat:
+    known = api.get(organization, options.id)
+    if global_pats.is_global(known):
+        raise wrong(
+            global_pats.cause(known, now), "Renewing would bind it to one organization: make one PAT for each instead."
+        )
+    scopes = tuple(sorted(known.scopes))
+    return api.extend(organization, known.id, known.display_name, scopes, now + options.lifetime)
+
+
+def _revoke(
+    options: argparse.Namespace, screen: Screen, errors: TextIO, answers: TextIO, api: PatApi, organization: str
+) -> int:
+    known = api.get(organization, options.id)
+    if not options.yes and not _agreed(known, errors, answers):
+        print("Nothing was revoked.", file=errors)
+        return 1
+    api.revoke(organization, known.id)
+    print(printable(f"Revoked {known.id} ({shown_name(known)})."), file=errors)
+    if options.json:
+        show_one(screen, known, as_json=True)
+    return 0
 
 
 def _agreed(pat: Pat, errors: TextIO, answers: TextIO) -> bool:
     whose = " It carries patrol's mark." if pat.display_name.startswith("patrol/") else ""
-    print(
-        f"Revoke {pat.id} ({pat.display_name})?{whose} Whoever uses it stops working. [y/N] ",
-        end="",
-        file=errors,
-        flush=True,
-    )
+    question = f"Revoke {pat.id} ({shown_name(pat)})?{whose} Whoever uses it stops working. [y/N] "
+    print(printable(question), end="", file=errors, flush=True)
     return answers.readline().strip().casefold() in ("y", "yes")
-
-
-def _user(inventory: Inventory, username: str) -> User:
-    for user in inventory.users:
-        if user.key == username.casefold():
-            return user
-    known = ", ".join(user.username for user in inventory.users)
-    raise _wrong(f"pats.yaml has no user {username}.", f"Known: {known}.")
 
 
 def _only_organization(user: User) -> str:
     names = {item.organization.casefold(): item.organization for item in user.items}
     if len(names) == 1:
         return next(iter(names.values()))
-    raise _wrong(f"{user.username} has items in {len(names)} organizations.", "Name one: --organization ORG.")
-
-
-def _wrong(cause: str, remedy: str) -> PatrolError:
-    return Misconfigured(Code.SETTINGS_INVALID, cause, remedy)
-
-
-def _guid(text: str) -> PatId:
-    if not re.fullmatch(GUID, text):
-        raise argparse.ArgumentTypeError("an authorization id is a guid")
-    return PatId(text.lower())
-
-
-def _scopes(text: str) -> tuple[str, ...]:
-    """Not judged here: the API knows more scopes than patrol. Empty text would ask for whatever it takes that for."""
-    found = tuple(scope.strip() for scope in text.split(",") if scope.strip())
-    if not found:
-        raise argparse.ArgumentTypeError("name at least one scope; `python -m shared scopes` lists them")
-    return found
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        duration = durations.parse(text)
-    except ValueError as problem:
-        raise argparse.ArgumentTypeError(str(problem)) from None
-    if not duration:
-        raise argparse.ArgumentTypeError("a PAT has to live for a while, such as 30d")
-    return duration
+    raise wrong(f"{user.username} has items in {len(names)} organizations.", "Name one: --organization ORG.")

@@ -76,11 +76,11 @@ def _with_line(one: Found, lines: Lines) -> str:
 
 
 def check_file(path: Path) -> tuple[Problem, ...]:
-    return check(_text_of(path))
+    return check(text_of(path))
 
 
 def load_file(path: Path) -> Inventory:
-    return load(_text_of(path))
+    return load(text_of(path))
 
 
 def schema() -> dict[str, Any]:
@@ -89,7 +89,8 @@ def schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "pats.yaml of patrol", **made}
 
 
-def _text_of(path: Path) -> str:
+def text_of(path: Path) -> str:
+    """The file's text. Raises Misconfigured."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except OSError as failure:

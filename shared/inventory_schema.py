@@ -17,7 +17,8 @@ SECRET_NAME = r"[0-9A-Za-z-]{1,127}"
 ORGANIZATION = r"[0-9A-Za-z]([0-9A-Za-z-]{0,48}[0-9A-Za-z])?"
 SHARE = r"[1-9][0-9]?%"
 SCOPE = r"[!-~]+"
-GLOBAL_PATS = "patrol makes no PATs for all organizations: those stop working on 2026-12-01; name one organization"
+# Without a tense, because nobody tells these messages the date.
+GLOBAL_PATS = "patrol makes no PATs for all organizations: none works from 2026-12-01 on; name one organization"
 
 
 # The two shapes of a PAT: since 2024, and before. Somebody pastes one where its secret's name belongs.
@@ -33,7 +34,7 @@ def quoted(text: str) -> str:
     return "what looks like a PAT" if looks_like_a_pat(text) else repr(text)
 
 
-def _guid(text: str) -> str:
+def guid(text: str) -> str:
     if not re.fullmatch(GUID, text):
         raise ValueError("must be a guid, such as 11111111-2222-3333-4444-555555555555")
     return text.lower()
@@ -58,7 +59,7 @@ def _margin(text: str) -> str:
     return _duration_or_share(text)
 
 
-def _secret_name(text: str) -> str:
+def secret_name(text: str) -> str:
     # The text is not repeated: somebody who puts a password where its secret's name belongs must not find it in a log.
     if not re.fullmatch(SECRET_NAME, text):
         raise ValueError("must be the name of a Key Vault secret: 1 to 127 letters, digits and hyphens")
@@ -69,7 +70,7 @@ def _secret_name(text: str) -> str:
     return text
 
 
-def _organization(text: str) -> str:
+def organization_name(text: str) -> str:
     if text.lower() in ("*", "all", "all organizations", "all_orgs"):
         raise ValueError(GLOBAL_PATS)
     if not re.fullmatch(ORGANIZATION, text):
@@ -77,7 +78,7 @@ def _organization(text: str) -> str:
     return text
 
 
-def _username(text: str) -> str:
+def user_name(text: str) -> str:
     # 64 and 113 characters are the limits of Entra ID.
     plain = re.fullmatch(r"[^\s@/\\:?#%<>]{1,64}@[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)+", text)
     if not plain or len(text) > 113 or not text.isprintable():
@@ -85,7 +86,7 @@ def _username(text: str) -> str:
     return text
 
 
-def _tenant(text: str) -> str:
+def tenant_name(text: str) -> str:
     if text.lower() in ("common", "organizations", "consumers"):
         raise ValueError("name one tenant: signing in with a password needs its domain or its id")
     if not re.fullmatch(rf"{GUID}|[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)+", text):
@@ -93,7 +94,7 @@ def _tenant(text: str) -> str:
     return text
 
 
-def _verify(text: str) -> str:
+def verify_path(text: str) -> str:
     if text == "connection-data":
         return text
     path, _, query = text.removeprefix("/").partition("?")
@@ -121,12 +122,12 @@ Margin = Annotated[
     WithJsonSchema({"type": "string", "pattern": f"^({durations.PATTERN}|{SHARE})$"}),
 ]
 SecretName = Annotated[
-    str, AfterValidator(_secret_name), WithJsonSchema({"type": "string", "pattern": f"^{SECRET_NAME}$"})
+    str, AfterValidator(secret_name), WithJsonSchema({"type": "string", "pattern": f"^{SECRET_NAME}$"})
 ]
 Organization = Annotated[
-    str, AfterValidator(_organization), WithJsonSchema({"type": "string", "pattern": f"^{ORGANIZATION}$"})
+    str, AfterValidator(organization_name), WithJsonSchema({"type": "string", "pattern": f"^{ORGANIZATION}$"})
 ]
-Guid = Annotated[str, AfterValidator(_guid), WithJsonSchema({"type": "string", "pattern": f"^{GUID}$"})]
+Guid = Annotated[str, AfterValidator(guid), WithJsonSchema({"type": "string", "pattern": f"^{GUID}$"})]
 Scope = Annotated[
     str,
     AfterValidator(_scope),
@@ -143,7 +144,7 @@ def _told(description: str, default: Any = None) -> Any:
 
 
 class SignInPart(_Part):
-    tenant: Annotated[str, AfterValidator(_tenant)] = Field(description="Entra tenant: a domain or its id.")
+    tenant: Annotated[str, AfterValidator(tenant_name)] = Field(description="Entra tenant: a domain or its id.")
     client_id: Guid = Field(description="Client id of the app registration.")
     client_secret_name: SecretName = Field(description="The Key Vault secret that holds the client secret.")
 
@@ -155,7 +156,7 @@ class DefaultsPart(_Part):
     overlap: Duration | None = _told("How long the replaced PAT goes on working; 1d unless given.")
     strategy: Literal["rotate", "renew"] | None = _told("renew: later expiry, same value, while that helps.")
     max_age: Duration | None = _told("The longest that one value is published; 365d unless given.")
-    verify: Annotated[str, AfterValidator(_verify)] | None = _told(
+    verify: Annotated[str, AfterValidator(verify_path)] | None = _told(
         "How a new PAT is proved: connection-data, or a GET path that its scopes can read."
     )
 
@@ -172,7 +173,7 @@ class ItemPart(DefaultsPart):
 
 
 class UserPart(_Part):
-    username: Annotated[str, AfterValidator(_username)] = Field(description="User principal name.")
+    username: Annotated[str, AfterValidator(user_name)] = Field(description="User principal name.")
     password_secret_name: SecretName = Field(description="The Key Vault secret that holds the password.")
     pats: list[ItemPart] | None = Field(
         default=None, description="Its PATs; [] for a former user whose PATs still end."

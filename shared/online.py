@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 
-from shared import blocking
-from shared.clock import VaultTime
+from shared import blocking, global_pats
+from shared.clock import Clock, VaultTime
 from shared.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, UserRefused
-from shared.model import Inventory, User, VaultListing
+from shared.model import Inventory, Pat, PatId, User, VaultListing
 from shared.run import World, check_clock
 from shared.settings import Settings
 from shared.signing import Desk
@@ -22,7 +23,7 @@ PROBE_VERSION = "0" * 32
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was tried. `exit_code` is 0 when it is well."""
+    """One thing that was tried. `exit_code` is 0 when it is well; with `says` there is still something to do."""
 
     what: str
     says: str = ""
@@ -57,7 +58,7 @@ def check_online(inventory: Inventory, known: Settings, world: World) -> list[Fi
         inventory.sign_in, world.directory, world.credentials, world.vault, listing, clock, known.mark, world.tell
     )
     for user in inventory.users:
-        findings += _check_user(desk, user)
+        findings += _check_user(desk, user, clock)
     findings += [Finding(row.says, exit_code=0) for row in desk.warnings()]
     return findings
 
@@ -89,7 +90,7 @@ def unblock(inventory: Inventory, world: World, username: str) -> Unblocked:
     return Unblocked(username, True, f"{username} is released; the next run tries to sign in once.")
 
 
-def _check_user(desk: Desk, user: User) -> list[Finding]:
+def _check_user(desk: Desk, user: User, clock: Clock) -> list[Finding]:
     what = f"sign {user.username} in"
     try:
         api = desk.sign_in(user)
@@ -97,6 +98,7 @@ def _check_user(desk: Desk, user: User) -> list[Finding]:
         return [_failed(what, failure)]
     organizations = {item.organization.casefold(): item.organization for item in user.items}
     found = [Finding(what)]
+    wide: dict[PatId, tuple[Pat, list[str]]] = {}
     for organization in organizations.values():
         try:
             pats = api.active(organization)
@@ -104,7 +106,14 @@ def _check_user(desk: Desk, user: User) -> list[Finding]:
             found.append(_failed(f"list the PATs of {user.username} in {organization}", failure))
         else:
             found.append(Finding(f"list the PATs of {user.username} in {organization}: {len(pats)} live"))
-    return found
+            for pat in filter(global_pats.is_global, pats):
+                wide.setdefault(pat.id, (pat, []))[1].append(organization)
+    return found + [_global(pat, user, names, clock.now()) for pat, names in wide.values()]
+
+
+def _global(pat: Pat, user: User, organizations: list[str], now: datetime) -> Finding:
+    """Nothing of patrol fails by it, so all is well; consumers of it do, so it is told."""
+    return Finding(global_pats.cause(pat, now), global_pats.remedy(pat, user.username, organizations))
 
 
 def _probe_read(world: World) -> None:

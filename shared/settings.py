@@ -26,6 +26,8 @@ SHORTEST_BUDGET, LONGEST_BUDGET = timedelta(minutes=1), timedelta(minutes=25)
 # Azure's load balancer ends an HTTP request after 230 s, whatever the host would allow.
 SHORTEST_REQUEST, LONGEST_REQUEST = timedelta(seconds=5), timedelta(seconds=200)
 MOST_PARALLEL = 64
+# What azure-identity can be told to use (AZURE_TOKEN_CREDENTIALS) that AZURE_CLIENT_ID is read for; "": no choice.
+_HOSTED = frozenset({"", "prod", "managedidentitycredential", "workloadidentitycredential"})
 NEVER, MOST_USERS = "never", 1_000_000
 # What Flex Consumption scales out to at most.
 MOST_INSTANCES = 1000
@@ -75,6 +77,10 @@ class Settings:
     fan_out_above: int | None = 25
     """Above so many technical users the queue takes over; None: never."""
     queue_instances: int = 40
+    identity_by_environment: bool = False
+    """Whether azure-identity was asked by name to sign in with the AZURE_... variables (AZURE_TOKEN_CREDENTIALS)."""
+    client_has_secret: bool = False
+    """Whether AZURE_CLIENT_ID would pick an identity, and stands beside a secret or password as in other tools."""
     storage: Storage | None = None
     """The Functions host's own; None on a laptop or in a cron job."""
 
@@ -118,6 +124,7 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
     instances = _number("QUEUE_INSTANCES", given, 1, MOST_INSTANCES, problems)
     authority = _authority(given.get("AZURE_AUTHORITY_HOST", DEFAULT_AUTHORITY), problems)
     storage = host_storage.read(given, problems)
+    chosen = given.get("AZURE_TOKEN_CREDENTIALS", "").casefold()
     if problems:
         raise Misconfigured(
             Code.SETTINGS_INVALID,
@@ -133,6 +140,12 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
         parallel_users=parallel,
         fan_out_above=fan_out,
         queue_instances=instances,
+        identity_by_environment=chosen == "environmentcredential",
+        client_has_secret=(
+            chosen in _HOSTED
+            and "AZURE_CLIENT_ID" in given
+            and bool({"AZURE_CLIENT_SECRET", "AZURE_PASSWORD"} & given.keys())
+        ),
         authority_host=authority,
         http_budget=request_budget,
         http_auth=http_auth,

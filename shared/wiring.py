@@ -11,11 +11,12 @@ from typing import Any
 import requests
 from azure.core.credentials import TokenCredential
 from azure.core.pipeline.transport import RequestsTransport
-from azure.identity import DefaultAzureCredential, ManagedIdentityCredential
+from azure.identity import ManagedIdentityCredential
 
 from shared.clock import GRACE, Clock, Deadline, SystemClock
 from shared.devops import Prover, UserPats
 from shared.host_storage import ByIdentity, Storage
+from shared.identity import own_identity
 from shared.pace import MOST, MOST_SIGN_INS, Pace
 from shared.ports import PatApi, Runs, SingleFlight
 from shared.run import World
@@ -75,7 +76,11 @@ def world(
     # Requests to the HTTP API run side by side and share it: a pool that is too small throws connections away.
     http = http or shared_session(max(CONNECTIONS, settings.parallel_users))
     deadline = Deadline.after(clock, budget, grace)
-    identity = identity or DefaultAzureCredential(**_patience(http, clock))
+    identity = identity or own_identity(
+        by_environment=settings.identity_by_environment,
+        client_has_secret=settings.client_has_secret,
+        **_patience(http, clock),
+    )
     vault = SecretVault(settings.key_vault_url, identity, http, clock, deadline, pace)
     same = settings.credentials_vault_url == settings.key_vault_url
     credentials = vault if same else SecretVault(settings.credentials_vault_url, identity, http, clock, deadline)

@@ -9,11 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -31,46 +29,7 @@ from shared.steps import Because
 from shared.telemetry import Events
 from tests.fakes import FakeRuns
 from tests.lab import ENVIRONMENT, START, Lab, days, hours, item
-
-
-class Screenful(StringIO):
-    """A terminal: what a person types, or what a person sees."""
-
-    def isatty(self) -> bool:
-        return True
-
-
-@dataclass
-class Shell:
-    """Runs commands in process, on a lab's estate."""
-
-    lab: Lab
-    root: Path
-    answers: str | None = None
-    """What a person types; None: nobody is there."""
-    environ: dict[str, str] = field(default_factory=dict)
-
-    def __call__(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
-        (self.root / "pats.yaml").write_text(self.lab.pats_yaml(), encoding="utf-8")
-        out, errors = StringIO(), StringIO()
-
-        def make_world(known: Settings, budget: timedelta, tell: Events) -> World:
-            return replace(self.lab.world(budget), tell=tell)
-
-        code = main(
-            arguments,
-            environ={**ENVIRONMENT, **self.environ, **environ},
-            root=self.root,
-            out=out,
-            errors=errors,
-            answers=StringIO() if self.answers is None else Screenful(self.answers),
-            make_world=make_world,
-        )
-        return code, out.getvalue(), errors.getvalue()
-
-    def json(self, *arguments: str) -> tuple[int, Any]:
-        code, out, _ = self(*arguments, "--json")
-        return code, json.loads(out)
+from tests.shell import Screenful, Shell
 
 
 @pytest.fixture
@@ -426,76 +385,6 @@ def test_names_and_commands_are_not_broken_at_their_hyphens(shell: Shell) -> Non
     shell("run")
     for command in ("status", "plan", "run"):
         assert f"{AGENTS}`" in shell(command)[1]
-
-
-def test_a_display_name_cannot_steer_the_terminal(shell: Shell) -> None:
-    shell.lab.cloud.pats.seed(
-        AGENTS, "contoso", "\x1b[2Jevil\nname", "vso.code", valid_from=START, valid_to=START + days(9)
-    )
-    code, out, _ = shell("pats", "list", "--user", AGENTS)
-    assert code == 0
-    assert "?[2Jevil?name" in out
-    assert shell.json("pats", "list", "--user", AGENTS)[1]["patTokens"][0]["displayName"] == "\x1b[2Jevil\nname"
-
-
-def test_pats_by_hand(shell: Shell) -> None:
-    code, document = shell.json("pats", "create", "--user", AGENTS, "--name", "by hand", "--scopes", "vso.code")
-    assert code == 0
-    assert "token" not in document
-    assert "made.value" not in str(document)
-    code, shown = shell.json(
-        "pats", "create", "--user", AGENTS, "--name", "shown", "--scopes", "vso.code", "--show-value"
-    )
-    assert shell.lab.cloud.pats.authenticate("contoso", shown["token"]) is not None
-    code, listed = shell.json("pats", "list", "--user", AGENTS)
-    assert {pat["displayName"] for pat in listed["patTokens"]} == {"by hand", "shown"}
-    assert not any("token" in pat for pat in listed["patTokens"])
-    identity = document["authorizationId"]
-    assert shell.json("pats", "get", identity, "--user", AGENTS)[1]["displayName"] == "by hand"
-    shell.lab.wait(days(10))
-    code, renewed = shell.json("pats", "renew", identity, "--user", AGENTS, "--lifetime", "40d")
-    assert renewed["validTo"] == "2026-04-20T12:00:00Z"
-    assert shell("pats", "revoke", identity, "--user", AGENTS)[0] == 2
-    assert shell("pats", "revoke", identity, "--user", AGENTS, "--yes")[0] == 0
-    assert (
-        shell.json("pats", "list", "--user", AGENTS, "--state", "revoked")[1]["patTokens"][0]["displayName"]
-        == "by hand"
-    )
-
-
-@pytest.mark.parametrize(("typed", "code", "left"), [("n\n", 1, 1), ("\n", 1, 1), ("", 1, 1), ("y\n", 0, 0)])
-def test_revoking_by_hand_asks_first(shell: Shell, typed: str, code: int, left: int) -> None:
-    _, made = shell.json("pats", "create", "--user", AGENTS, "--name", "by hand", "--scopes", "vso.code, vso.work")
-    assert made["scope"] == "vso.code vso.work"
-    shell.answers = typed
-    ended, _, errors = shell("pats", "revoke", made["authorizationId"], "--user", AGENTS)
-    assert "Revoke" in errors
-    assert (ended, len(shell.lab.cloud.live_pats())) == (code, left)
-
-
-def test_pats_of_a_stranger_or_of_an_unclear_organization_are_refused(shell: Shell) -> None:
-    code, _, errors = shell("pats", "list", "--user", "nobody@contoso.com")
-    assert (code, f"Known: {AGENTS}" in errors) == (2, True)
-    shell.lab.items = [item(), item("other-pat", organization="fabrikam")]
-    code, _, errors = shell("pats", "list", "--user", AGENTS)
-    assert (code, "--organization" in errors) == (2, True)
-    assert shell("pats", "list", "--user", AGENTS, "--organization", "contoso")[0] == 0
-
-
-def test_a_pat_that_is_not_there_is_told_in_words(shell: Shell) -> None:
-    code, document = shell.json("pats", "get", "00000000-0000-4000-8000-000000000000", "--user", AGENTS)
-    assert (code, document["error"]["code"]) == (1, "pat-unknown")
-
-
-def test_rule_12_signing_in_by_hand_remembers_a_refusal_for_the_runs(shell: Shell) -> None:
-    shell.lab.cloud.directory.set_password(AGENTS, "changed")
-    assert shell.json("pats", "list", "--user", AGENTS)[1]["error"]["code"] == "sign-in-refused"
-    assert shell("run")[0] == 3
-    assert shell.lab.cloud.directory.user(AGENTS).token_requests == 1
-
-
-def test_a_mark_cannot_be_made_by_hand(shell: Shell) -> None:
-    assert shell("pats", "create", "--user", AGENTS, "--name", "patrol/x/y", "--scopes", "vso.code")[0] == 2
 
 
 def test_scopes_are_searched_by_words(shell: Shell) -> None:
