@@ -15,6 +15,7 @@ from .faults import Fault, Faults
 from .keyvault import Secret, Vault, Version
 from .pat_values import write_instant
 from .pats import Pat, PatService
+from .sonarqube import AzureSetting, SonarQube
 from .switches import Switches
 from .workload_identity import WorkloadIdentities
 
@@ -72,6 +73,7 @@ class Cloud:
         self.workloads = WorkloadIdentities(now, self.chance, self.directory)
         self.pats = PatService(now, self.chance, self.switches, self.directory.is_enabled)
         self.vaults: dict[str, Vault] = {}
+        self.sonarqubes: dict[str, SonarQube] = {}
         self.identity = Identity(self.chance.remember(self.chance.text(40)), set(), self.chance.guid())
         self.faults = Faults()
         self.log: list[Logged] = []
@@ -83,6 +85,11 @@ class Cloud:
         """`host` is a full name such as `contoso-pats.vault.azure.net`."""
         vault = self.vaults[host.lower()] = Vault(host, self.now, self.chance, self.switches)
         return vault
+
+    def add_sonarqube(self, host: str) -> SonarQube:
+        """`host` is a full name such as `sonarqube.contoso.com`."""
+        server = self.sonarqubes[host.lower()] = SonarQube()
+        return server
 
     def add_fault(self, operation: str, kind: str, **details: Any) -> Fault:
         """Script a fault; `details` are fields of `Fault`. Raises ValueError for an unknown operation or kind."""
@@ -143,11 +150,20 @@ class Cloud:
                     }
                     for vault in self.vaults.values()
                 ],
+                "sonarqubes": [
+                    {"host": host, "azure": [self._copy(setting) for setting in server.azure.values()]}
+                    for host, server in self.sonarqubes.items()
+                ],
                 "switches": asdict(self.switches),
                 "faults": [dict(asdict(fault)) for fault in self.faults.pending()],
             }
 
     to_json = estate
+
+    def _copy(self, setting: AzureSetting) -> dict[str, Any]:
+        """A setting of SonarQube, with the PAT it has a copy of by its authorization id."""
+        held = next((pat.authorization_id for pat in self.pats.all() if pat.value == setting.pat), None)
+        return {"key": setting.key, "url": setting.url, "authorization_id": held}
 
 
 def _pat(pat: Pat, now: datetime, names: dict[str, str], reveal: bool) -> dict[str, Any]:

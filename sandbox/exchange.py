@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -70,6 +72,21 @@ class Route:
     operation: str
     subject: str
     handle: Callable[[], Reply]
+
+
+def basic(header: str) -> tuple[str, str] | None:
+    """User and password of a Basic header; None when it is not exactly base64 of `user:password`."""
+    scheme, _, encoded = header.partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        raw = base64.b64decode(encoded, validate=True)
+        if base64.b64encode(raw).decode() != encoded:  # such as one "=" too many
+            return None
+        user, _, password = raw.decode().partition(":")
+    except (binascii.Error, ValueError):
+        return None
+    return user, password
 
 
 class Cut(Exception):

@@ -19,6 +19,12 @@ OPERATIONS = (
     "pats.revoke",
     "devops.connection_data",
     "devops.other",
+    "git.refs",
+    "feeds.read",
+    "sonarqube.list_definitions",
+    "sonarqube.update_azure",
+    "sonarqube.validate",
+    "sonarqube.other",
     "vault.challenge",  # a vault call that arrives without Authorization
     "vault.set",
     "vault.get",

@@ -95,13 +95,15 @@ _READERS = {
 }
 
 
-def may_read(scope: str, path: str) -> bool:
+def may_read(scope: str, path: str, *, projects_with_code: bool = False) -> bool:
     """Whether a PAT with `scope` may GET `path` (after `/{organization}`); areas not listed here ask for nothing."""
     words = scope.split()
     if "app_token" in words:
         return True
     area = path.partition("/_apis/")[2].partition("/")[0].lower()
     needed = _READERS.get(area)
+    if needed is not None and area == "projects" and projects_with_code:
+        needed = (*needed, "vso.code")
     return needed is None or any(word.startswith(needed) for word in words)
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from .cloud import Cloud
 from .pat_values import read_instant, write_instant
+from .sonarqube import AzureSetting
 from .workload_identity import FederatedCredential
 
 TENANT = "contoso.onmicrosoft.com"
@@ -45,7 +46,8 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
     `workload_identities` [{client_id, issuer, subject, audience}],
     `pats` [{owner, organization, display_name, scope, valid_from, valid_to, revoked, all_orgs, authorization_id}],
     `vaults` [{host, secrets: [{name, value | value_of, tags, content_type, expires, enabled, created, deleted}]}].
-    `value_of` is the authorization id of a PAT; a name that comes twice is a newer version.
+    `sonarqubes` [{host, tokens: [{value, admin}], azure: [{key, url, pat_of}]}].
+    `value_of` and `pat_of` are the authorization id of a PAT; a name that comes twice is a newer version.
     """
     now = cloud.now()
     with cloud.lock:
@@ -67,6 +69,12 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
             _add_pat(cloud, row, now)
         for row in estate.get("vaults", []):
             _add_vault(cloud, row, now)
+        for row in estate.get("sonarqubes", []):
+            server = cloud.add_sonarqube(row["host"])
+            server.tokens |= {cloud.chance.remember(one["value"]): one.get("admin", True) for one in row["tokens"]}
+            for one in row.get("azure", []):
+                pat = cloud.pats.pat(one["pat_of"]).value if "pat_of" in one else ""
+                server.azure[one["key"]] = AzureSetting(one["key"], one["url"], pat)
 
 
 def _add_pat(cloud: Cloud, row: dict[str, Any], now: datetime) -> None:

@@ -41,6 +41,7 @@ class Switches:
     new_pat_refusals: int = 0  # a new PAT's first N calls are refused: propagation
     connection_data_for_narrow_scopes: bool = True
     missing_scope_status: int = 401  # 401 or 403
+    projects_with_code_scope: bool = True  # SonarQube asks for vso.code alone, and lists projects with it
     # Key Vault
     irregular_vault_pages: bool = True  # a listing of more than one page has a short and an empty page
     vault_page_size: int = 25

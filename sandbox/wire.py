@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from email.utils import formatdate
 
-from . import wire_devops, wire_entra, wire_vault
+from . import wire_devops, wire_entra, wire_reads, wire_sonarqube, wire_vault
 from .cloud import Cloud, Logged, Operation
 from .exchange import Cut, Hang, Reply, Request, Response, Route, html_response
 from .faults import Fault
@@ -17,7 +17,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def known_hosts(cloud: Cloud) -> frozenset[str]:
     """Host names that the sandbox plays under TLS."""
-    return frozenset({wire_entra.HOST, wire_devops.PAT_HOST, wire_devops.HOST, *cloud.vaults})
+    azure = (wire_entra.HOST, wire_devops.PAT_HOST, wire_devops.HOST, wire_reads.FEEDS_HOST)
+    return frozenset({*azure, *cloud.vaults, *cloud.sonarqubes})
 
 
 def answer(cloud: Cloud, request: Request) -> Response:
@@ -73,9 +74,13 @@ def _route(cloud: Cloud, request: Request) -> Route:
     if host == wire_devops.PAT_HOST:
         return wire_devops.route_pats(cloud, request)
     if host == wire_devops.HOST:
-        return wire_devops.route_devops(cloud, request)
+        return wire_reads.route_git(cloud, request) or wire_devops.route_devops(cloud, request)
+    if host == wire_reads.FEEDS_HOST:
+        return wire_reads.route_feeds(cloud, request)
     if host in cloud.vaults:
         return wire_vault.route(cloud, request)
+    if host in cloud.sonarqubes:
+        return wire_sonarqube.route(cloud, request)
     return Route("other", "", _cut)
 
 

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from .entra import AZURE_DEVOPS
-from .exchange import Reply, Request, Response, Route, html_response, json_response
+from .exchange import Reply, Request, Response, Route, basic, html_response, json_response
 from .pat_paging import ListQuery
 from .pat_values import NoOrganization, PatHttpRefused, PatRefused, may_read
 from .pats import PERMISSIONS, Pat
@@ -160,35 +158,21 @@ def _other(cloud: Cloud, request: Request, organization: str) -> Reply:
         return Reply(refusal)
     if request.method not in ("GET", "HEAD"):
         return Reply(_error(cloud, 405, "VssServiceException", "No such method here.", 0))
-    if not may_read(pat.scope, request.path):
+    if not may_read(pat.scope, request.path, projects_with_code=cloud.switches.projects_with_code_scope):
         return Reply(_missing_scope(cloud, request))
     return _ok(cloud, {"count": 0, "value": []})
 
 
 def _pat_of(cloud: Cloud, request: Request, organization: str) -> tuple[Pat | None, Response]:
     """The PAT of the Basic header and an unused answer, or None and the refusal."""
-    value = _basic(request.headers.get("authorization", ""))
+    pair = basic(request.headers.get("authorization", ""))
     try:
-        pat = cloud.pats.authenticate(organization, value or "")
+        pat = cloud.pats.authenticate(organization, pair[1] if pair is not None else "")
     except NoOrganization:
         return None, html_response(404, "Azure DevOps Services | Not found", _headers(cloud))
     if pat is not None:
         return pat, Response(200, {})
     return None, not_signed_in(cloud, request)
-
-
-def _basic(header: str) -> str | None:
-    """The password of a Basic header; None when it is not exactly base64 of `user:password`."""
-    scheme, _, encoded = header.partition(" ")
-    if scheme.lower() != "basic":
-        return None
-    try:
-        raw = base64.b64decode(encoded, validate=True)
-        if base64.b64encode(raw).decode() != encoded:  # such as one "=" too many
-            return None
-        return raw.decode().partition(":")[2]
-    except (binascii.Error, ValueError):
-        return None
 
 
 def not_signed_in(cloud: Cloud, request: Request) -> Response:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from shared import tags
 from shared.clock import Clock
+from shared.consumers import Consumers
 from shared.errors import Code, Misconfigured, NotDone, PatrolError, Unclear
 from shared.model import Inventory, Item, Minted, SecretSeen, User, VaultListing
 from shared.ports import PatApi, Vault
@@ -130,6 +131,7 @@ def _prove(bench: Bench, wanted: Wanted, secret: str, minted: Minted) -> None:
         deadline=world.deadline,
         mark=bench.mark,
         tell=world.tell,
+        consumers=Consumers(world.consumer, world.credentials),
         sign_in_again=lambda: bench.api,
     )
     try:

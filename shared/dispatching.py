@@ -13,7 +13,7 @@ from shared.clock import VaultTime
 from shared.errors import Code, PatrolError
 from shared.fan_out import WORTH_WHILE, Standing
 from shared.hands import Hands
-from shared.item_work import failed, held
+from shared.item_rows import failed, held
 from shared.kept_runs import KeptRun, Waiting
 from shared.looked_up import look_up
 from shared.model import Inventory, Item, User

@@ -65,6 +65,9 @@ class Code(StrEnum):
     PAT_UNKNOWN = "pat-unknown"
     VAULT_REFUSED = "vault-refused"
     VAULT_UNCLEAR = "vault-unclear"
+    CONSUMER_TOKEN_UNREADABLE = "consumer-token-unreadable"
+    CONSUMER_REFUSED = "consumer-refused"
+    CONSUMER_UNREACHABLE = "consumer-unreachable"
     UNEXPECTED = "unexpected"
 
     # One call of the HTTP API.

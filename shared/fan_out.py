@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from shared.generations import overlap_end
+from shared.generations import overlap_end, owes_push
 from shared.model import Inventory, Item, User
 from shared.planning import plan
 from shared.queue_messages import MOST_NAMES
@@ -38,11 +38,13 @@ def look_is_due(username: str, last: datetime | None, now: datetime) -> bool:
 
 
 def needs_work(item: Item, secret: Secret, step: Step, now: datetime) -> bool:
-    """Whether the vault alone shows something to do: a step that acts, or a predecessor whose overlap is over."""
+    """Whether the vault alone shows something to do: a step that acts, a push that is owed, an overlap that is over."""
     if not isinstance(step, Hold | Wait | Fail):
         return True
     if item.paused or not isinstance(secret, Published):
         return False
+    if owes_push(item, secret) and not isinstance(step, Fail):
+        return True
     return any(overlap_end(one, secret, item) <= now for one in secret.stamp.predecessors)
 
 

@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from shared.model import CONTENT_TYPE, Item, Pat, PatId, VersionSeen, whole_seconds
+from shared.model import CONTENT_TYPE, Item, Pat, PatId, SonarQube, VersionSeen, whole_seconds
 from shared.seen import Nothing, Published, Secret, is_ours
-from shared.tags import MOST_PREDECESSORS, Mark, Predecessor, read
+from shared.tags import MOST_PREDECESSORS, Mark, Predecessor, fitting, read
 
 # A PAT younger than this may still be on its way into the vault: publishing is allowed for 5 minutes after minting.
 ORPHAN_AGE = timedelta(hours=2)
@@ -38,6 +38,21 @@ def overlap_end(one: Predecessor, secret: Published, item: Item | None) -> datet
 def ends_at_once(one: Predecessor, secret: Published) -> bool:
     """Whether an emergency wrote this predecessor: its versions are disabled too (rule 8)."""
     return one.retire_at <= secret.created
+
+
+def owes_push(item: Item, secret: Secret) -> bool:
+    """Whether the item's consumer has not taken the current value yet: another consumer's name is none of its own."""
+    return item.then is not None and isinstance(secret, Published) and secret.stamp.pushed_to != pushed_to(item.then)
+
+
+def pushed_to(consumer: SonarQube) -> str:
+    """The tag `pushed-to` once this consumer has taken the value."""
+    return fitting(f"sonarqube {consumer.url} {consumer.alm_setting}")
+
+
+def waits_for_consumer(one: Predecessor, secret: Published, item: Item | None) -> bool:
+    """Whether a predecessor lives on until the item's consumer has the current value: not in an emergency (rule 8)."""
+    return item is not None and item.then is not None and not ends_at_once(one, secret)
 
 
 def generations(first: Predecessor | None, known: Iterable[Predecessor], current: PatId) -> tuple[Predecessor, ...]:

@@ -29,7 +29,7 @@ from shared.http_answer import (
 )
 from shared.http_body import BadBody, Call, prefers_async, read_emergency, read_rotate
 from shared.http_caller import NotSignedIn, RoleMissing, check
-from shared.item_work import left
+from shared.item_rows import left
 from shared.kept_runs import put_together
 from shared.model import Inventory
 from shared.queue_messages import write

@@ -15,7 +15,7 @@ from shared.errors import Code, Misconfigured
 from shared.inventory_schema import DefaultsPart, FilePart, ItemPart, SignInPart, UserPart, looks_like_a_pat, quoted
 from shared.inventory_words import Found, unknown_key, validate
 from shared.inventory_yaml import Lines, Place, Unreadable, shown
-from shared.model import InvalidItem, Inventory, Item, PatId, SignIn, Strategy, User
+from shared.model import InvalidItem, Inventory, Item, PatId, SignIn, SonarQube, Strategy, User
 
 BUILT_IN: Mapping[str, str] = {
     "lifetime": "30d",
@@ -149,6 +149,7 @@ class _Context:
     credentials: frozenset[str]
     named: dict[str, Place]
     usernames: set[str]
+    consumers: dict[str, Place] = field(default_factory=dict)
 
 
 def _sign_in(raw: Any, examined: _Examined) -> SignIn | None:
@@ -224,7 +225,7 @@ def _item(
     if part is not None:
         # Values are compared only in an item whose keys all read well: a misspelt one may be half of the comparison.
         item, more = _effective(path, part, username, context)
-        problems += more
+        problems += [*more, *_consumer_twice(path, part, context)]
     examined.problems += problems
     wrong = [*problems, *user_problems]
     if item is not None and not wrong:
@@ -234,6 +235,22 @@ def _item(
         organization = ""
     examined.invalid.append(InvalidItem(name, username, organization, _sentence(wrong)))
     return None
+
+
+def _consumer(part: ItemPart) -> SonarQube | None:
+    then = part.then
+    return None if then is None else SonarQube(then.url, then.alm_setting, then.token_secret_name)
+
+
+def _consumer_twice(path: Place, part: ItemPart, context: _Context) -> Iterator[Found]:
+    """Two items that are pushed to one setting would take turns in it, and end each other's PAT there."""
+    if part.then is None:
+        return
+    setting = f"{part.then.url} {part.then.alm_setting}".casefold()
+    first = context.consumers.setdefault(setting, path)
+    if first is not path:
+        says = f"pushes to the ALM setting {part.then.alm_setting}, and so does {shown(first)}: one PAT for a setting"
+        yield Found((*path, "then"), says)
 
 
 def _effective(path: Place, part: ItemPart, username: str, context: _Context) -> tuple[Item | None, list[Found]]:
@@ -278,6 +295,7 @@ def _effective(path: Place, part: ItemPart, username: str, context: _Context) ->
         adopt=PatId(part.adopt) if isinstance(part.adopt, str) else part.adopt,
         decommission=part.decommission,
         recover_deleted=part.recover_deleted,
+        then=_consumer(part),
     )
     return item, []
 
@@ -315,8 +333,19 @@ def _sentence(problems: list[Found]) -> str:
 def _credentials(raw: Mapping[str, Any], users: list[Any]) -> frozenset[str]:
     sign_in = raw.get("sign_in")
     names = [sign_in.get("client_secret_name")] if isinstance(sign_in, dict) else []
-    names += [user.get("password_secret_name") for user in users if isinstance(user, dict)]
+    for user in users:
+        if isinstance(user, dict):
+            names += [user.get("password_secret_name"), *_consumers_tokens(user)]
     return frozenset(name.casefold() for name in names if isinstance(name, str))
+
+
+def _consumers_tokens(user: Mapping[str, Any]) -> Iterator[Any]:
+    """What `then` of a user's items names, as written."""
+    pats = user.get("pats")
+    for item in pats if isinstance(pats, list) else []:
+        then = item.get("then") if isinstance(item, dict) else None
+        if isinstance(then, dict):
+            yield then.get("token_secret_name")
 
 
 if __name__ == "__main__":

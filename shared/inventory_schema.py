@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from datetime import timedelta
 from typing import Annotated, Any, Literal
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
 
@@ -16,6 +16,8 @@ GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 SECRET_NAME = r"[0-9A-Za-z-]{1,127}"
 ORGANIZATION = r"[0-9A-Za-z]([0-9A-Za-z-]{0,48}[0-9A-Za-z])?"
 SHARE = r"[1-9][0-9]?%"
+SERVER = r"https://[0-9A-Za-z.:\[\]-]+(/[0-9A-Za-z._~/-]*)?"
+ALM_SETTING = r"[ -~]{0,199}[!-~]"
 SCOPE = r"[!-~]+"
 # Without a tense, because nobody tells these messages the date.
 GLOBAL_PATS = "patrol makes no PATs for all organizations: none works from 2026-12-01 on; name one organization"
@@ -113,6 +115,24 @@ def _scope(text: str) -> str:
     return text
 
 
+def _server(text: str) -> str:
+    try:
+        parts = urlsplit(text)
+        plain = bool(parts.hostname) and parts.port != 0 and not {".", ".."} & set(parts.path.split("/"))
+    except ValueError:
+        plain = False
+    # Only https: the new PAT and an administrator's token travel there.
+    if not plain or not re.fullmatch(SERVER, text) or looks_like_a_pat(text):
+        raise ValueError("must be SonarQube's own https address, such as https://sonar.contoso.com, without a query")
+    return text.rstrip("/")
+
+
+def _alm_setting(text: str) -> str:
+    if not re.fullmatch(ALM_SETTING, text) or looks_like_a_pat(text):
+        raise ValueError("must be the key of an Azure DevOps setting in SonarQube: 1 to 200 characters")
+    return text
+
+
 Duration = Annotated[
     str, AfterValidator(_duration), WithJsonSchema({"type": "string", "pattern": f"^{durations.PATTERN}$"})
 ]
@@ -161,6 +181,17 @@ class DefaultsPart(_Part):
     )
 
 
+class SonarQubePart(_Part):
+    kind: Literal["sonarqube"] = Field(description="What keeps a copy of the PAT.")
+    url: Annotated[str, AfterValidator(_server), WithJsonSchema({"type": "string", "pattern": f"^{SERVER}$"})] = Field(
+        description="The server's https address."
+    )
+    alm_setting: Annotated[str, AfterValidator(_alm_setting)] = Field(
+        description="Key of its Azure DevOps setting (Administration, DevOps Platform Integrations)."
+    )
+    token_secret_name: SecretName = Field(description="The Key Vault secret that holds an administrator's token.")
+
+
 class ItemPart(DefaultsPart):
     secret: SecretName = Field(description="The Key Vault secret that is published.")
     scopes: Annotated[list[Scope], Field(min_length=1)] = Field(description="Scopes of the PAT.")
@@ -168,6 +199,7 @@ class ItemPart(DefaultsPart):
     adopt: bool | Guid = _told("Take over a secret that exists: true, or the authorization id of its PAT.", False)
     decommission: bool = _told("true: end its PAT and disable its secret.", False)
     recover_deleted: bool = _told("true: recover the secret when it is soft-deleted.", False)
+    then: SonarQubePart | None = _told("The consumer that is given each new value before the old PAT ends.")
     allow_full_access: bool = _told("true: lets scopes be [app_token].", False)
     allow_unknown_scopes: bool = _told("true: lets scopes be ones that patrol does not know.", False)
 

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from shared.inventory_schema import GLOBAL_PATS
+from shared.inventory_schema import GLOBAL_PATS, SonarQubePart
 from shared.inventory_yaml import Place
 
 Part = TypeVar("Part", bound=BaseModel)
@@ -63,6 +63,7 @@ def _is_branch(key: str) -> bool:
 def _words(error: Any, inner: Place, shape: type[BaseModel]) -> str:
     kind, given = error["type"], error.get("input")
     key = str(inner[-1]) if inner else ""
+    shape = SonarQubePart if "then" in inner[:-1] else shape
     if key == "adopt":
         return "must be true, false, or the authorization id of the PAT to take over"
     match kind:

@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 from shared import rotation
 from shared.clock import Clock, Deadline
-from shared.errors import Busy, Code, PatrolError, Unclear
-from shared.generations import (
-    overlap_end,
-)
+from shared.consumers import Consumers
+from shared.errors import Code, PatrolError, Unclear
+from shared.generations import overlap_end, owes_push
 from shared.hands import Hands
+from shared.item_rows import WHY, failed, held, left, verb_of
 from shared.model import Inventory, Item, Pat, PatId, VaultListing, VersionSeen
 from shared.observing import as_published, item_seen, secret_again
 from shared.planning import (
@@ -20,10 +20,10 @@ from shared.planning import (
     plan,
 )
 from shared.ports import SingleFlight, Turn, Vault, Verifier
+from shared.pushing import push
 from shared.report import Failure, Outcome, Row, Verb, instant
 from shared.retiring import Ended, Handover, Owner, retire
 from shared.rotation import Breaker, Done, Tools
-from shared.secrecy import place_of
 from shared.seen import (
     Published,
     Secret,
@@ -55,23 +55,6 @@ _SEEN_TOO_SOON = timedelta(seconds=2)
 # Doubts that leave the secret as it was seen: its predecessors can still be judged.
 _BEFORE_PUBLISHING = frozenset({Code.MINT_UNCLEAR, Code.VERIFY_UNCLEAR})
 
-WHY = {
-    Because.NOTHING_PUBLISHED: "no value was published",
-    Because.NEAR_EXPIRY: "the PAT was near expiry",
-    Because.EXPIRED: "the PAT had expired",
-    Because.GONE: "the PAT no longer existed",
-    Because.MAX_AGE: "the value reached its max_age",
-    Because.SCOPES_CHANGED: "the scopes in pats.yaml changed",
-    Because.ORGANIZATION_CHANGED: "the organization in pats.yaml changed",
-    Because.USER_CHANGED: "the technical user in pats.yaml changed",
-    Because.ADOPTED: "pats.yaml says to adopt it",
-    Because.TAKEN_BACK: "it was taken back after somebody edited it",
-    Because.FORCED: "it was asked for",
-    Because.EMERGENCY: "of an emergency",
-    Because.RENEWING_NO_LONGER_HELPS: "renewing no longer helped",
-    Because.DIED_WHILE_PUBLISHED: "the value died while it was published",
-}
-
 
 @dataclass(frozen=True, slots=True)
 class Shared:
@@ -91,6 +74,7 @@ class Shared:
     mark: Mark
     tell: Events
     breaker: Breaker
+    consumers: Consumers
     asked: Asked
     wanted: frozenset[str] | None
     dry_run: bool
@@ -106,13 +90,13 @@ class ItemWork:
     listed: Listed
 
     def do(self, seen: Seen, step: Step, wait_until: datetime) -> tuple[Ended, Secret | None]:
-        """Do the step, then retire. Gives the rows, and what the secret is now; None while that is in doubt.
+        """Do the step, push, then retire. Gives the rows, and what the secret is now; None while that is in doubt.
 
         Raises Busy (`Code.ROTATED_ELSEWHERE`) when another runner still works on the item at `wait_until`.
         """
         if self.run.dry_run:
             return Ended(self._planned(seen, step)), None
-        if not _acts(step):
+        if not self.acts(seen, step):
             return self.do_now(seen, step)
         with self.run.flight.take(self.item.secret, wait_until) as turn:
             try:
@@ -121,7 +105,7 @@ class ItemWork:
                 row = failed(self.item, Because.NOT_SEEN, failure)
                 self.run.told(row)
                 return Ended([row]), None
-            if not _acts(step):
+            if not work.acts(seen, step):
                 return work.do_now(seen, step)
             if self.run.deadline.passed():
                 return Ended([left(self.item)]), None
@@ -132,7 +116,7 @@ class ItemWork:
 
     def at_rest(self, seen: Seen, step: Step) -> bool:
         """Whether there is nothing to do at all: then the item holds, however late it is."""
-        if _acts(step):
+        if self.acts(seen, step):
             return False
         secret = seen.secret
         if not isinstance(secret, Published):
@@ -141,6 +125,14 @@ class ItemWork:
         return all(
             one.id in self.listed and overlap_end(one, secret, self.item) > now for one in secret.stamp.predecessors
         )
+
+    def acts(self, seen: Seen, step: Step) -> bool:
+        """Whether the step changes anything, or the consumer still lacks the value."""
+        return not isinstance(step, Hold | Wait | Fail) or self._owes_push(seen.secret, step)
+
+    def _owes_push(self, secret: Secret | None, step: Step) -> bool:
+        looked_at = self.item.paused or isinstance(step, Fail)
+        return isinstance(secret, Published) and not looked_at and owes_push(self.item, secret)
 
     def _up_to_date(self, seen: Seen, step: Step, turn: Turn) -> tuple[ItemWork, Seen, Step]:
         """The plan, made again where another runner worked on the item after this one looked at it."""
@@ -166,7 +158,7 @@ class ItemWork:
                 secret = None
         except PatrolError as failure:
             worked = False
-            row = failed(self.item, step.because, failure, verb=_verb(step))
+            row = failed(self.item, step.because, failure, verb=verb_of(step))
             if isinstance(failure, Unclear) and failure.code not in _BEFORE_PUBLISHING:
                 secret = None
         self.run.told(row)
@@ -174,6 +166,9 @@ class ItemWork:
         # While the published value is dead and could not be replaced, a predecessor may be all that still works.
         only_hope = not worked and (seen.gone or _expired(seen, self.tools.clock.now()))
         if isinstance(secret, Published) and not self.item.paused and not only_hope:
+            emergency = step.because is Because.EMERGENCY
+            if not emergency:
+                secret, version = self._push(secret, version, step, ended)
             owner = Owner(secret.stamp.username, secret.stamp.organization)
             mine = Owner(self.item.username, self.item.organization)
             if not owner.same(mine):
@@ -183,13 +178,37 @@ class ItemWork:
                     for one in secret.stamp.predecessors
                 ]
             else:
-                later = retire(self.tools, self.item.secret, self.item, mine, secret, version, self.listed)
+                later = retire(self.tools, item.secret, item, mine, secret, version, self.listed)
                 for one in later.rows:
                     self.run.told(one)
                 ended.rows += later.rows
                 ended.leftovers += later.leftovers
                 ended.handovers += later.handovers
+            if emergency:
+                self._push(secret, version, step, ended)
         return ended, secret
+
+    def _push(
+        self, secret: Published, version: VersionSeen | None, step: Step, ended: Ended
+    ) -> tuple[Published, VersionSeen | None]:
+        """Give the consumer what it lacks. Gives the secret as it is then, and its version where that is known."""
+        to = self.item.then
+        if to is None or not self._owes_push(secret, step):
+            return secret, version
+        try:
+            pushed = push(self.tools, self.item, to, secret)
+        except PatrolError as failure:
+            row = failed(self.item, Because.NOT_PUSHED, failure, verb=Verb.ROTATE)
+            kept = f"{to} lacks the published value, and no PAT that it may use is ended before it has it."
+            row = replace(row, says=f"{self.item.secret}: {kept} {failure.cause} {failure.remedy}")
+        else:
+            version = pushed or version
+            secret = (as_published(version) if version else None) or secret
+            ends = secret.expires_on
+            row = self._row(Verb.ROTATE, Because.NOT_PUSHED, f"{to} has taken the published value.", ends)
+        self.run.told(row)
+        ended.rows.append(row)
+        return secret, version
 
     def _main(self, seen: Seen, step: Step) -> tuple[Row, Done | None]:
         item, secret = self.item, seen.secret
@@ -277,8 +296,13 @@ class ItemWork:
             case _:
                 why = WHY.get(step.because, step.because.value)
                 rows = [
-                    self._row(_verb(step), step.because, f"would {_verb(step)}, because {why}.", ends, Outcome.PLANNED)
+                    self._row(
+                        verb_of(step), step.because, f"would {verb_of(step)}, because {why}.", ends, Outcome.PLANNED
+                    )
                 ]
+        if self.item.then is not None and (isinstance(step, Rotate) or self._owes_push(seen.secret, step)):
+            says = f"would push the published value to {self.item.then}."
+            rows.append(self._row(Verb.ROTATE, Because.NOT_PUSHED, says, None, Outcome.PLANNED))
         if isinstance(seen.secret, Published):
             for one in seen.secret.stamp.predecessors:
                 if one.id in self.listed and overlap_end(one, seen.secret, self.item) <= self.tools.clock.now():
@@ -299,69 +323,6 @@ class ItemWork:
         return Row(
             item.secret, item.username, item.organization, verb, outcome, because, f"{item.secret}: {says}", ends
         )
-
-
-def held(item: Item, because: Because, until: datetime | None, ends: datetime | None) -> Row:
-    """An item that needs nothing now; `ends` is its PAT's expiry."""
-    says = {
-        Because.FRESH: f"works until {instant(ends)}; next due at {instant(until)}.",
-        Because.PAUSED: "paused in pats.yaml; nothing was done.",
-        Because.ALREADY_REPLACED: "was already replaced after this was asked for.",
-        Because.DECOMMISSIONED: "is decommissioned: its PAT has ended, the secret is disabled.",
-        Because.NOTHING_TO_END: "has nothing of patrol's to decommission.",
-        Because.DELETED: "was recovered; the next run looks at it.",
-    }[because]
-    told = f"{item.secret}: {says}"
-    return Row(item.secret, item.username, item.organization, Verb.HOLD, Outcome.HELD, because, told, ends)
-
-
-def failed(
-    item: Item,
-    because: Because,
-    failure: PatrolError,
-    outcome: Outcome = Outcome.FAILED,
-    verb: Verb = Verb.HOLD,
-) -> Row:
-    says = f"{item.secret}: {failure.cause} {failure.remedy}"
-    return Row(item.secret, item.username, item.organization, verb, outcome, because, says, error=Failure.of(failure))
-
-
-def held_elsewhere(item: Item, step: Step, busy: Busy) -> Row:
-    """An item that another runner worked on for as long as could be waited."""
-    return failed(item, Because.ROTATED_ELSEWHERE, busy, Outcome.BUSY, _verb(step))
-
-
-def left(item: Item) -> Row:
-    """An item that the time budget did not reach; the next run begins with the most urgent."""
-    says = f"{item.secret}: not reached before the time was over; the next run goes on with the most urgent."
-    return Row(item.secret, item.username, item.organization, Verb.HOLD, Outcome.LEFT, Because.OUT_OF_TIME, says)
-
-
-def unexpected(item: Item, failure: Exception) -> Row:
-    """A defect of patrol, told by type and place only."""
-    defect = PatrolError(
-        Code.UNEXPECTED,
-        f"patrol itself failed: {place_of(failure)}.",
-        "Report this as a defect of patrol; the next run tries again.",
-    )
-    return failed(item, Because.UNEXPECTED, defect)
-
-
-def _acts(step: Step) -> bool:
-    """Whether the step changes anything."""
-    return not isinstance(step, Hold | Wait | Fail)
-
-
-def _verb(step: Step) -> Verb:
-    match step:
-        case Rotate() | Wait() | Recover():
-            return Verb.ROTATE
-        case Renew():
-            return Verb.RENEW
-        case Decommission():
-            return Verb.DECOMMISSION
-        case _:
-            return Verb.HOLD
 
 
 def _expired(seen: Seen, now: datetime) -> bool:

@@ -39,6 +39,22 @@ class Validity:
 
 
 @dataclass(frozen=True, slots=True)
+class SonarQube:
+    """A consumer that keeps a copy of the value: one Azure DevOps setting of a SonarQube server.
+
+    `url` is the server's, https, without a slash at its end; `token_secret_name` the Key Vault secret that holds the
+    token of its administrator.
+    """
+
+    url: str
+    alm_setting: str
+    token_secret_name: str
+
+    def __str__(self) -> str:
+        return f"SonarQube {self.url} ({self.alm_setting})"
+
+
+@dataclass(frozen=True, slots=True)
 class Item:
     """One managed PAT = one Key Vault secret, as `pats.yaml` asks for it."""
 
@@ -56,6 +72,7 @@ class Item:
     adopt: bool | PatId = False
     decommission: bool = False
     recover_deleted: bool = False
+    then: SonarQube | None = None
 
     @property
     def key(self) -> str:

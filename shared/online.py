@@ -9,8 +9,9 @@ from datetime import datetime
 
 from shared import blocking, global_pats
 from shared.clock import Clock, VaultTime
+from shared.consumers import Consumers
 from shared.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, UserRefused
-from shared.model import Inventory, Pat, PatId, User, VaultListing
+from shared.model import Inventory, Item, Pat, PatId, SonarQube, User, VaultListing
 from shared.run import World, check_clock
 from shared.settings import Settings
 from shared.signing import Desk
@@ -59,6 +60,10 @@ def check_online(inventory: Inventory, known: Settings, world: World) -> list[Fi
     )
     for user in inventory.users:
         findings += _check_user(desk, user, clock)
+    consumers = Consumers(world.consumer, world.credentials)
+    for item in inventory.items():
+        if item.then is not None:
+            findings.append(_check_consumer(consumers, item, item.then))
     findings += [Finding(row.says, exit_code=0) for row in desk.warnings()]
     return findings
 
@@ -114,6 +119,15 @@ def _check_user(desk: Desk, user: User, clock: Clock) -> list[Finding]:
 def _global(pat: Pat, user: User, organizations: list[str], now: datetime) -> Finding:
     """Nothing of patrol fails by it, so all is well; consumers of it do, so it is told."""
     return Finding(global_pats.cause(pat, now), global_pats.remedy(pat, user.username, organizations))
+
+
+def _check_consumer(consumers: Consumers, item: Item, to: SonarQube) -> Finding:
+    what = f"find {to} for {item.secret}"
+    try:
+        consumers.check(item, to)
+    except PatrolError as failure:
+        return _failed(what, failure)
+    return Finding(what)
 
 
 def _probe_read(world: World) -> None:

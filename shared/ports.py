@@ -12,7 +12,20 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from shared.kept_runs import Brief, KeptRun, PartDone
-from shared.model import Credential, Current, Item, Look, Minted, Pat, PatId, SignIn, User, VaultListing, VersionSeen
+from shared.model import (
+    Credential,
+    Current,
+    Item,
+    Look,
+    Minted,
+    Pat,
+    PatId,
+    SignIn,
+    SonarQube,
+    User,
+    VaultListing,
+    VersionSeen,
+)
 from shared.secrecy import SecretText
 
 
@@ -110,6 +123,21 @@ class PatApi(Protocol):
 class Verifier(Protocol):
     def verify(self, item: Item, value: SecretText, organization_id: str | None) -> None:
         """One harmless read with the PAT: the right user in the right organization. Raises Denied or Unclear."""
+        ...
+
+
+class Consumer(Protocol):
+    """What keeps a copy of a published value. `token` opens it; `organization` is the one that the PAT works in."""
+
+    def check(self, to: SonarQube, token: SecretText, organization: str) -> None:
+        """Whether a push could be done, as far as that shows without a change. Raises as `push` does."""
+        ...
+
+    def push(self, to: SonarQube, token: SecretText, organization: str, value: SecretText) -> None:
+        """Replace the copy, and have it checked. The same push twice changes nothing more.
+
+        Raises Denied (the token), Refused (the setting, the address or the check), Busy or Unclear.
+        """
         ...
 
 

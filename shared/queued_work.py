@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from shared.errors import Code, PatrolError
-from shared.item_work import left
+from shared.item_rows import left
 from shared.kept_runs import PartDone
 from shared.model import Inventory, Item, User
 from shared.queue_messages import MOST_DELIVERIES, Message

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from shared import tags
 from shared.errors import Absent, PatrolError
@@ -15,9 +16,11 @@ from shared.generations import (
     is_orphan_candidate,
     orphan_over,
     overlap_end,
+    waits_for_consumer,
 )
 from shared.model import Item, Pat, PatId, VersionSeen
 from shared.ports import PatApi
+from shared.pushing import push
 from shared.report import Failure, Leftover, Outcome, Row, Verb
 from shared.rotation import Tools, current_version, disable_older, remember, revoke
 from shared.seen import (
@@ -55,6 +58,14 @@ class Handover:
     due: bool
 
 
+class Judged(NamedTuple):
+    """What a secret is now, and what ending its orphans depends on. `item`: where a consumer may hold one."""
+
+    secret: Secret
+    overlap: timedelta
+    item: Item | None = None
+
+
 @dataclass(slots=True)
 class Ended:
     rows: list[Row] = field(default_factory=list)
@@ -72,7 +83,7 @@ def retire(
     listed: Mapping[PatId, Pat],
     only: PatId | None = None,
 ) -> Ended:
-    """Revoke what is over, then take it off the tags.
+    """Revoke what is over, then take it off the tags; where there is a consumer, it is given the current value first.
 
     `version` is known only when this run wrote it. `only`: judge just this predecessor, leave the others.
     """
@@ -87,6 +98,14 @@ def retire(
         elif what is Fate.LOOK and _is_over(tools, name, item, owner, secret, one, ended):
             over.add(one)
     due = [one for one, what in fates.items() if what is Fate.REVOKE]
+    waiting = [one for one in (*due, *over) if waits_for_consumer(one, secret, item)]
+    if item is not None and item.then is not None and waiting:
+        try:
+            version = push(tools, item, item.then, secret) or version
+        except PatrolError as failure:
+            ended.rows += [_row(name, owner, Because.NOT_PUSHED, failure, one.id) for one in waiting]
+            due = [one for one in due if one not in waiting]
+            over -= set(waiting)
     if not due and not over:
         return ended
     try:
@@ -108,28 +127,34 @@ def retire(
             disable_older(tools, name, version, frozenset(one.id for one in over))
         if over:
             left = tuple(one for one in secret.stamp.predecessors if one not in over)
-            remember(tools, name, version, replace(secret.stamp, predecessors=left))
+            pushed = (tags.read(version.tags) or secret.stamp).pushed_to
+            remember(tools, name, version, replace(secret.stamp, predecessors=left, pushed_to=pushed))
     except PatrolError as failure:
         ended.rows.append(_row(name, owner, Because.OVERLAP_OVER, failure, secret.stamp.authorization_id))
     return ended
 
 
-def end_orphans(
-    tools: Tools, owner: Owner, listed: Mapping[PatId, Pat], secrets: Mapping[str, tuple[Secret, timedelta]]
-) -> list[Row]:
-    """Revoke what carries our mark and belongs to nothing. `secrets`: what this run may judge, with its overlap."""
+def end_orphans(tools: Tools, owner: Owner, listed: Mapping[PatId, Pat], secrets: Mapping[str, Judged]) -> list[Row]:
+    """Revoke what carries our mark and belongs to nothing. `secrets`: what this run may judge, by casefolded name."""
     rows: list[Row] = []
     for pat in listed.values():
         name = tools.mark.secret_of(pat.display_name)
         if name is None or name not in secrets:
             continue
-        secret, overlap = secrets[name]
+        secret, overlap, item = secrets[name]
+        because = Because.ORPHAN
         try:
-            if _is_orphan(tools, name, pat, secret, overlap):
-                revoke(tools, name, owner.organization, pat.id)
-                rows.append(_row(name, owner, Because.ORPHAN, None, pat.id))
+            if not _is_orphan(tools, name, pat, secret, overlap):
+                continue
+            if item is not None and item.then is not None and isinstance(secret, Published):
+                # Two runs at one moment: the consumer may have what the other one published for a while.
+                because = Because.NOT_PUSHED
+                push(tools, item, item.then, secret)
+                because = Because.ORPHAN
+            revoke(tools, name, owner.organization, pat.id)
+            rows.append(_row(name, owner, because, None, pat.id))
         except PatrolError as failure:
-            rows.append(_row(name, owner, Because.ORPHAN, failure, pat.id))
+            rows.append(_row(name, owner, because, failure, pat.id))
     return rows
 
 
@@ -192,7 +217,10 @@ def _stranger(name: str, one: Predecessor, owner: Owner) -> Leftover:
 
 
 def _row(name: str, owner: Owner, because: Because, failure: PatrolError | None, pat: PatId) -> Row:
-    if failure is not None:
+    if failure is not None and because is Because.NOT_PUSHED:
+        kept = f"{name}: {pat} is not ended before the item's consumer has the published value."
+        says, outcome = f"{kept} {failure.cause} {failure.remedy}", Outcome.FAILED
+    elif failure is not None:
         says, outcome = f"{name}: ending {pat} failed. {failure.cause} {failure.remedy}", Outcome.FAILED
     elif because is Because.ORPHAN:
         says, outcome = f"{name}: {pat} was never published, and was ended.", Outcome.DONE

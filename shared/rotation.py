@@ -12,11 +12,9 @@ from datetime import timedelta
 
 from shared import tags
 from shared.clock import Clock, Deadline
+from shared.consumers import Consumers
 from shared.errors import Absent, Code, Denied, NotDone, PatrolError, Refused, Unclear
-from shared.generations import (
-    generations,
-    retire_at,
-)
+from shared.generations import generations, pushed_to, retire_at
 from shared.model import Current, Item, Minted, Pat, PatId, VersionSeen, whole_seconds
 from shared.planning import (
     PUBLISH_WITHIN,
@@ -60,6 +58,7 @@ class Tools:
     deadline: Deadline
     mark: Mark
     tell: Events
+    consumers: Consumers
     sign_in_again: Callable[[], PatApi]
     breaker: Breaker = field(default_factory=Breaker)
 
@@ -120,7 +119,7 @@ def renew(tools: Tools, item: Item, secret: Published, pat: Pat) -> Done | None:
         return None
     current = tools.vault.current(item.secret)
     if not _still(current, secret.stamp.authorization_id):
-        raise _overtaken()
+        raise overtaken()
     try:
         prove(tools, item, current.value, granted.organization_id)
     except NotDone:
@@ -136,7 +135,7 @@ def mend(tools: Tools, item: Item, secret: Published, pat: Pat) -> Done:
     """The owner or the organization was renamed: write the new names on the same version."""
     current = tools.vault.current(item.secret)
     if not _still(current, secret.stamp.authorization_id):
-        raise _overtaken()
+        raise overtaken()
     stamp = replace(
         tags.read(current.seen.tags) or secret.stamp,
         organization=item.organization,
@@ -192,20 +191,29 @@ def current_version(vault: Vault, name: str, secret: Published) -> VersionSeen:
     Raises Unclear when it is no longer the current one: somebody was faster, and the next run sees what they did.
     """
     try:
-        current = vault.current(name).seen
+        return current_value(vault, name, secret).seen
     except Denied:
         # A disabled version cannot be read, and its answer looks like a missing permission: find it among all.
         naming = [version for version in vault.versions(name) if _names(version, secret.stamp.authorization_id)]
         if not naming:
             raise
         return max(naming, key=lambda version: version.created)
-    if not _names(current, secret.stamp.authorization_id):
-        raise Unclear(
-            Code.VAULT_UNCLEAR,
-            "Another run replaced the secret meanwhile.",
-            "Nothing to do: the next run goes on from there.",
-        )
+
+
+def current_value(vault: Vault, name: str, secret: Published) -> Current:
+    """As `current_version`, with the value, which a disabled version does not give: Denied."""
+    current = vault.current(name)
+    if not _still(current, secret.stamp.authorization_id):
+        raise overtaken()
     return current
+
+
+def overtaken() -> Unclear:
+    return Unclear(
+        Code.VAULT_UNCLEAR,
+        "Another run replaced the secret meanwhile.",
+        "Nothing to do: the next run goes on from there.",
+    )
 
 
 def prove(tools: Tools, item: Item, value: SecretText, organization_id: str | None) -> None:
@@ -303,7 +311,11 @@ def _check_publish(tools: Tools, item: Item, known: Mapping[str, str]) -> None:
             Code.VAULT_CLOSED, f"The vault refused a write earlier in this run. {refusal.cause}", refusal.remedy
         )
     widest = Stamp(tools.mark.text, PatId("0" * 36), item.organization, "0" * 36, item.username, "s" * 100, ())
-    spare = replace(widest, predecessors=(Predecessor(PatId("0" * 36), tools.clock.now()),))
+    spare = replace(
+        widest,
+        predecessors=(Predecessor(PatId("0" * 36), tools.clock.now()),),
+        pushed_to="" if item.then is None else pushed_to(item.then),
+    )
     if problem := tags.why_it_would_not_fit(tags.write(spare, known)):
         raise NotDone(
             Code.PUBLISH_WOULD_FAIL,
@@ -338,12 +350,6 @@ def _unproved(failure: PatrolError) -> PatrolError:
         hint = "If its scopes cannot read connectionData, set `verify` on the item to a GET path they can read."
         return Refused(Code.VERIFY_FAILED, cause, f"{failure.remedy} {hint}")
     return Unclear(Code.VERIFY_UNCLEAR, cause, failure.remedy)
-
-
-def _overtaken() -> Unclear:
-    return Unclear(
-        Code.VAULT_UNCLEAR, "The secret was replaced while it was renewed.", "Nothing to do: the next run looks again."
-    )
 
 
 def _still(current: Current, pat: PatId) -> bool:

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 
 from shared import run_ids, tags
 from shared.clock import Clock, Deadline, VaultTime
+from shared.consumers import Consumers
 from shared.errors import Code, Misconfigured, PatrolError
 from shared.expiring import expiring
 from shared.hands import Hands
@@ -20,7 +21,7 @@ from shared.planning import (
     MOST_SKEW,
     Asked,
 )
-from shared.ports import Credentials, Directory, Runs, SingleFlight, Vault, Verifier
+from shared.ports import Consumer, Credentials, Directory, Runs, SingleFlight, Vault, Verifier
 from shared.report import Failure, Leftover, Outcome, Report, Row, Verb, in_order
 from shared.retiring import Handover
 from shared.rotation import Breaker
@@ -49,6 +50,7 @@ class World:
     credentials: Credentials
     directory: Directory
     verifier: Verifier
+    consumer: Consumer
     clock: Clock
     deadline: Deadline
     tell: Events
@@ -178,6 +180,7 @@ def _run(
         mark=mark,
         tell=world.tell,
         breaker=Breaker(),
+        consumers=Consumers(world.consumer, world.credentials),
         asked=_asked(request, (request.arrived_at or started) + listing.ahead),
         wanted=wanted,
         dry_run=request.dry_run,

@@ -12,7 +12,7 @@ from datetime import datetime
 
 from shared import blocking
 from shared.blocking import Block, Facts
-from shared.generations import overlap_end
+from shared.generations import overlap_end, owes_push
 from shared.model import InvalidItem, Inventory, Item, VaultListing
 from shared.observing import secret_seen
 from shared.planning import plan
@@ -140,6 +140,8 @@ def _next(
             return Verb.RENEW, because, now
         case Decommission(because=because):
             return Verb.DECOMMISSION, because, now
+        case Hold(because=Because.FRESH) if owes_push(item, secret):
+            return Verb.ROTATE, Because.NOT_PUSHED, now
         case Hold(because=Because.FRESH, until=datetime() as until):
             ends = min((one.retire_at for one in predecessors), default=None)
             if ends is not None and ends <= until:

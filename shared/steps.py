@@ -31,6 +31,7 @@ class Because(StrEnum):
     PAUSED = "paused"
     ALREADY_REPLACED = "already-replaced"
     RENAMED = "renamed"
+    NOT_PUSHED = "not-pushed"
     NOTHING_TO_END = "nothing-to-end"
 
     DECOMMISSIONED = "decommissioned"

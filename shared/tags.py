@@ -17,7 +17,10 @@ ORGANIZATION_ID = "organization-id"
 USERNAME = "username"
 SCOPES = "scopes"
 PREDECESSORS = "predecessors"
-OURS = frozenset({MANAGED_BY, AUTHORIZATION_ID, ORGANIZATION, ORGANIZATION_ID, USERNAME, SCOPES, PREDECESSORS})
+PUSHED_TO = "pushed-to"
+OURS = frozenset(
+    {MANAGED_BY, AUTHORIZATION_ID, ORGANIZATION, ORGANIZATION_ID, USERNAME, SCOPES, PREDECESSORS, PUSHED_TO}
+)
 
 # Key Vault allows 15 tags; names and values of 256 characters everywhere (512 in newer pages only).
 MOST_TAGS = 15
@@ -60,7 +63,7 @@ class Predecessor:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Our facts on one secret version."""
+    """Our facts on one secret version. `pushed_to`: the consumer that has taken this very value; "" for none."""
 
     managed_by: str
     authorization_id: PatId
@@ -69,11 +72,16 @@ class Stamp:
     username: str
     scopes: str
     predecessors: tuple[Predecessor, ...] = ()
+    pushed_to: str = ""
 
 
 def scopes_text(scopes: Iterable[str]) -> str:
-    """Sorted and space separated; a digest of that where it would not fit into a tag."""
-    text = " ".join(sorted(set(scopes)))
+    """Sorted and space separated, as a tag holds it."""
+    return fitting(" ".join(sorted(set(scopes))))
+
+
+def fitting(text: str) -> str:
+    """The text, or a digest of it where it would not fit into a tag: only ever compared."""
     return text if len(text) <= LONGEST_TAG else f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
 
 
@@ -90,6 +98,7 @@ def read(tags: Mapping[str, str]) -> Stamp | None:
         username=tags.get(USERNAME, ""),
         scopes=tags.get(SCOPES, ""),
         predecessors=_read_predecessors(tags.get(PREDECESSORS, "")),
+        pushed_to=tags.get(PUSHED_TO, ""),
     )
 
 
@@ -107,6 +116,8 @@ def write(stamp: Stamp, previous: Mapping[str, str]) -> dict[str, str]:
     tags[SCOPES] = stamp.scopes
     if stamp.predecessors:
         tags[PREDECESSORS] = " ".join(f"{one.id}@{one.retire_at:%Y-%m-%dT%H:%M:%SZ}" for one in stamp.predecessors)
+    if stamp.pushed_to:
+        tags[PUSHED_TO] = stamp.pushed_to
     return tags
 
 

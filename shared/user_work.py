@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from functools import partial
 
 from shared.errors import Busy, Code, PatrolError, UserRefused
-from shared.item_work import ItemWork, Listed, Shared, failed, held_elsewhere, left, unexpected
+from shared.item_rows import failed, held_elsewhere, left, unexpected
+from shared.item_work import ItemWork, Listed, Shared
 from shared.model import Item, User
 from shared.observing import as_published, item_seen, secret_seen
 from shared.planning import (
@@ -20,7 +21,7 @@ from shared.planning import (
 )
 from shared.ports import PatApi
 from shared.report import Leftover, Outcome, Row
-from shared.retiring import Ended, Handover, Owner, end_orphans, retire
+from shared.retiring import Ended, Handover, Judged, Owner, end_orphans, retire
 from shared.rotation import Tools
 from shared.seen import (
     Published,
@@ -33,7 +34,7 @@ from shared.steps import (
     Step,
 )
 
-Judged = dict[str, tuple[Secret, timedelta]]
+Secrets = dict[str, Judged]
 Planned = tuple[Item, Seen, Step]
 
 # Longer than a holder that died keeps an item (leases.py).
@@ -134,7 +135,18 @@ class UserWork:
         def again() -> PatApi:
             return run.desk.sign_in(self.user, again=True)
 
-        return Tools(api, run.vault, run.verifier, run.clock, run.deadline, run.mark, run.tell, again, run.breaker)
+        return Tools(
+            api=api,
+            vault=run.vault,
+            verifier=run.verifier,
+            clock=run.clock,
+            deadline=run.deadline,
+            mark=run.mark,
+            tell=run.tell,
+            consumers=run.consumers,
+            sign_in_again=again,
+            breaker=run.breaker,
+        )
 
     def _sign_in(self, items: list[Item], part: Part) -> PatApi | None:
         try:
@@ -163,7 +175,7 @@ class UserWork:
                 part.rows += [self._told(unexpected(item, failure)) for item in mine]
         return listed
 
-    def _do_items(self, tools: Tools, items: list[Item], listed: Mapping[str, Listed], part: Part) -> Judged:
+    def _do_items(self, tools: Tools, items: list[Item], listed: Mapping[str, Listed], part: Part) -> Secrets:
         """Plan all, then do them most urgent first. Gives what each secret is now, as far as orphans may be judged."""
         together, deadline = self.run.hands.together, self.run.deadline
         looked = together([partial(self._look, tools, item, listed) for item in items])
@@ -174,7 +186,7 @@ class UserWork:
         done = together([partial(self._do_item, tools, one, listed) for one in planned])
         # What another runner works on is waited for last, so that it holds back nothing else.
         until = min(deadline.at, deadline.clock.now() + PATIENCE)
-        judged: Judged = {}
+        judged: Secrets = {}
         for one, first in zip(planned, done, strict=True):
             again = isinstance(first, Busy) and not deadline.passed()
             what = self._do_item(tools, one, listed, until) if again else first
@@ -185,7 +197,8 @@ class UserWork:
             ended, secret_now = what
             part.add(ended)
             if secret_now is not None and not item.paused:
-                judged[item.key] = (secret_now, item.overlap)
+                # An emergency is never held back by a consumer (rule 8).
+                judged[item.key] = Judged(secret_now, item.overlap, None if self.run.asked.emergency else item)
         return judged
 
     def _look(self, tools: Tools, item: Item, listed: Mapping[str, Listed]) -> Planned | Row:
@@ -214,10 +227,10 @@ class UserWork:
         except Exception as failure:  # noqa: BLE001
             return Ended([self._told(unexpected(item, failure))]), None
 
-    def _end_unmanaged(self, tools: Tools, listed: Mapping[str, Listed], part: Part) -> Judged:
+    def _end_unmanaged(self, tools: Tools, listed: Mapping[str, Listed], part: Part) -> Secrets:
         """Items that vanished from pats.yaml: their current PAT and value stay, what was promised to end still ends."""
         run = self.run
-        judged: Judged = {}
+        judged: Secrets = {}
         ours = {run.mark.secret_of(pat.display_name) for pats in listed.values() for pat in pats.values()}
         for name in sorted(name for name in ours if name is not None and name not in run.managed):
             try:
@@ -225,7 +238,7 @@ class UserWork:
             except PatrolError as failure:
                 run.tell("secret.failed", secret=name, code=failure.code)
                 continue
-            judged[name] = (secret, run.inventory.overlap)
+            judged[name] = Judged(secret, run.inventory.overlap)
             if isinstance(secret, Published):
                 owner = Owner(secret.stamp.username, secret.stamp.organization)
                 pats = listed.get(owner.organization.casefold())

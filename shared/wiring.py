@@ -24,6 +24,7 @@ from shared.secrecy import SecretText
 from shared.settings import Settings
 from shared.signin import Entra
 from shared.single_flight import Alone
+from shared.sonarqube import SonarQubeServer
 from shared.telemetry import Events, event
 from shared.transport import session
 from shared.unkept import Unkept
@@ -93,6 +94,7 @@ def world(
         credentials=credentials,
         directory=Entra(http, settings.authority_host, clock, deadline, api_for, sign_ins),
         verifier=Prover(http, deadline),
+        consumer=SonarQubeServer(http, clock, deadline),
         clock=clock,
         deadline=deadline,
         tell=tell,

@@ -10,8 +10,10 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from threading import Lock
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 from sandbox.cloud import Cloud
 from sandbox.entra import EntraRefused
@@ -19,6 +21,9 @@ from sandbox.keyvault import VaultRefused, Version
 from sandbox.pat_paging import ListQuery
 from sandbox.pat_values import NoOrganization, PatHttpRefused, PatRefused, write_instant
 from sandbox.pats import Pat as SandboxPat
+from sandbox.sonarqube import SonarQube as SonarQubeServer
+from sandbox.sonarqube import SonarRefused
+from sandbox.wire_sonarqube import projects_status
 from shared import pat_errors
 from shared.clock import Clock
 from shared.entra_errors import Concerns, refusal
@@ -47,6 +52,7 @@ from shared.model import (
     PatId,
     SecretSeen,
     SignIn,
+    SonarQube,
     User,
     Validity,
     VaultListing,
@@ -301,6 +307,41 @@ class FakeVerifier:
         pat = self._trouble.around("devops.connection_data", effect)
         if pat is None or pat.owner != item.username.lower():
             raise Denied(Code.ORGANIZATION_DENIED, "HTTP 401", "-")
+
+
+class FakeConsumer:
+    """`ports.Consumer` over the cloud's SonarQube servers."""
+
+    def __init__(self, cloud: Cloud, trouble: Trouble) -> None:
+        self._cloud = cloud
+        self._trouble = trouble
+
+    def check(self, to: SonarQube, token: SecretText, organization: str) -> None:
+        self._address(to, token, organization)
+
+    def push(self, to: SonarQube, token: SecretText, organization: str, value: SecretText) -> None:
+        address = self._address(to, token, organization)
+        form = {"key": to.alm_setting, "url": address, "personalAccessToken": value.reveal()}
+        self._do("sonarqube.update_azure", lambda: self._server(to).update_azure(token.reveal(), form))
+        projects = partial(projects_status, self._cloud)
+        self._do("sonarqube.validate", lambda: self._server(to).validate(token.reveal(), to.alm_setting, projects))
+
+    def _address(self, to: SonarQube, token: SecretText, organization: str) -> str:
+        rows = self._do("sonarqube.list_definitions", lambda: self._server(to).list_definitions(token.reveal()))
+        address = next((row["url"] for row in rows["azure"] if row["key"] == to.alm_setting), None)
+        if address is None or address.rpartition("/")[2].casefold() != organization.casefold():
+            raise Refused(Code.CONSUMER_REFUSED, "no such setting", "-")
+        return address
+
+    def _server(self, to: SonarQube) -> SonarQubeServer:
+        return self._cloud.sonarqubes[urlsplit(to.url).hostname or ""]
+
+    def _do(self, operation: str, effect: Callable[[], Answer]) -> Answer:
+        try:
+            return self._trouble.around(operation, effect)
+        except SonarRefused as refused:
+            kind = Denied if refused.status in (401, 403) else Refused
+            raise kind(Code.CONSUMER_REFUSED, f"HTTP {refused.status}", "-") from None
 
 
 class FakeDirectory:

@@ -18,6 +18,13 @@ CLIENT = "11111111-2222-3333-4444-555555555555"
 PAT_ID = "AAAAAAAA-bbbb-cccc-dddd-eeeeeeeeeeee"
 PAT_SHAPED = "x" * 76 + "AZDO" + "x" * 4
 
+THEN = {
+    "kind": "sonarqube",
+    "url": "https://sonar.contoso.com",
+    "alm_setting": "contoso-azure",
+    "token_secret_name": "sonarqube-token",
+}
+
 Tree = dict[str, Any]
 
 

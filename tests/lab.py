@@ -20,7 +20,8 @@ from sandbox.cloud import Cloud
 from sandbox.in_process import SandboxAdapter, session_for
 from sandbox.keyvault import Vault, Version
 from sandbox.pats import Pat
-from sandbox.seed import AGENTS, PATS_VAULT, apply, mark, small_estate
+from sandbox.seed import AGENTS, CREDENTIALS_VAULT, PATS_VAULT, apply, mark, small_estate
+from sandbox.sonarqube import AzureSetting, SonarQube
 from shared import inventory as pats_yaml
 from shared import settings, wiring
 from shared.clock import GRACE, Deadline
@@ -31,7 +32,7 @@ from shared.report import Report, Row
 from shared.run import Request, Threads, World, run
 from shared.single_flight import Alone
 from shared.unkept import Unkept
-from tests.fakes import FakeDirectory, FakeVault, FakeVerifier, Trouble
+from tests.fakes import FakeConsumer, FakeDirectory, FakeVault, FakeVerifier, Trouble
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ENVIRONMENT = {
@@ -41,6 +42,13 @@ ENVIRONMENT = {
     "PARALLEL_USERS": "1",
 }
 
+
+THEN = {
+    "kind": "sonarqube",
+    "url": "https://sonarqube.contoso.com",
+    "alm_setting": "contoso-azure",
+    "token_secret_name": "sonarqube-token",
+}
 
 MADE: list[Lab] = []
 """The labs of the running test, for what is checked after every test."""
@@ -164,6 +172,7 @@ class Lab:
             credentials=FakeVault(self.cloud, credentials, self.trouble),
             directory=FakeDirectory(self.cloud, self.trouble),
             verifier=FakeVerifier(self.cloud, self.trouble),
+            consumer=FakeConsumer(self.cloud, self.trouble),
             clock=self.clock,
             deadline=Deadline.after(self.clock, budget),
             tell=self.tell,
@@ -191,6 +200,15 @@ class Lab:
             raise
         self.reports.append(report)
         return report
+
+    def sonarqube(self) -> SonarQube:
+        """A SonarQube server that `item(then=THEN)` pushes to; its setting holds nothing yet."""
+        server = self.cloud.add_sonarqube("sonarqube.contoso.com")
+        token = self.cloud.chance.remember("squ_" + self.cloud.chance.text(40))
+        server.tokens[token] = True
+        server.azure["contoso-azure"] = AzureSetting("contoso-azure", "https://dev.azure.com/contoso", "")
+        self.cloud.vaults[CREDENTIALS_VAULT].seed("sonarqube-token", token, created=self.clock.now() - days(90))
+        return server
 
     def wait(self, duration: timedelta) -> None:
         self.manual.move(duration)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sandbox.seed import AGENTS
-from tests.lab import Lab, days, hours, item
+from tests.lab import THEN, Lab, days, hours, item
 
 SECRET = "build-pat"
 
@@ -106,6 +106,45 @@ def gone() -> Lab:
     return lab
 
 
+def first_push() -> Lab:
+    lab = Lab([item(then=THEN)], quick=True)
+    lab.sonarqube()
+    return lab
+
+
+def rotation_with_a_consumer() -> Lab:
+    lab = first_push()
+    lab.run()
+    lab.wait(days(24))
+    return lab
+
+
+def retirement_with_a_consumer() -> Lab:
+    lab = rotation_with_a_consumer()
+    lab.run()
+    lab.wait(hours(25))
+    return lab
+
+
+def push_owed() -> Lab:
+    """The overlap is over, and SonarQube refused the new value until now."""
+    lab = rotation_with_a_consumer()
+    server = lab.cloud.sonarqubes["sonarqube.contoso.com"]
+    tokens, server.tokens = server.tokens, {}
+    lab.run()
+    lab.wait(hours(25))
+    server.tokens = tokens
+    return lab
+
+
+def gone_with_a_consumer() -> Lab:
+    lab = first_push()
+    lab.run()
+    lab.wait(days(3))
+    lab.cloud.pats.revoke_as_person(lab.live(SECRET)[0].authorization_id)
+    return lab
+
+
 SCENARIOS = (
     Scenario("first mint", first_mint),
     Scenario("rotation", rotation),
@@ -120,4 +159,10 @@ SCENARIOS = (
     Scenario("forced rotation", emergency, {"force": True}, (SECRET,)),
     Scenario("decommission", decommission, ends=True),
     Scenario("a PAT that a person revoked", gone),
+    Scenario("first push", first_push),
+    Scenario("rotation with a consumer", rotation_with_a_consumer),
+    Scenario("retirement with a consumer", retirement_with_a_consumer),
+    Scenario("push owed", push_owed),
+    Scenario("emergency with a consumer", rotation_with_a_consumer, {"emergency": True}, (SECRET,)),
+    Scenario("a PAT that a person revoked, with a consumer", gone_with_a_consumer),
 )

@@ -33,12 +33,15 @@ ROWS = (
         "progress",
     ),
     ("ports", "single_flight", "unkept", "hands", "looked_up", "fan_out"),
-    ("transport", "pace", "devops", "vault", "signin", "identity", "host_blobs", "leases", "run_store"),
+    ("transport", "pace", "devops", "vault", "signin", "identity", "host_blobs", "leases", "run_store", "sonarqube"),
     (
+        "consumers",
         "rotation",
+        "pushing",
         "retiring",
         "observing",
         "signing",
+        "item_rows",
         "item_work",
         "user_work",
         "run",
@@ -63,7 +66,18 @@ ROWS = (
     ),
     ("__main__",),
 )
-ADAPTERS = {"transport", "signin", "devops", "vault", "identity", "host_blobs", "leases", "run_store", "wiring"}
+ADAPTERS = {
+    "transport",
+    "signin",
+    "devops",
+    "vault",
+    "identity",
+    "host_blobs",
+    "leases",
+    "run_store",
+    "sonarqube",
+    "wiring",
+}
 SDKS = {"requests", "urllib3", "msal", "azure"}
 PURE = {"errors", "secrecy", "model", "tags", "pat_errors", "entra_errors", "steps", "seen", "generations", "planning"}
 PURE |= {"report", "blocking", "expiring", "kept_runs", "queue_messages", "fan_out"}

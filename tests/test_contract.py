@@ -8,8 +8,9 @@ import pytest
 
 from sandbox.entra import UserState
 from sandbox.seed import AGENTS, CLIENT, SONAR, demo_estate
+from sandbox.sonarqube import AzureSetting
 from shared.errors import Absent, Again, ClientRefused, Code, Denied, Misconfigured, Refused, Unclear, UserRefused
-from shared.model import CONTENT_TYPE, PatId, SignIn, User, whole_seconds
+from shared.model import CONTENT_TYPE, PatId, SignIn, SonarQube, User, whole_seconds
 from shared.ports import PatApi
 from shared.run import World
 from shared.secrecy import SecretText
@@ -160,6 +161,28 @@ def test_a_deleted_secret_refuses_a_write_until_it_is_recovered(lab: Lab, world:
     assert caught.value.code is Code.SECRET_DELETED
     world.vault.recover("build-pat")
     assert world.vault.current("build-pat").value == SecretText("x")
+
+
+def test_a_consumer_takes_a_value_and_tells_what_is_missing(lab: Lab, world: World) -> None:
+    server = lab.sonarqube()
+    to = SonarQube("https://sonarqube.contoso.com", "contoso-azure", "sonarqube-token")
+    token = world.credentials.read("sonarqube-token").value
+    value = lab.cloud.pats.seed(AGENTS, "contoso", "x", valid_from=lab.clock.now()).value
+    world.consumer.check(to, token, "contoso")
+    for _ in range(2):
+        world.consumer.push(to, token, "Contoso", SecretText(value))
+        assert server.azure["contoso-azure"] == AzureSetting("contoso-azure", "https://dev.azure.com/contoso", value)
+    for wrong in (SonarQube(to.url, "unknown", ""), to):
+        with pytest.raises(Refused):
+            world.consumer.check(wrong, token, "fabrikam")
+    with pytest.raises(Refused) as refused:
+        world.consumer.push(to, token, "contoso", SecretText("nonsense"))
+    assert refused.value.code is Code.CONSUMER_REFUSED
+    with pytest.raises(Denied):
+        world.consumer.check(to, SecretText("nonsense"), "contoso")
+    server.tokens[token.reveal()] = False
+    with pytest.raises(Denied):
+        world.consumer.push(to, token, "contoso", SecretText(value))
 
 
 def test_a_vault_that_forbids(lab: Lab, world: World) -> None:

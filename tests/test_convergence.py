@@ -15,7 +15,7 @@ from sandbox.cloud import Operation
 from shared.errors import Misconfigured
 from tests.lab import Lab, hours
 from tests.scenarios import SCENARIOS, SECRET, Scenario
-from tests.test_promise_3_stop_anywhere import assert_converges, calls_of, consumer_works
+from tests.test_promise_3_stop_anywhere import assert_converges, calls_of, consumer_works, copies_work
 
 MEETING = [one for one in SCENARIOS if not one.asks.get("revoke_first")]
 
@@ -44,6 +44,7 @@ class Watch:
             within = now < at + self.overlap
             pat = self.lab.cloud.pats.pat(former)
             assert not (within and pat.revoked), f"{former} was current until {at} and ended at {now}"
+        assert copies_work(self.lab), f"what SonarQube holds is dead at {now}"
 
     def alive(self, identity: str) -> bool:
         return not self.lab.cloud.pats.pat(identity).revoked

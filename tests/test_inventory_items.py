@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from shared.inventory import check, load
-from tests.inventory_texts import Tree, a_user, an_estate, an_item, fails_alone, load_item, text_of, with_item
+from tests.inventory_texts import (
+    PAT_SHAPED,
+    THEN,
+    Tree,
+    a_user,
+    an_estate,
+    an_item,
+    fails_alone,
+    load_item,
+    text_of,
+    with_item,
+)
 
 
 @pytest.mark.parametrize(
@@ -56,6 +67,24 @@ from tests.inventory_texts import Tree, a_user, an_estate, an_item, fails_alone,
         ({"secret": "patrol-client-secret"}, "secret", "holds a credential"),
         ({"organization": "*"}, "organization", "none works from 2026-12-01 on"),
         ({"organization": "All"}, "organization", "none works from 2026-12-01 on"),
+        ({"then": "sonarqube"}, "then", "must hold keys and values"),
+        ({"then": {**THEN, "kind": "jenkins"}}, "then.kind", "must be 'sonarqube'"),
+        ({"then": {**THEN, "url": "http://sonar.contoso.com"}}, "then.url", "own https address"),
+        ({"then": {**THEN, "url": "http://localhost:9000"}}, "then.url", "own https address"),
+        ({"then": {**THEN, "url": "sonar.contoso.com"}}, "then.url", "own https address"),
+        ({"then": {**THEN, "url": "https://admin:pw@sonar.contoso.com"}}, "then.url", "own https address"),
+        ({"then": {**THEN, "url": "https://sonar.contoso.com/?a=b"}}, "then.url", "without a query"),
+        ({"then": {**THEN, "url": "https://sonar.contoso.com/../x"}}, "then.url", "own https address"),
+        ({"then": {**THEN, "url": "https://sonar.contoso.com:99999"}}, "then.url", "own https address"),
+        ({"then": {**THEN, "url": f"https://{PAT_SHAPED}.contoso.com"}}, "then.url", "own https address"),
+        ({"then": {**THEN, "alm_setting": ""}}, "then.alm_setting", "1 to 200 characters"),
+        ({"then": {**THEN, "alm_setting": "x" * 201}}, "then.alm_setting", "1 to 200 characters"),
+        ({"then": {**THEN, "alm_setting": PAT_SHAPED}}, "then.alm_setting", "1 to 200 characters"),
+        ({"then": {**THEN, "token": "x"}}, "then.token", "never their values"),
+        ({"then": {**THEN, "alm_settings": "x"}}, "then.alm_settings", "did you mean alm_setting?"),
+        ({"then": {**THEN, "token_secret_name": "my token"}}, "then.token_secret_name", "letters, digits and hyphens"),
+        ({"then": {**THEN, "token_secret_name": "Build-Feed"}}, "secret", "holds a credential"),
+        ({"then": {key: THEN[key] for key in ("kind", "url", "token_secret_name")}}, "then.alm_setting", "is missing"),
         ({"organization": "https://dev.azure.com/contoso"}, "organization", "no URL"),
         ({"organization": "-contoso"}, "organization", "is not an organization's name"),
         ({"organization": "contoso-"}, "organization", "is not an organization's name"),
@@ -156,3 +185,27 @@ def test_an_invalid_item_is_named_as_far_as_it_can_be_read_and_its_neighbour_wor
 def test_a_maximum_age_in_the_defaults_is_held_against_the_lifetime_too() -> None:
     text = text_of(an_estate(a_user(an_item()), defaults={"organization": "contoso", "max_age": "10d"}))
     fails_alone(text, "users[0].pats[0].max_age", "must not be shorter than lifetime")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://sonar.contoso.com",
+        "https://sonar.contoso.com:8443/sonarqube/",
+        "https://10.1.2.3/x",
+        "https://[fd00::1]",
+    ],
+)
+def test_a_consumer_s_address_may_have_a_port_and_a_path(url: str) -> None:
+    then = load_item(with_item(then={**THEN, "url": url})).then
+    assert then is not None
+    assert then.url == url.rstrip("/")
+
+
+def test_two_items_for_one_setting_of_a_consumer_are_one_too_many() -> None:
+    other = {**THEN, "alm_setting": "CONTOSO-azure", "url": THEN["url"] + "/"}
+    text = text_of(an_estate(a_user(an_item(then=THEN), an_item(secret="other", then=other))))
+    (problem,) = check(text)
+    assert problem.path == "users[0].pats[1].then"
+    assert "and so does users[0].pats[0]" in problem.says
+    assert [item.secret for item in load(text).items()] == ["build-feed"]

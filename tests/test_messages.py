@@ -30,14 +30,17 @@ from shared.run_store import BlobRuns
 from shared.secrecy import SecretText
 from tests.fakes import FakeFlight, Storage
 from tests.http_calls import app, call, principal
-from tests.lab import START, Lab, LabClock, LabIdentity, days, hours, item
+from tests.lab import START, THEN, Lab, LabClock, LabIdentity, days, hours, item
 
 GOLDEN = Path(__file__).with_name("messages.txt")
 CREDENTIALS = "patrol-demo-creds.vault.azure.net"
+SONARQUBE = "sonarqube.contoso.com"
 
 
 def published(**more: Any) -> Lab:
     lab = Lab([item(**more)], quick=True)
+    if "then" in more:
+        lab.sonarqube()
     lab.run()
     lab.wait(days(24))
     lab.quick = False
@@ -69,6 +72,14 @@ def suspended(operation: str, duration: timedelta) -> Report:
 
     lab.cloud.after_effect = suspend
     return lab.run()
+
+
+def with_consumer() -> Lab:
+    return published(then=THEN)
+
+
+def consumer_with(prepare: Callable[[Lab], Any]) -> Report:
+    return with_lab(prepare, lab=with_consumer())
 
 
 def retiring() -> Lab:
@@ -232,6 +243,11 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     ),
     Code.VAULT_REFUSED: lambda: faulty("vault.update", "status", status=400, lab=retiring()),
     Code.VAULT_UNCLEAR: lambda: faulty("vault.update", "cut_after_effect", lab=retiring()),
+    Code.CONSUMER_TOKEN_UNREADABLE: lambda: consumer_with(
+        lambda lab: lab.cloud.vaults[CREDENTIALS].delete("sonarqube-token")
+    ),
+    Code.CONSUMER_REFUSED: lambda: consumer_with(lambda lab: lab.cloud.sonarqubes[SONARQUBE].azure.clear()),
+    Code.CONSUMER_UNREACHABLE: lambda: faulty("sonarqube.update_azure", "status", status=503, lab=with_consumer()),
     Code.UNEXPECTED: lambda: with_lab(broken),
     Code.BODY_INVALID: lambda: asked("rotate", body=b'{"force": 1}'),
     Code.CALLER_UNKNOWN: lambda: asked("rotate", environ=ENTRA),

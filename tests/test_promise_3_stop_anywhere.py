@@ -37,6 +37,12 @@ def consumer_works(lab: Lab) -> bool:
         return False
 
 
+def copies_work(lab: Lab) -> bool:
+    """Whether every copy that a consumer keeps is a live PAT."""
+    copies = [one.pat for server in lab.cloud.sonarqubes.values() for one in server.azure.values()]
+    return all(lab.cloud.pats.authenticate("contoso", copy) is not None for copy in copies if copy)
+
+
 def assert_converges(lab: Lab, scenario: Scenario) -> None:
     """The next runs succeed, and after the overlap only what is current lives."""
     lab.quick = True
@@ -52,6 +58,8 @@ def assert_converges(lab: Lab, scenario: Scenario) -> None:
     assert lab.works(SECRET)
     assert live == [lab.current(SECRET).tags["authorization-id"]]
     assert "predecessors" not in lab.current(SECRET).tags
+    for server in lab.cloud.sonarqubes.values():
+        assert [one.pat for one in server.azure.values()] == [lab.current(SECRET).value]
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -60,9 +68,11 @@ def test_promise_3_killed_at_any_call_nothing_is_lost(scenario: Scenario, moment
     for call in calls_of(scenario):
         lab = scenario.prepare()
         worked = consumer_works(lab) and not scenario.ends and not scenario.asks.get("revoke_first")
+        copied = copies_work(lab) and not scenario.asks.get("emergency")
         kill_at(lab, call, moment)
         with pytest.raises(Killed):
             lab.run(*scenario.names, **scenario.asks)
         lab.cloud.before_effect = lab.cloud.after_effect = None
         assert not worked or consumer_works(lab), f"the value died when call {call} was killed"
+        assert not copied or copies_work(lab), f"SonarQube's copy died when call {call} was killed"
         assert_converges(lab, scenario)

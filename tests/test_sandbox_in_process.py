@@ -322,11 +322,14 @@ class TestPatApi:
         cloud.switches.connection_data_for_narrow_scopes = False
         assert session.get(url, auth=("", pat["token"]), headers=SUPPRESS).status_code == 401
 
-    def test_other_reads_ask_for_a_scope_that_fits(self, session: requests.Session) -> None:
+    def test_other_reads_ask_for_a_scope_that_fits(self, cloud: Cloud, session: requests.Session) -> None:
         value = create(session, signed_in(session)).json()["patToken"]["token"]
         base = "https://dev.azure.com/contoso/_apis"
         fits = session.get(f"{base}/git/repositories", auth=("", value))
         assert fits.json() == {"count": 0, "value": []}
+        assert session.get(f"{base}/release/releases", auth=("", value), headers=SUPPRESS).status_code == 401
+        assert session.get(f"{base}/projects", auth=("", value)).status_code == 200
+        cloud.switches.projects_with_code_scope = False
         assert session.get(f"{base}/projects", auth=("", value), headers=SUPPRESS).status_code == 401
 
     def test_the_date_is_the_clouds(self, clock: ManualClock, session: requests.Session) -> None:
