@@ -84,9 +84,9 @@ param authAllowedApplications array = []
 @allowed([512, 2048, 4096])
 param instanceMemoryMB int = 2048
 
-@description('Most instances for each group of functions, and so the number among which the vault\'s and Entra ID\'s pace is divided (docs/performance.md). Less than 40 is not accepted in every region; more than 200 could not keep that pace.')
+@description('Most instances for each group of functions, and so the number among which the vault\'s and Entra ID\'s pace is divided (docs/performance.md). Less than 40 is not accepted in every region.')
 @minValue(1)
-@maxValue(200)
+@maxValue(1000)
 param maximumInstanceCount int = 40
 
 @description('Instances that are always ready for HTTP, against cold starts; each costs around the clock.')

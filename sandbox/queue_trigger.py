@@ -1,13 +1,18 @@
 """The Functions host's queue extension on localhost: triggers and outputs, as host.json says (azure-storage-queue).
 
-As the host does: base64 messages; `batchSize` fetched at once, the next when `newBatchThreshold` are left; a message in
-hand is invisible for `lock`, renewed at half of it (10 minutes in the real host); a function that raises leaves its
-message invisible for `visibilityTimeout`, and after `maxDequeueCount` deliveries it goes to `<queue>-poison`.
-Source: Azure Functions, "Azure Queue storage trigger" and the host's storage extension.
+As the host does: base64 messages, and what is not base64 goes to `<queue>-poison` as it is; `batchSize` fetched at
+once, the next when `newBatchThreshold` are left; a message in hand is invisible for `lock`, renewed at half of it (10
+minutes in the real host); a function that raises leaves its message invisible for `visibilityTimeout`; after
+`maxDequeueCount` deliveries it goes to `<queue>-poison`, also when the last of them never ended. Unlike the host, an
+empty queue is asked every `IDLE` seconds, however long it has been empty.
+Source: Azure Functions, "Azure Queue storage trigger", and the host's storage extension (QueueListener and
+QueueProcessor).
 """
 
 from __future__ import annotations
 
+import base64
+import binascii
 import logging
 import threading
 import time
@@ -21,10 +26,11 @@ from typing import Any
 import azure.functions as func
 from azure.core.exceptions import AzureError, ResourceExistsError, ResourceNotFoundError
 from azure.identity import ManagedIdentityCredential
-from azure.storage.queue import QueueClient, QueueServiceClient, TextBase64DecodePolicy, TextBase64EncodePolicy
+from azure.storage.queue import QueueClient, QueueServiceClient
 
 LOGGER = logging.getLogger("host")
-HIDDEN_AT_FIRST = 0.2
+IDLE = 0.2
+MOST_IN_AN_ANSWER = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +61,8 @@ def _seconds(text: str) -> float:
 def service(environ: Mapping[str, str]) -> QueueServiceClient | None:
     """The host's storage by `AzureWebJobsStorage…`; None where there is none."""
     account = environ.get("AzureWebJobsStorage__accountName")
-    given: dict[str, Any] = {}
     if account:
-        url = f"https://{account}.queue.core.windows.net"
-        return QueueServiceClient(url, credential=ManagedIdentityCredential(), **given)
+        return QueueServiceClient(f"https://{account}.queue.core.windows.net", credential=ManagedIdentityCredential())
     text = environ.get("AzureWebJobsStorage")
     return QueueServiceClient.from_connection_string(text) if text else None
 
@@ -74,11 +78,7 @@ class Queues:
     def named(self, name: str) -> QueueClient:
         with self._lock:
             if name not in self._made:
-                client = self._storage.get_queue_client(
-                    name,
-                    message_encode_policy=TextBase64EncodePolicy(),
-                    message_decode_policy=TextBase64DecodePolicy(),
-                )
+                client = self._storage.get_queue_client(name)
                 with suppress(ResourceExistsError):
                     client.create_queue()
                 self._made[name] = client
@@ -86,7 +86,16 @@ class Queues:
 
     def send(self, name: str, messages: list[str]) -> None:
         for one in messages:
-            self.named(name).send_message(one)
+            self.send_one(name, one)
+
+    def send_one(self, name: str, message: str) -> str:
+        """Gives the message's id."""
+        sent = self.named(name).send_message(base64.b64encode(message.encode()).decode())
+        return str(sent.id)
+
+    def text(self, message: Any) -> str:
+        """What was sent. Raises ValueError for what is not base64."""
+        return base64.b64decode(message.content, validate=True).decode()
 
 
 class Trigger:
@@ -109,7 +118,6 @@ class Trigger:
         self._stopped.set()
 
     def _fetch(self) -> None:
-        idle = HIDDEN_AT_FIRST
         while not self._stopped.is_set():
             with self._changed:
                 self._changed.wait_for(lambda: self._in_hand <= self._limits.threshold, timeout=1)
@@ -117,7 +125,7 @@ class Trigger:
                     continue
             found = self._receive()
             if not found:
-                self._stopped.wait(idle)
+                self._stopped.wait(IDLE)
                 continue
             for queue, one in found:
                 with self._changed:
@@ -125,14 +133,14 @@ class Trigger:
                 self._pool.submit(self._deliver, queue, one)
 
     def _receive(self) -> list[tuple[QueueClient, Any]]:
-        # One answer brings 32 at most.
-        most = min(self._limits.batch, 32)
+        most = min(self._limits.batch, MOST_IN_AN_ANSWER)
         try:
             queue = self._queues.named(self._name)
-            found = queue.receive_messages(
-                max_messages=most, messages_per_page=most, visibility_timeout=round(self._limits.lock)
-            )
-            return [(queue, one) for one in found]
+            # One answer, as the host asks for: the SDK would go on until it has `max_messages`.
+            pages = queue.receive_messages(
+                messages_per_page=most, max_messages=most, visibility_timeout=round(self._limits.lock)
+            ).by_page()
+            return [(queue, one) for one in next(pages, [])]
         except AzureError as problem:
             LOGGER.warning("%s: no answer from the queue (%s)", self._name, type(problem).__name__)
             return []
@@ -140,8 +148,14 @@ class Trigger:
     def _deliver(self, queue: QueueClient, message: Any) -> None:
         renewing = _Renewed(queue, message, self._limits.lock)
         try:
+            body = _decoded(message.content)
+            if body is None or message.dequeue_count > self._limits.deliveries:
+                renewing.end()
+                self._set_aside(queue, message, renewing.receipt)
+                return
+            LOGGER.info("%s: message %s, delivery %s", self._name, message.id, message.dequeue_count)
             try:
-                self._run(Delivered(message))
+                self._run(Delivered(message, body))
             except Exception as problem:  # noqa: BLE001  # whatever the function raises fails its invocation
                 LOGGER.error("%s failed: %s: %s", self._name, type(problem).__name__, problem)
                 renewing.end()
@@ -154,16 +168,27 @@ class Trigger:
         except AzureError as problem:
             LOGGER.warning("%s: no answer from the queue (%s)", self._name, type(problem).__name__)
         finally:
+            renewing.end()
             with self._changed:
                 self._in_hand -= 1
                 self._changed.notify_all()
 
     def _failed(self, queue: QueueClient, message: Any, receipt: str) -> None:
         if message.dequeue_count >= self._limits.deliveries:
-            self._queues.send(f"{self._name}-poison", [message.content])
-            queue.delete_message(message.id, receipt)
+            self._set_aside(queue, message, receipt)
             return
         queue.update_message(message.id, receipt, visibility_timeout=round(self._limits.hidden_after_failure))
+
+    def _set_aside(self, queue: QueueClient, message: Any, receipt: str) -> None:
+        self._queues.named(f"{self._name}-poison").send_message(message.content)
+        queue.delete_message(message.id, receipt)
+
+
+def _decoded(content: str) -> bytes | None:
+    try:
+        return base64.b64decode(content, validate=True)
+    except (binascii.Error, ValueError):
+        return None
 
 
 class _Renewed:
@@ -196,8 +221,8 @@ class _Renewed:
 class Delivered(func.QueueMessage):
     """As the worker hands it over, with what the trigger's metadata tell."""
 
-    def __init__(self, message: Any) -> None:
-        super().__init__(id=message.id, body=message.content.encode(), pop_receipt=message.pop_receipt)
+    def __init__(self, message: Any, body: bytes) -> None:
+        super().__init__(id=message.id, body=body, pop_receipt=message.pop_receipt)
         self._count: int = message.dequeue_count
 
     @property

@@ -104,7 +104,7 @@ def rotate_user(
         known = settings.read(environ, root)
         estate = inventory.load_file(known.pats_file)
         budget = min(known.run_budget, max(message.deadline - now(), timedelta(minutes=1)))
-        world = (make_world or _one_of(known.queue_instances))(known, budget)
+        world = (make_world or _one_of(sharers(known, message)))(known, budget)
         threads = Threads(min(known.parallel_users, SIDE_BY_SIDE), enter)
         do_message(message, delivery, estate, world, known.mark, threads)
     except TryAgain as again:
@@ -132,6 +132,11 @@ def _not_worked_on(message: Message, delivery: int, code: Code, says: str) -> No
 def _send(done: Dispatched, send: Send) -> None:
     if done.messages:
         send([queue_messages.write(one) for one in done.messages])
+
+
+def sharers(known: Settings, message: Message) -> int:
+    """How many instances may work on the message's run at once: no more than it has messages."""
+    return min(known.queue_instances, message.of)
 
 
 def _as_text(body: bytes) -> str:

@@ -5,6 +5,7 @@ It signs nobody in and changes nothing. What needs no message stands in the repo
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -13,7 +14,7 @@ from shared.clock import VaultTime
 from shared.errors import Code, PatrolError
 from shared.fan_out import WORTH_WHILE, Standing
 from shared.hands import Hands
-from shared.item_rows import failed, held
+from shared.item_rows import defect, failed, held
 from shared.kept_runs import KeptRun, Waiting
 from shared.looked_up import look_up
 from shared.model import Inventory, Item, User
@@ -75,6 +76,8 @@ def dispatch(inventory: Inventory, world: World, mark: Mark, request: Request) -
     except Exception as failure:
         says = type(failure).__name__
         world.tell("run.finished", run_id=request.run_id, outcome="failed", code=Code.UNEXPECTED, says=says)
+        told = Failure.of(defect(failure))
+        world.runs.keep(KeptRun(request.run_id, started, request.door, request.dry_run, world.clock.now(), error=told))
         raise
     outcome = "queued" if done.messages else done.run.outcome
     world.tell(
@@ -101,7 +104,8 @@ def dispatch_named(inventory: Inventory, world: World, request: Request, names: 
     for user, mine in parts:
         keys = {name.casefold() for name in mine}
         waiting.append(_waiting(user, [item for item in user.items if item.key in keys]))
-    done = _put_together(request, started, rows, (), waiting, [_Draft(user, names=mine) for user, mine in parts])
+    drafts = [_Draft(user, names=mine) for user, mine in parts]
+    done = _put_together(request, started, world.clock.now(), rows, (), waiting, drafts)
     world.tell("run.queued", run_id=request.run_id, queued=len(done.messages))
     return replace(done, kept=world.runs.keep(done.run))
 
@@ -121,31 +125,33 @@ def _dispatch(inventory: Inventory, world: World, mark: Mark, request: Request, 
     rows: list[Row] = [invalid_row(one) for one in inventory.invalid]
     waiting, drafts, quiet = [], [], []
     for user in inventory.users:
-        standings = []
+        standings, unseen = [], []
         for item in user.items:
             try:
                 secret = secret_seen(item.secret, listing, world.vault, mark, look_for_deleted=False)
             except PatrolError as failure:
-                rows.append(failed(item, Because.NOT_SEEN, failure))
+                unseen.append(failed(item, Because.NOT_SEEN, failure))
             else:
                 standings.append(Standing.of(item, secret, now))
         last = looks.get(user.digest)
         if fan_out.is_queued(user, standings, user.key in minted_in, last, now):
-            waiting.append(_waiting(user, [one.item for one in standings]))
+            waiting.append(_waiting(user, user.items))
             drafts.append(_Draft(user, organizations=fan_out.elsewhere(user, minted_in)))
         else:
             quiet += [one.item for one in standings]
-            rows += [_row(one) for one in standings]
+            rows += [*unseen, *(_row(one) for one in standings)]
     for row in rows:
         tell_row(world.tell, row)
     tell_expiring(world.tell, quiet, listing, rows, mark, now)
     managed = frozenset(item.key for item in inventory.items()) | {one.key for one in inventory.invalid}
-    return _put_together(request, started, rows, unmanaged(listing, mark, managed), waiting, drafts)
+    names = unmanaged(listing, mark, managed)
+    return _put_together(request, started, world.clock.now(), rows, names, waiting, drafts)
 
 
 def _put_together(
     request: Request,
     started: datetime,
+    now: datetime,
     rows: list[Row],
     unmanaged_names: tuple[str, ...],
     waiting: list[Waiting],
@@ -172,7 +178,7 @@ def _put_together(
         started_at=started,
         door=request.door,
         dry_run=request.dry_run,
-        finished_at=None if messages else started,
+        finished_at=None if messages else now,
         items=in_order(rows),
         unmanaged=unmanaged_names,
         waiting=tuple(waiting),
@@ -182,7 +188,7 @@ def _put_together(
     return Dispatched(run, messages)
 
 
-def _waiting(user: User, items: list[Item]) -> Waiting:
+def _waiting(user: User, items: Iterable[Item]) -> Waiting:
     return Waiting(user.username, tuple((item.secret, item.organization) for item in items))
 
 

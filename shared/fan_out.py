@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from shared.generations import overlap_end, owes_push
 from shared.model import Inventory, Item, User
 from shared.planning import plan
-from shared.queue_messages import MOST_NAMES
+from shared.queue_messages import MOST_NAMES, ORGANIZATION
 from shared.seen import Published, Secret, Seen
 from shared.steps import Fail, Hold, Step, Wait
 
@@ -81,9 +81,13 @@ def by_user(inventory: Inventory, names: Iterable[str]) -> list[tuple[User, tupl
 
 
 def elsewhere(user: User, minted_in: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Organizations in which the user minted what is current, and in which none of its items is."""
+    """Organizations in which the user minted what is current, and in which none of its items is.
+
+    Tags are for anyone to write who may write secrets: what cannot be an organization's name is left out.
+    """
     own = {item.organization.casefold() for item in user.items}
-    return tuple(name for name in minted_in.get(user.key, ()) if name.casefold() not in own)
+    found = (name for name in minted_in.get(user.key, ()) if ORGANIZATION.fullmatch(name))
+    return tuple(name for name in found if name.casefold() not in own)[:MOST_NAMES]
 
 
 def _split(names: Sequence[str]) -> list[tuple[str, ...]]:

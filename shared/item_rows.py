@@ -65,13 +65,17 @@ def left(item: Item) -> Row:
 
 
 def unexpected(item: Item, failure: Exception) -> Row:
+    """An item that a defect of patrol ended."""
+    return failed(item, Because.UNEXPECTED, defect(failure))
+
+
+def defect(failure: Exception) -> PatrolError:
     """A defect of patrol, told by type and place only."""
-    defect = PatrolError(
+    return PatrolError(
         Code.UNEXPECTED,
         f"patrol itself failed: {place_of(failure)}.",
         "Report this as a defect of patrol; the next run tries again.",
     )
-    return failed(item, Because.UNEXPECTED, defect)
 
 
 def verb_of(step: Step) -> Verb:

@@ -182,7 +182,7 @@ def _untold(username: str, secret: str, organization: str, error: Failure | None
     elif over:
         says = "its message was not worked off in time; nothing was told of it. The next run looks at it again."
     else:
-        says = "waits in the queue; nothing was done yet."
+        says = "waits in the queue."
     return Row(secret, username, organization, Verb.HOLD, Outcome.LEFT, Because.QUEUED, f"{secret}: {says}")
 
 

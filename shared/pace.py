@@ -4,29 +4,41 @@ from __future__ import annotations
 
 import threading
 from collections import deque
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.clock import Clock, Deadline
 
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """At most `most` in any `within`."""
+
+    most: int
+    within: timedelta
+
+    def share(self, processes: int) -> Limit:
+        """An even share where so many processes work at once: together they never take more than all of it."""
+        if processes <= self.most:
+            return Limit(self.most // processes, self.within)
+        return Limit(1, self.within * processes / self.most)
+
+
 # Key Vault takes 300 new secret versions in 10 s, for each vault (service limits). A little wider, for what arrives
 # later than its neighbour was sent.
-MOST, WITHIN = 300, timedelta(seconds=10.2)
+VERSIONS = Limit(300, timedelta(seconds=10.2))
 
-# Entra ID publishes no number for sign-ins with a password; some hundreds a minute pass (docs/performance.md).
-MOST_SIGN_INS = 200
+# Entra ID publishes no number. More would make nothing faster: what a vault takes in a minute belongs to fewer users
+# (docs/performance.md).
+SIGN_INS = Limit(400, timedelta(minutes=1))
 
 
 class Pace:
-    """At most `most` turns in any `within`, counted for one process."""
+    """Turns within a limit, counted for one process."""
 
-    @classmethod
-    def share(cls, most: int, processes: int) -> Pace:
-        """An even share where so many processes work at once; never none."""
-        return cls(max(1, most // processes))
-
-    def __init__(self, most: int = MOST, within: timedelta = WITHIN) -> None:
-        self._within = within
-        self._turns: deque[datetime] = deque(maxlen=most)
+    def __init__(self, limit: Limit = VERSIONS) -> None:
+        self._within = limit.within
+        self._turns: deque[datetime] = deque(maxlen=limit.most)
         self._lock = threading.Lock()
 
     def turn(self, clock: Clock, deadline: Deadline) -> None:

@@ -19,8 +19,9 @@ MOST_NAMES = 100
 MOST_DELIVERIES = 5
 """`maxDequeueCount` of host.json: after so many failures the host sets a message aside."""
 
+ORGANIZATION = re.compile(r"[0-9A-Za-z]([0-9A-Za-z-]{0,48}[0-9A-Za-z])?")
+
 _NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
-_ORGANIZATION = re.compile(r"[^\x00-\x20/\\?#]{1,100}")
 _USERNAME = re.compile(r"[^\x00-\x20]{1,256}")
 _KEYS = frozenset(
     ("kind", "run_id", "part", "of", "username", "deadline", "secrets", "force", "dry_run", "published_before")
@@ -109,7 +110,7 @@ def read(body: bytes) -> Message:
         force=_flag(found, "force"),
         dry_run=_flag(found, "dry_run"),
         published_before=_instant(found, "published_before") if "published_before" in found else None,
-        organizations=_texts(found, "organizations", _ORGANIZATION) or (),
+        organizations=_texts(found, "organizations", ORGANIZATION) or (),
     )
     if message.force and (message.names is None or message.published_before is None):
         # Delivered twice it would rotate twice (rule 8).

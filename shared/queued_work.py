@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from shared.errors import Code, PatrolError
-from shared.item_rows import left
+from shared.item_rows import defect, left
 from shared.kept_runs import PartDone
 from shared.model import Inventory, Item, User
 from shared.queue_messages import MOST_DELIVERIES, Message
@@ -67,6 +67,8 @@ def do_message(
         rows, leftovers, error = report.items, report.leftovers, report.misconfigured
     except PatrolError as failure:
         error = Failure.of(failure)
+    except Exception as failure:  # noqa: BLE001  # told in the report, which would wait for this part for hours
+        error = Failure.of(defect(failure))
     again = _again(message, world, rows, error)
     final = not again or delivery >= MOST_DELIVERIES
     well = error is None and all(row.outcome in WELL for row in rows)
@@ -83,7 +85,7 @@ def do_message(
     _add(world, message, delivery, final, rows, leftovers, error)
     if again:
         raise TryAgain(_says(message, delivery, rows, error))
-    if message.looks_at_all:
+    if message.looks_at_all and error is None:
         world.runs.looked(user)
 
 

@@ -13,6 +13,7 @@ from shared.consumers import Consumers
 from shared.errors import Code, Misconfigured, PatrolError
 from shared.expiring import expiring
 from shared.hands import Hands
+from shared.item_rows import defect
 from shared.item_work import Shared
 from shared.kept_runs import KeptRun
 from shared.looked_up import look_up
@@ -113,10 +114,11 @@ def run(
         report = _run(inventory, world, mark, request, threads or Threads(), watch, started)
     except PatrolError as failure:
         world.tell("run.finished", run_id=run_id, outcome="failed", code=failure.code, says=str(failure))
-        world.runs.keep(_not_attempted(request, started, world.clock.now(), Failure.of(failure)))
+        world.runs.keep(_broken_off(request, started, world.clock.now(), Failure.of(failure)))
         raise
     except Exception as failure:
         world.tell("run.finished", run_id=run_id, outcome="failed", code=Code.UNEXPECTED, says=type(failure).__name__)
+        world.runs.keep(_broken_off(request, started, world.clock.now(), Failure.of(defect(failure))))
         raise
     code = report.misconfigured.code if report.misconfigured else None
     world.tell("run.finished", run_id=run_id, outcome=report.outcome, code=code, **counts(report.items))
@@ -259,7 +261,7 @@ def tell_expiring(
         tell("pat.expiring", secret=item.secret, username=item.username, expires=ends)
 
 
-def _not_attempted(request: Request, started: datetime, now: datetime, failure: Failure) -> KeptRun:
+def _broken_off(request: Request, started: datetime, now: datetime, failure: Failure) -> KeptRun:
     return KeptRun(request.run_id, started, request.door, request.dry_run, now, error=failure)
 
 

@@ -276,6 +276,8 @@ def _publish_failure(failure: PatrolError) -> PatrolError:
         return Denied(Code.PUBLISH_FORBIDDEN, failure.cause, failure.remedy)
     if isinstance(failure, Refused) and failure.code is Code.SECRET_DELETED:
         return failure
+    if isinstance(failure, Busy):
+        return failure
     if isinstance(failure, NotDone):
         return Refused(Code.PUBLISH_REFUSED, failure.cause, failure.remedy)
     return Unclear(Code.PUBLISH_UNCLEAR, failure.cause, failure.remedy)

@@ -17,7 +17,7 @@ from shared.clock import GRACE, Clock, Deadline, SystemClock
 from shared.devops import Prover, UserPats
 from shared.host_storage import ByIdentity, Storage
 from shared.identity import own_identity
-from shared.pace import MOST, MOST_SIGN_INS, Pace
+from shared.pace import SIGN_INS, VERSIONS, Limit, Pace
 from shared.ports import PatApi, Runs, SingleFlight
 from shared.run import World
 from shared.secrecy import SecretText
@@ -33,17 +33,6 @@ from shared.vault import SecretVault
 CONNECTIONS = 64
 
 
-class _Transport(RequestsTransport):  # type: ignore[misc]  # azure-core exports it lazily, so it has no type
-    """azure-identity retries by itself, and sleeps on its transport: ours sleeps on the run's clock."""
-
-    def __init__(self, http: requests.Session, clock: Clock) -> None:
-        super().__init__(session=http, session_owner=False)
-        self._clock = clock
-
-    def sleep(self, duration: float) -> None:
-        self._clock.sleep(timedelta(seconds=duration))
-
-
 @cache
 def shared_session(connections: int) -> requests.Session:
     """One session per process: its connections outlive a run."""
@@ -51,9 +40,21 @@ def shared_session(connections: int) -> requests.Session:
 
 
 @cache
-def shared_pace(of: str, most: int, processes: int) -> Pace:  # noqa: ARG001  # `of` is a part of the cache's key
+def shared_pace(of: str, limit: Limit) -> Pace:  # noqa: ARG001  # `of` is a part of the cache's key
     """One for each vault, or for sign-ins, and process: what runs side by side shares one limit."""
-    return Pace.share(most, processes)
+    return Pace(limit)
+
+
+@cache
+def app_identity(http: requests.Session, by_environment: bool, client_has_secret: bool) -> TokenCredential:
+    """One per process: it keeps its tokens, so that a message of the queue need not ask for them again."""
+    return own_identity(by_environment=by_environment, client_has_secret=client_has_secret, **_patience(http))
+
+
+@cache
+def host_identity(http: requests.Session, client_id: str | None) -> TokenCredential:
+    """The same of the identity that opens the host's storage."""
+    return ManagedIdentityCredential(client_id=client_id, **_patience(http))
 
 
 def world(
@@ -71,17 +72,14 @@ def world(
 
     `processes`: how many may work at once and share what the vault takes.
     """
-    pace = shared_pace(settings.vault_host, MOST, processes) if clock is None else Pace.share(MOST, processes)
-    sign_ins = shared_pace("sign-ins", MOST_SIGN_INS, processes) if clock is None else None
+    versions, most_sign_ins = VERSIONS.share(processes), SIGN_INS.share(processes)
+    pace = shared_pace(settings.vault_host, versions) if clock is None else Pace(versions)
+    sign_ins = shared_pace("sign-ins", most_sign_ins) if clock is None else Pace(most_sign_ins)
     clock = clock or SystemClock()
     # Requests to the HTTP API run side by side and share it: a pool that is too small throws connections away.
     http = http or shared_session(max(CONNECTIONS, settings.parallel_users))
     deadline = Deadline.after(clock, budget, grace)
-    identity = identity or own_identity(
-        by_environment=settings.identity_by_environment,
-        client_has_secret=settings.client_has_secret,
-        **_patience(http, clock),
-    )
+    identity = identity or app_identity(http, settings.identity_by_environment, settings.client_has_secret)
     vault = SecretVault(settings.key_vault_url, identity, http, clock, deadline, pace)
     same = settings.credentials_vault_url == settings.key_vault_url
     credentials = vault if same else SecretVault(settings.credentials_vault_url, identity, http, clock, deadline)
@@ -117,7 +115,7 @@ def single_flight(
         return Alone()
     from shared.leases import BlobLeases  # the SDK of storages is loaded where one is configured only
 
-    identity = _opens(storage, identity, http, clock)
+    identity = _opens(storage, identity, http)
     holder = f"{socket.gethostname()} (process {os.getpid()})"
     return BlobLeases(storage, identity, http, clock, deadline, tell, folder=settings.mark.text, holder=holder)
 
@@ -136,17 +134,17 @@ def runs(
         return Unkept()
     from shared.run_store import BlobRuns  # as above
 
-    identity = _opens(storage, identity, http, clock)
+    identity = _opens(storage, identity, http)
     return BlobRuns(storage, identity, http, clock, deadline, tell, folder=settings.mark.text)
 
 
-def _opens(storage: Storage, identity: TokenCredential, http: requests.Session, clock: Clock) -> TokenCredential:
+def _opens(storage: Storage, identity: TokenCredential, http: requests.Session) -> TokenCredential:
     """Who opens the host's storage."""
     if isinstance(storage, ByIdentity) and storage.managed:
-        return ManagedIdentityCredential(client_id=storage.client_id, **_patience(http, clock))
+        return host_identity(http, storage.client_id)
     return identity
 
 
-def _patience(http: requests.Session, clock: Clock) -> dict[str, Any]:
+def _patience(http: requests.Session) -> dict[str, Any]:
     """How azure-identity asks for tokens."""
-    return {"transport": _Transport(http, clock), "retry_total": 2, "retry_backoff_max": 5}
+    return {"transport": RequestsTransport(session=http, session_owner=False), "retry_total": 2, "retry_backoff_max": 5}

@@ -458,6 +458,26 @@ def test_a_run_that_could_not_begin_is_kept_with_its_cause(tmp_path: Path) -> No
     assert error["code"] == refused.body["code"] == "vault-forbidden"
 
 
+@pytest.mark.parametrize("headers", [{}, ASYNC], ids=["waited for", "over the queue"])
+def test_promise_7_a_run_that_a_defect_ended_is_kept_without_the_text_of_it(
+    headers: dict[str, str], tmp_path: Path
+) -> None:
+    made = deployed(tmp_path, run=False)
+
+    def broken(met: Any) -> None:
+        raise RuntimeError("a token stands here")
+
+    made.lab.cloud.before_effect = lambda met: broken(met) if met.name == "vault.list" else None
+    refused = made.ask(headers=headers)
+    told: Any = made.look().body["runs"]
+    one = made.look(told[0]["run_id"])
+    assert (refused.status, one.body["status"], made.queue) == (500, 500, [])
+    error: Any = one.body["error"]
+    assert error["code"] == "unexpected"
+    assert "RuntimeError at " in error["message"]
+    assert "a token" not in json.dumps(one.body)
+
+
 @pytest.mark.parametrize(
     "run_id",
     ["f" * 32, "0" * 31, "0" * 33, "x" * 32, "", "..", "%2e%2e", "01a2-0000", "patrol/looks", "0" * 5000],

@@ -225,9 +225,13 @@ def test_as_many_instances_share_the_pace_as_may_work_off_the_queue(name: str) -
 def test_no_number_of_instances_that_the_template_takes_outruns_the_vault_or_entra_id() -> None:
     most = int(re.findall(r"@maxValue\((\d+)\)\nparam maximumInstanceCount", (INFRA / "main.bicep").read_text())[0])
     assert most <= settings.MOST_INSTANCES
-    # Below one write for each instance there is no share to give (shared/pace.py).
-    assert max(1, pace.MOST // most) * most <= pace.MOST
-    assert max(1, pace.MOST_SIGN_INS // most) * most <= pace.MOST_SIGN_INS
+    for limit in (pace.VERSIONS, pace.SIGN_INS):
+        for instances in range(1, most + 1):
+            share = limit.share(instances)
+            assert (
+                instances * share.most / share.within.total_seconds()
+                <= limit.most / limit.within.total_seconds() * (1 + 1e-9)
+            )
 
 
 def test_the_host_sets_a_message_aside_when_the_code_says_that_it_does() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
+
 from shared.clock import Deadline
-from shared.pace import Pace
+from shared.pace import SIGN_INS, VERSIONS, Limit, Pace
 from tests.lab import Lab, LabClock, item
 
 
@@ -23,21 +25,33 @@ def sent(clock: LabClock, pace: Pace, turns: int, budget: timedelta = timedelta(
 
 
 def test_no_window_holds_more_than_the_limit_and_none_is_wasted() -> None:
-    at = sent(Lab().clock, Pace(300, seconds(10)), 1000)
+    at = sent(Lab().clock, Pace(Limit(300, seconds(10))), 1000)
     assert at[299] == 0.0, "the first ones need not wait"
     assert all(later - earlier >= 10 for earlier, later in zip(at, at[300:], strict=False))
     assert at[-1] == 30.0
 
 
 def test_time_that_passes_makes_room() -> None:
-    clock, pace = Lab().clock, Pace(2, seconds(10))
+    clock, pace = Lab().clock, Pace(Limit(2, seconds(10)))
     sent(clock, pace, 2)
     clock.sleep(seconds(7))
     assert sent(clock, pace, 1) == [3.0]
 
 
 def test_nobody_waits_past_the_deadline() -> None:
-    assert sent(Lab().clock, Pace(2, seconds(10)), 3, seconds(5)) == [0.0, 0.0, 0.0]
+    assert sent(Lab().clock, Pace(Limit(2, seconds(10))), 3, seconds(5)) == [0.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("limit", [VERSIONS, SIGN_INS], ids=["versions", "sign-ins"])
+@pytest.mark.parametrize("processes", [1, 2, 7, 40, 299, 300, 301, 1000])
+def test_shares_together_never_take_more_than_the_limit_and_nobody_starves(limit: Limit, processes: int) -> None:
+    share = limit.share(processes)
+    assert share.most >= 1
+    together = processes * share.most / share.within.total_seconds()
+    allowed = limit.most / limit.within.total_seconds()
+    assert together <= allowed * 1.000001
+    if processes in (1, 2, 40):
+        assert together >= allowed * 0.9, "little of it is wasted"
 
 
 def test_rule_2_a_run_of_many_is_not_throttled_by_the_vault() -> None:

@@ -44,7 +44,7 @@ def code_of(lab: Lab, **asks: Any) -> Code:
         (409, '{"error":{"code":"Conflict","innererror":{"code":"ObjectIsDeletedButRecoverable"}}}', "secret-deleted"),
         (400, '{"error":{"code":"BadParameter","message":"x"}}', "publish-refused"),
         (413, "", "publish-refused"),
-        (429, '{"error":{"code":"Throttled","message":"x"}}', "publish-refused"),
+        (429, '{"error":{"code":"Throttled","message":"x"}}', "vault-unreachable"),
     ],
 )
 def test_rule_2_a_plain_refusal_ends_the_fresh_pat_and_leaves_the_old_one_current(
@@ -63,7 +63,7 @@ def test_rule_2_a_plain_refusal_ends_the_fresh_pat_and_leaves_the_old_one_curren
 def test_rule_2_a_vault_that_cannot_be_reached_is_a_plain_refusal() -> None:
     lab = due()
     lab.unreachable_for = "vault.set"
-    assert code_of(lab) == Code.PUBLISH_REFUSED
+    assert code_of(lab) == Code.VAULT_UNREACHABLE
     assert len(lab.live()) == 1
 
 
