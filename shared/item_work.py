@@ -10,7 +10,7 @@ from shared import rotation
 from shared.clock import Clock, Deadline
 from shared.consumers import Consumers
 from shared.errors import Code, PatrolError, Unclear
-from shared.generations import overlap_end, owes_push
+from shared.generations import ends_at_once, overlap_end, owes_push
 from shared.hands import Hands
 from shared.item_rows import WHY, failed, held, left, verb_of
 from shared.model import Inventory, Item, Pat, PatId, VaultListing, VersionSeen
@@ -166,8 +166,9 @@ class ItemWork:
         # While the published value is dead and could not be replaced, a predecessor may be all that still works.
         only_hope = not worked and (seen.gone or _expired(seen, self.tools.clock.now()))
         if isinstance(secret, Published) and not self.item.paused and not only_hope:
-            emergency = step.because is Because.EMERGENCY
-            if not emergency:
+            # What leaked does not wait until a consumer has answered, not in a run that takes an emergency up either.
+            at_once = any(ends_at_once(one, secret) for one in secret.stamp.predecessors)
+            if not at_once:
                 secret, version = self._push(secret, version, step, ended)
             owner = Owner(secret.stamp.username, secret.stamp.organization)
             mine = Owner(self.item.username, self.item.organization)
@@ -184,7 +185,7 @@ class ItemWork:
                 ended.rows += later.rows
                 ended.leftovers += later.leftovers
                 ended.handovers += later.handovers
-            if emergency:
+            if at_once:
                 self._push(secret, version, step, ended)
         return ended, secret
 

@@ -197,8 +197,11 @@ def test_an_emergency_s_predecessor_is_not_held_by_a_later_run_either() -> None:
     watched.lab.run("build-pat", emergency=True)
     assert len(watched.lab.live()) == 2
     watched.lab.cloud.faults.clear()
+    before = len(watched.lab.operations())
     watched.lab.run()
+    asked = watched.lab.operations()[before:]
     assert len(watched.lab.live()) == 1
+    assert asked.index("pats.revoke") < asked.index("sonarqube.list_definitions")
 
 
 def test_a_quiet_run_asks_a_consumer_nothing_and_reads_no_token() -> None:
