@@ -86,6 +86,7 @@ async def _run(options: argparse.Namespace, estate: dict[str, Any], routes: dict
         bundle=address.bundle,
         key_vault=vaults[0],
         credentials_vault=vaults[1] if len(vaults) > 1 else vaults[0],
+        identity_client=min(cloud.identity.client_ids, default=None),
     )
     control = f"http://127.0.0.1:{address.control}"
     if options.seed == "demo":

@@ -99,7 +99,7 @@ class SandboxClient:
         )
 
     def change_client(self, client_id: str, **changes: Any) -> None:
-        """`secrets`, `consented`, `disabled`."""
+        """What `seed.change_client` takes: `secrets`, `certificates`, `federated`, `disabled` and more."""
         self._call("POST", "/clients", {"client_id": client_id, **changes})
 
     def rename_organization(self, name: str, new_name: str) -> None:

@@ -69,7 +69,7 @@ class Cloud:
         self.lock = RLock()
         self.chance = Chance(seed)
         self.switches = Switches()
-        self.directory = Directory(now, self.chance)
+        self.directory = Directory(now, self.chance, self.switches)
         self.workloads = WorkloadIdentities(now, self.chance, self.directory)
         self.pats = PatService(now, self.chance, self.switches, self.directory.is_enabled)
         self.vaults: dict[str, Vault] = {}

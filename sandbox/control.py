@@ -16,7 +16,7 @@ from .entra import UserState
 from .faults import Fault
 from .follow import Followers
 from .pats import Policies
-from .seed import apply
+from .seed import apply, change_client
 
 MAX_BODY = 64 * 1024 * 1024
 
@@ -150,12 +150,7 @@ class _Room:
     async def clients(self, request: web.Request) -> web.Response:
         body = await _object(request)
         with self._cloud.lock:
-            app = self._cloud.directory.apps[body["client_id"].lower()]
-            if "secrets" in body:
-                app.secrets = {self._cloud.chance.remember(secret) for secret in body["secrets"]}
-            if "consented" in body:
-                app.consented = set(body["consented"])
-            app.disabled = bool(body.get("disabled", app.disabled))
+            change_client(self._cloud, self._cloud.directory.apps[body["client_id"].lower()], body)
         return _done()
 
     async def rename(self, request: web.Request) -> web.Response:

@@ -10,7 +10,10 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from . import assertions
+from .assertions import Trusted
 from .chance import Chance
+from .switches import Switches
 
 AZURE_DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798"
 TOKEN_LIFE = timedelta(hours=1)
@@ -42,6 +45,8 @@ class Refusal:
 
 
 REFUSALS: dict[int, Refusal] = {
+    50013: Refusal(401, "invalid_client", "", "The signature of the assertion is not valid."),
+    50027: Refusal(401, "invalid_client", "", "The assertion is malformed."),
     50034: Refusal(400, "invalid_grant", "", "No such user account in this directory."),
     50053: Refusal(400, "invalid_grant", "", "The account is locked after too many wrong passwords."),
     50055: Refusal(400, "invalid_grant", "user_password_expired", "The password is expired."),
@@ -57,14 +62,18 @@ REFUSALS: dict[int, Refusal] = {
     90002: Refusal(400, "invalid_request", "", "No such tenant."),
     500011: Refusal(400, "invalid_resource", "", "The resource principal was not found in the tenant."),
     700016: Refusal(400, "unauthorized_client", "", "No such application in the directory."),
-    700024: Refusal(401, "invalid_client", "", "The client assertion is not within its valid time range."),
-    700027: Refusal(401, "invalid_client", "", "The signature of the client assertion is not valid."),
+    700021: Refusal(401, "invalid_client", "", "The assertion is not the client's own."),
+    700023: Refusal(401, "invalid_client", "", "The audience of the assertion is not this endpoint."),
+    700024: Refusal(401, "invalid_client", "", "The assertion is not within its valid time range."),
+    700025: Refusal(401, "invalid_client", "", "The client is public, so it may present no credential."),
+    700027: Refusal(401, "invalid_client", "", "The key that signed the assertion is not registered, or has expired."),
     700082: Refusal(400, "invalid_grant", "bad_token", "The refresh token expired through inactivity."),
-    700211: Refusal(401, "invalid_client", "", "No federated credential has the assertion's issuer."),
-    700212: Refusal(401, "invalid_client", "", "No federated credential has the assertion's audience."),
-    700213: Refusal(401, "invalid_client", "", "No federated credential has the assertion's subject."),
+    700211: Refusal(401, "invalid_client", "", "No federated identity record has the issuer of the assertion."),
+    700212: Refusal(401, "invalid_client", "", "No federated identity record has the audience of the assertion."),
+    700213: Refusal(401, "invalid_client", "", "No federated identity record has the subject of the assertion."),
     7000112: Refusal(400, "unauthorized_client", "", "The application is disabled."),
     7000215: Refusal(401, "invalid_client", "", "The client secret is wrong."),
+    7000222: Refusal(401, "invalid_client", "", "The client secret has expired."),
     7000218: Refusal(401, "invalid_client", "", "The request carries neither client_assertion nor client_secret."),
     9001023: Refusal(400, "invalid_request", "", "This grant is not supported over common or consumers endpoints."),
 }
@@ -107,6 +116,9 @@ class App:
     secrets: set[str]
     consented: set[str] = field(default_factory=lambda: {"vso.pats", "vso.pats_manage"})
     disabled: bool = False
+    public: bool = False
+    expired_secrets: set[str] = field(default_factory=set)
+    trusted: Trusted = field(default_factory=Trusted)
 
 
 @dataclass(slots=True)
@@ -155,8 +167,9 @@ class _Refresh:
 class Directory:
     """Every tenant, application and user the sandbox knows, and every token it issued."""
 
-    def __init__(self, now: Callable[[], datetime], chance: Chance) -> None:
+    def __init__(self, now: Callable[[], datetime], chance: Chance, switches: Switches | None = None) -> None:
         self._now = now
+        self._switches = switches or Switches()
         self._chance = chance
         self._tenants: dict[str, Tenant] = {}
         self.apps: dict[str, App] = {}
@@ -216,7 +229,15 @@ class Directory:
     # tokens
 
     def sign_in(
-        self, tenant: str, client_id: str, client_secret: str | None, username: str, password: str, scope: str
+        self,
+        tenant: str,
+        client_id: str,
+        client_secret: str | None,
+        username: str,
+        password: str,
+        scope: str,
+        *,
+        assertion: str | None = None,
     ) -> Token:
         """The password grant. Raises EntraRefused; judges the client first, then the user, then the password."""
         self._chance.remember(password)
@@ -224,17 +245,26 @@ class Directory:
         if user is not None:
             user.token_requests += 1
         home = self._home(tenant)
-        app = self._judge_client(client_id, client_secret)
+        app = self._judge_client(home, client_id, client_secret, assertion)
         audience, scopes = _judge_scope(app, scope)
         if user is None:
             raise EntraRefused(50034)
         self._judge_user(user, password)
         return self._grant(home, app, user, audience, scopes, scope)
 
-    def refresh(self, tenant: str, client_id: str, client_secret: str | None, refresh_token: str, scope: str) -> Token:
+    def refresh(
+        self,
+        tenant: str,
+        client_id: str,
+        client_secret: str | None,
+        refresh_token: str,
+        scope: str,
+        *,
+        assertion: str | None = None,
+    ) -> Token:
         """Redeem a refresh token, which stays good after use. Raises EntraRefused."""
         home = self._home(tenant)
-        app = self._judge_client(client_id, client_secret)
+        app = self._judge_client(home, client_id, client_secret, assertion)
         audience, scopes = _judge_scope(app, scope)
         known = self._refreshes.get(refresh_token)
         if known is None or known.client_id != app.client_id or known.tenant_id != home.guid:
@@ -250,11 +280,16 @@ class Directory:
         return self._grant(home, app, user, audience, scopes, scope)
 
     def application_token(self, audience: str, subject: str) -> tuple[str, datetime]:
-        """A token for the managed identity `subject`; gives it and its end. A JWT with the claims storage asks for."""
+        """A token for the managed identity `subject`; gives it and its end. A JWT with the claims storage asks for.
+
+        For the exchange at the token endpoint it is one that this directory signs and can check.
+        """
         now = self._now()
         expires = now + TOKEN_LIFE
         tenants = self.tenants()
         guid = tenants[0].guid if tenants else "00000000-0000-0000-0000-000000000000"
+        if audience.lower().startswith(assertions.EXCHANGE):
+            return self._exchange_token(audience, subject, guid), expires
         # A storage emulator keeps the real time however far this clock was moved.
         spread = STORAGE_SPREAD if audience.rstrip("/") == STORAGE else timedelta(minutes=5)
         begins = int((now - spread).timestamp())
@@ -272,6 +307,22 @@ class Directory:
         token = self._chance.jwt(claims)
         self._bearers[token] = Bearer(audience, subject, frozenset(), expires)
         return token, expires
+
+    def _exchange_token(self, audience: str, subject: str, tenant: str) -> str:
+        stamp = int(self._now().timestamp())
+        claims = {
+            "aud": audience,
+            "iss": assertions.issuer_of(tenant),
+            "iat": stamp,
+            "nbf": stamp,
+            "exp": stamp + self._switches.exchange_token_seconds,
+            "oid": subject,
+            "sub": subject,
+            "tid": tenant,
+            "jti": self._chance.guid(),
+            "ver": "2.0",
+        }
+        return self._chance.remember(assertions.sign(claims))
 
     def bearer(self, access_token: str, audience: str) -> Bearer | None:
         """What the token stands for; None when unknown, expired or made for another audience."""
@@ -292,18 +343,36 @@ class Directory:
             raise EntraRefused(9001023)
         return self.tenant(tenant)
 
-    def _judge_client(self, client_id: str, client_secret: str | None) -> App:
+    def _judge_client(self, home: Tenant, client_id: str, client_secret: str | None, assertion: str | None) -> App:
         app = self.apps.get(client_id.lower())
         if app is None:
             raise EntraRefused(700016)
-        if not client_secret:
+        for proof in (client_secret, assertion):
+            self._chance.remember(proof or "")
+        if app.public and (client_secret or assertion):
+            raise EntraRefused(700025)
+        if assertion:
+            refused = self._judge_assertion(home, app, assertion)
+            if refused is not None:
+                raise EntraRefused(refused)
+        elif not client_secret:
             raise EntraRefused(7000218)
-        if client_secret not in app.secrets:
-            self._chance.remember(client_secret)
+        elif client_secret in app.expired_secrets:
+            raise EntraRefused(7000222)
+        elif client_secret not in app.secrets:
             raise EntraRefused(7000215)
         if app.disabled:
             raise EntraRefused(7000112)
         return app
+
+    def _judge_assertion(self, home: Tenant, app: App, assertion: str) -> int | None:
+        names = (home.guid, *home.domains)
+        endpoints = {f"https://login.microsoftonline.com/{name}/oauth2/v2.0/token" for name in names}
+        endpoints.add(assertions.issuer_of(home.guid))
+        # An identity of another directory cannot be trusted: a federated credential takes those of its own alone.
+        return assertions.judge(
+            app.trusted, app.client_id, assertion, frozenset({home.guid}), frozenset(endpoints), self._now()
+        )
 
     def _judge_user(self, user: User, password: str) -> None:
         now = self._now()

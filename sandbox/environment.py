@@ -9,12 +9,21 @@ KEPT = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "TEMP", "TMP", "SYSTEMROOT",
 
 
 def product_environment(
-    *, proxy: int, identity: int, header: str, bundle: Path, key_vault: str, credentials_vault: str
+    *,
+    proxy: int,
+    identity: int,
+    header: str,
+    bundle: Path,
+    key_vault: str,
+    credentials_vault: str,
+    identity_client: str | None = None,
 ) -> dict[str, str]:
-    """What the sandbox adds. Ports on loopback; vaults as host names."""
+    """What the sandbox adds. Ports on loopback; vaults as host names; the user-assigned identity's client id."""
     proxy_url = f"http://127.0.0.1:{proxy}"
     direct = "127.0.0.1,localhost"
+    user_assigned = {} if identity_client is None else {"AZURE_CLIENT_ID": identity_client}
     return {
+        **user_assigned,
         "HTTPS_PROXY": proxy_url,
         "https_proxy": proxy_url,
         "HTTP_PROXY": proxy_url,

@@ -6,16 +6,27 @@ Instants in a description are ISO 8601 or relative to now: `+5d`, `-3h`, `-90s` 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from .assertions import FederatedCredential, issuer_of
 from .cloud import Cloud
+from .entra import App
 from .pat_values import read_instant, write_instant
 from .sonarqube import AzureSetting
-from .workload_identity import FederatedCredential
 
 TENANT = "contoso.onmicrosoft.com"
+TENANT_ID = "72f00000-0000-4000-8000-000000000001"
 CLIENT = "11111111-2222-3333-4444-555555555555"
+IDENTITY_CLIENT = "1d000000-0000-4000-8000-000000000001"
+IDENTITY_PRINCIPAL = "1d000000-0000-4000-8000-000000000002"
+FEDERATED = {
+    "issuer": issuer_of(TENANT_ID),
+    "subject": IDENTITY_PRINCIPAL,
+    "audience": "api://AzureADTokenExchange",
+}
+"""The federated credential by which the app registration trusts the app's user-assigned identity."""
 PATS_VAULT = "patrol-demo-pats.vault.azure.net"
 CREDENTIALS_VAULT = "patrol-demo-creds.vault.azure.net"
 AGENTS = "svc-agents@contoso.com"
@@ -41,8 +52,8 @@ def instant(text: str | None, now: datetime) -> datetime | None:
 def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
     """Add everything `estate` describes to `cloud`. Raises KeyError or ValueError for a description that is not one.
 
-    Keys, all optional: `tenants` [{domain, guid}], `clients` [{client_id, secrets, consented, disabled}],
-    `users` [{upn, password, state}], `organizations` [{name, guid, members}], `identity` {client_ids},
+    Keys, all optional: `tenants` [{domain, guid}], `clients` [{client_id, and what `change_client` takes}],
+    `users` [{upn, password, state}], `organizations` [{name, guid, members}], `identity` {client_ids, principal_id},
     `workload_identities` [{client_id, issuer, subject, audience}],
     `pats` [{owner, organization, display_name, scope, valid_from, valid_to, revoked, all_orgs, authorization_id}],
     `vaults` [{host, secrets: [{name, value | value_of, tags, content_type, expires, enabled, created, deleted}]}].
@@ -55,13 +66,15 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
             cloud.directory.add_tenant(row["domain"], row.get("guid"))
         for row in estate.get("clients", []):
             consented = set(row["consented"]) if "consented" in row else None
-            app = cloud.directory.add_app(row["client_id"], *row["secrets"], consented=consented)
-            app.disabled = bool(row.get("disabled"))
+            app = cloud.directory.add_app(row["client_id"], *row.get("secrets", []), consented=consented)
+            change_client(cloud, app, row)
         for row in estate.get("users", []):
             cloud.directory.add_user(row["upn"], row["password"], row.get("state", "normal"))
         for row in estate.get("organizations", []):
             cloud.pats.add_organization(row["name"], row.get("guid"), set(row.get("members", [])))
-        cloud.identity.client_ids |= set(estate.get("identity", {}).get("client_ids", []))
+        identity = estate.get("identity", {})
+        cloud.identity.client_ids |= set(identity.get("client_ids", []))
+        cloud.identity.subject = identity.get("principal_id", cloud.identity.subject)
         for row in estate.get("workload_identities", []):
             trusted = {name: row[name] for name in ("issuer", "subject", "audience") if name in row}
             cloud.workloads.trust(row["client_id"], FederatedCredential(**trusted))
@@ -75,6 +88,27 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
             for one in row.get("azure", []):
                 pat = cloud.pats.pat(one["pat_of"]).value if "pat_of" in one else ""
                 server.azure[one["key"]] = AzureSetting(one["key"], one["url"], pat)
+
+
+def change_client(cloud: Cloud, app: App, row: Mapping[str, Any]) -> None:
+    """Change an app registration, key by key; what is not given stays as it is.
+
+    `secrets` and `expired_secrets` [text], `certificates` [PEM], `federated` [{issuer, subject, audience}],
+    `consented` [bare scopes], `disabled`, `public`.
+    """
+    if "secrets" in row:
+        app.secrets = {cloud.chance.remember(secret) for secret in row["secrets"]}
+    if "expired_secrets" in row:
+        app.expired_secrets = {cloud.chance.remember(secret) for secret in row["expired_secrets"]}
+    if "certificates" in row:
+        app.trusted.certificates.clear()
+        for pem in row["certificates"]:
+            app.trusted.add_certificate(pem)
+    if "federated" in row:
+        app.trusted.federated = [FederatedCredential(**one) for one in row["federated"]]
+    if "consented" in row:
+        app.consented = set(row["consented"])
+    app.disabled, app.public = bool(row.get("disabled", app.disabled)), bool(row.get("public", app.public))
 
 
 def _add_pat(cloud: Cloud, row: dict[str, Any], now: datetime) -> None:
@@ -194,8 +228,9 @@ def demo_estate() -> dict[str, Any]:
     secrets.append(_published(after, predecessors=f"{_id(5)}@-2d"))
     secrets.append({"name": "legacy-tool-pat", "value_of": _id(10), "created": "-60d"})
     return {
-        "tenants": [{"domain": TENANT, "guid": "72f00000-0000-4000-8000-000000000001"}],
-        "clients": [{"client_id": CLIENT, "secrets": ["sandbox-client-secret-demo"]}],
+        "tenants": [{"domain": TENANT, "guid": TENANT_ID}],
+        "clients": [{"client_id": CLIENT, "secrets": ["sandbox-client-secret-demo"], "federated": [FEDERATED]}],
+        "identity": {"client_ids": [IDENTITY_CLIENT], "principal_id": IDENTITY_PRINCIPAL},
         "users": [
             {"upn": AGENTS, "password": "sandbox-password-agents"},
             {"upn": SONAR, "password": "sandbox-password-sonar"},
@@ -224,8 +259,7 @@ def demo_pats_yaml() -> str:
     return f"""\
 sign_in:
   tenant: {TENANT}
-  client_id: {CLIENT}
-  client_secret_name: patrol-client-secret
+  client_id: {CLIENT}                 # trusts the app's managed identity: there is no client secret
 defaults:
   organization: contoso
   lifetime: 30d

@@ -13,6 +13,9 @@ class Switches:
     # Everywhere
     latency: float = 0.0  # seconds that every answer takes longer than the sandbox needs
 
+    # Entra ID
+    exchange_token_seconds: int = 3600  # life of an identity's token for the exchange; negative: it comes expired
+
     # PAT API
     unknown_get: str = "authorizationNotFound"  # a patTokenError, or "404"
     unknown_update: str = "authorizationNotFound"  # a patTokenError, or "404"

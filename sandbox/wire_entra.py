@@ -6,6 +6,7 @@ from datetime import UTC
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
+from . import assertions
 from .chance import client_info
 from .entra import EntraRefused, Token
 from .exchange import Reply, Request, Route, html_response, json_response
@@ -91,12 +92,14 @@ def _discovery(cloud: Cloud, name: str) -> Reply:
 def _token(cloud: Cloud, tenant: str, form: dict[str, str]) -> Reply:
     grant = form.get("grant_type")
     client, secret, scope = form.get("client_id", ""), form.get("client_secret"), form.get("scope", "")
+    assertion = form.get("client_assertion") if form.get("client_assertion_type") == assertions.TYPE else None
     try:
         if grant == "password":
             user, password = form.get("username", ""), form.get("password", "")
-            token = cloud.directory.sign_in(tenant, client, secret, user, password, scope)
+            token = cloud.directory.sign_in(tenant, client, secret, user, password, scope, assertion=assertion)
         elif grant == "refresh_token":
-            token = cloud.directory.refresh(tenant, client, secret, form.get("refresh_token", ""), scope)
+            kept = form.get("refresh_token", "")
+            token = cloud.directory.refresh(tenant, client, secret, kept, scope, assertion=assertion)
         elif grant == "client_credentials":
             return _application(cloud, tenant, form)
         else:

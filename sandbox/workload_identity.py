@@ -9,21 +9,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from .assertions import AUDIENCE, FederatedCredential
 from .chance import Chance
 from .entra import Directory, EntraRefused
 
-AUDIENCE = "api://AzureADTokenExchange"
 GRANTED = frozenset({"https://vault.azure.net", "https://storage.azure.com"})
 PROJECTED_LIFE = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class FederatedCredential:
-    """What an identity trusts; all three are compared as written, with their case."""
-
-    issuer: str
-    subject: str
-    audience: str = AUDIENCE
 
 
 @dataclass(frozen=True, slots=True)

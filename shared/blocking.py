@@ -33,16 +33,17 @@ class Facts:
     tenant: str
     client_id: str
     password_version: str
-    client_secret_version: str
+    client_version: str
+    """Of the client secret or certificate; a constant for a federated identity, which has none."""
 
     @classmethod
-    def of(cls, username: str, sign_in: SignIn, password_version: str, client_secret_version: str) -> Facts:
+    def of(cls, username: str, sign_in: SignIn, password_version: str, client_version: str) -> Facts:
         return cls(
             username.casefold(),
             sign_in.tenant.casefold(),
             sign_in.client_id.casefold(),
             password_version,
-            client_secret_version,
+            client_version,
         )
 
 
@@ -90,7 +91,7 @@ def write(block: Block, mark: Mark) -> dict[str, str]:
         "tenant": facts.tenant,
         "client-id": facts.client_id,
         "password-version": facts.password_version,
-        "client-secret-version": facts.client_secret_version,
+        "client-secret-version": facts.client_version,
         "code": block.word,
         "again": block.again.value,
         "refused-at": block.refused_at.strftime(_FORMAT),

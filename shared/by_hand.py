@@ -88,8 +88,7 @@ def refuse_taken(vault: Vault, listing: VaultListing, inventory: Inventory, secr
             f"{secret} is an item of pats.yaml, and patrol writes it.",
             f"Name another secret; `python -m shared rotate {secret}` makes a PAT for the item.",
         )
-    credentials = {inventory.sign_in.client_secret_name, *(user.password_secret_name for user in inventory.users)}
-    if key in {name.casefold() for name in credentials if name}:
+    if key in inventory.credential_names():
         raise _not_free(f"{secret} holds a credential of pats.yaml.", "Name another secret.")
     _refuse_existing(secret, listing.secrets.get(key))
     if vault.is_deleted(secret):

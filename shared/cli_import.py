@@ -19,7 +19,7 @@ from shared.run import World
 from shared.settings import Settings
 from shared.terminal import Screen, printable
 
-_SIGN_IN = ("tenant", "client_id", "client_secret_name")
+_SIGN_IN = ("tenant", "client_id", "client_secret_name", "client_certificate_name")
 _NEXT = (
     "Put these lines into pats.yaml; `python -m shared check`, then `python -m shared plan` says what a run would do."
 )
@@ -54,6 +54,12 @@ def add_import(parser: argparse.ArgumentParser) -> None:
         type=cli_words.secret_name,
         metavar="NAME",
         help="the Key Vault secret that holds the client secret (its name)",
+    )
+    new.add_argument(
+        "--client-certificate-name",
+        type=cli_words.secret_name,
+        metavar="NAME",
+        help="the Key Vault certificate of the app registration, instead (its name)",
     )
 
 
@@ -118,7 +124,8 @@ def _to_fit_into(options: argparse.Namespace, path: Path) -> tuple[str, User, bo
     """
     given = {name: getattr(options, name) for name in _SIGN_IN if getattr(options, name) is not None}
     if not path.exists():
-        wanted = (*_SIGN_IN, "password_secret_name")
+        proof = "client_secret_name" if options.client_certificate_name is None else "client_certificate_name"
+        wanted = ("tenant", "client_id", proof, "password_secret_name")
         missing = [name for name in wanted if getattr(options, name) is None]
         if missing:
             cause = f"There is no {path}, so the sign-in must be given: {_flags(missing)} missing."

@@ -17,7 +17,6 @@ from shared.inventory_lines import shown_name
 from shared.model import Inventory, Pat, PatId, User
 from shared.ports import PatApi
 from shared.run import World, check_clock
-from shared.signing import Desk
 from shared.tags import Mark
 from shared.terminal import Screen, printable
 
@@ -97,8 +96,7 @@ def run_pats(
     listing = world.vault.listing()
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
-    desk = Desk(inventory.sign_in, world.directory, world.credentials, world.vault, listing, clock, mark, world.tell)
-
+    desk = world.desk(inventory.sign_in, listing, clock, mark)
     if options.action == "create" and options.to_secret:
         by_hand.refuse_taken(world.vault, listing, inventory, options.to_secret)
     api = desk.sign_in(user)

@@ -39,7 +39,18 @@ def _client(cause: str, remedy: str) -> Refusal:
 
 _MFA: Final = "Exempt the technical user from that policy; a password alone cannot pass it."
 _POLICY: Final = "Exclude the technical user, or this app, from that Conditional Access policy."
-_SECRET: Final = "Write a valid client secret (its value, not its id) as a new version of the secret that holds it."
+_SECRET: Final = (
+    "Write a valid client secret (its value, not its id) as a new version of the secret that holds it; a federated "
+    "credential or a certificate needs none (docs/deploy.md)."
+)
+_FEDERATED: Final = (
+    "Give the app registration a federated credential with exactly the issuer, subject and audience of patrol's "
+    "managed identity (upper and lower case count); a new one works after some minutes."
+)
+_CERTIFICATE: Final = (
+    "Add the public part of the certificate's current version to the app registration; Key Vault's renewal does not."
+)
+_FRESH: Final = "Set this machine's clock; if it is right, the next run sends a fresh one."
 _PASSWORD: Final = "Write the right password as a new version of the user's password secret."
 _PERMISSIONS: Final = (
     "Give the app registration the delegated Azure DevOps permissions vso.pats and vso.pats_manage with admin consent."
@@ -83,8 +94,25 @@ KNOWN: Final[dict[int, Refusal]] = {
     70001: _client("The app registration is disabled or unknown.", "Enable it, or correct `sign_in.client_id`."),
     7000215: _client("The client secret is wrong.", _SECRET),
     7000222: _client("The client secret has expired.", _SECRET),
-    7000218: _client("No client secret arrived.", _SECRET),
-    700025: _client("The app is a public client and takes no secret.", "Make it a confidential (web) client."),
+    7000218: _client("No credential of the app arrived.", _SECRET),
+    700025: _client(
+        "The app is a public client, which may prove itself by nothing.", "Make it a confidential (web) client."
+    ),
+    70021: _client("The app trusts no identity such as patrol's.", _FEDERATED),
+    700211: _client("The app trusts no identity of this issuer.", _FEDERATED),
+    700212: _client("The app trusts no identity with this audience.", _FEDERATED),
+    700213: _client("The app trusts no identity with this subject.", _FEDERATED),
+    700027: _client("The certificate is not one of the app's, or has expired.", _CERTIFICATE),
+    7000214: _client("The certificate was revoked.", _CERTIFICATE),
+    1000502: _client("The certificate is not within its validity.", _CERTIFICATE),
+    50012: _client("The signature of the app's assertion is not valid.", _CERTIFICATE),
+    50013: _client("The app's assertion is not valid.", _FRESH),
+    50027: _client("The app's assertion is malformed.", _CERTIFICATE),
+    700021: _client("The app's assertion names another client.", "Correct `sign_in.client_id`."),
+    700023: _client(
+        "The app's assertion was made for another endpoint.", "Correct `sign_in.tenant` and AZURE_AUTHORITY_HOST."
+    ),
+    700024: _client("The app's assertion is out of its time.", _FRESH),
     90002: Refusal(Concerns.TENANT, "The tenant does not exist.", "Correct `sign_in.tenant` in pats.yaml."),
     900021: Refusal(Concerns.TENANT, "The tenant is not a valid one.", "Correct `sign_in.tenant` in pats.yaml."),
     9001023: Refusal(Concerns.TENANT, "The tenant must be one tenant's id.", "Correct `sign_in.tenant` in pats.yaml."),
@@ -96,6 +124,11 @@ KNOWN: Final[dict[int, Refusal]] = {
 }
 
 
+def trusts_nobody(number: int) -> bool:
+    """Whether it says that no federated credential matches: 70021, and the finer ones that begin so (7002138)."""
+    return str(number).startswith("70021")
+
+
 def refusal(error: str, numbers: list[int]) -> Refusal:
     """Classify an OAuth error answer by its first known number, else by its `error`.
 
@@ -104,9 +137,11 @@ def refusal(error: str, numbers: list[int]) -> Refusal:
     for number in numbers:
         if number in KNOWN:
             return KNOWN[number]
+        if trusts_nobody(number):
+            return KNOWN[70021]
     if error in ("temporarily_unavailable", "server_error"):
         return Refusal(Concerns.NOBODY, "Entra ID is temporarily unavailable.", "The next run tries again.")
-    if error in ("invalid_client", "unauthorized_client", "invalid_scope", "invalid_resource"):
+    if error in ("invalid_client", "unauthorized_client", "invalid_scope", "invalid_resource", "invalid_request"):
         return _client(
             "Entra ID refused the app registration.", "Look the code up in Microsoft's list of AADSTS codes."
         )

@@ -24,6 +24,7 @@ class Code(StrEnum):
     TENANT_UNKNOWN = "tenant-unknown"
     CLIENT_REFUSED = "client-refused"
     CLIENT_SECRET_UNREADABLE = "client-secret-unreadable"
+    CLIENT_CERTIFICATE_UNUSABLE = "client-certificate-unusable"
 
     # One technical user.
     CREDENTIAL_UNREADABLE = "credential-unreadable"

@@ -15,7 +15,20 @@ from shared.errors import Code, Misconfigured
 from shared.inventory_schema import DefaultsPart, FilePart, ItemPart, SignInPart, UserPart, looks_like_a_pat, quoted
 from shared.inventory_words import Found, unknown_key, validate
 from shared.inventory_yaml import Lines, Place, Unreadable, shown
-from shared.model import InvalidItem, Inventory, Item, PatId, SignIn, SonarQube, Strategy, User
+from shared.model import (
+    ClientCertificate,
+    ClientCredential,
+    ClientSecret,
+    FederatedIdentity,
+    InvalidItem,
+    Inventory,
+    Item,
+    PatId,
+    SignIn,
+    SonarQube,
+    Strategy,
+    User,
+)
 
 BUILT_IN: Mapping[str, str] = {
     "lifetime": "30d",
@@ -155,7 +168,15 @@ class _Context:
 def _sign_in(raw: Any, examined: _Examined) -> SignIn | None:
     part, problems = validate(SignInPart, raw, ("sign_in",))
     examined.problems += [Found(one.path, one.says, stops=True) for one in problems]
-    return SignIn(part.tenant, part.client_id, part.client_secret_name) if isinstance(part, SignInPart) else None
+    return SignIn(part.tenant, part.client_id, _client_credential(part)) if isinstance(part, SignInPart) else None
+
+
+def _client_credential(part: SignInPart) -> ClientCredential:
+    if part.client_secret_name is not None:
+        return ClientSecret(part.client_secret_name)
+    if part.client_certificate_name is not None:
+        return ClientCertificate(part.client_certificate_name)
+    return FederatedIdentity()
 
 
 def _defaults(raw: Any, examined: _Examined) -> tuple[dict[str, str], dict[str, str]]:
@@ -332,7 +353,8 @@ def _sentence(problems: list[Found]) -> str:
 
 def _credentials(raw: Mapping[str, Any], users: list[Any]) -> frozenset[str]:
     sign_in = raw.get("sign_in")
-    names = [sign_in.get("client_secret_name")] if isinstance(sign_in, dict) else []
+    named = ("client_secret_name", "client_certificate_name")
+    names = [sign_in.get(key) for key in named] if isinstance(sign_in, dict) else []
     for user in users:
         if isinstance(user, dict):
             names += [user.get("password_secret_name"), *_consumers_tokens(user)]

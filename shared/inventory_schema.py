@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Literal
 from urllib.parse import unquote, urlsplit
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, WithJsonSchema
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema, model_validator
 
 from shared import durations, scopes
 from shared.blocking import PREFIX
@@ -70,6 +70,13 @@ def secret_name(text: str) -> str:
     if text.lower().startswith(PREFIX):
         raise ValueError(f"must not begin with {PREFIX}: such names are patrol's own")
     return text
+
+
+def _given_name(name: Any) -> Any:
+    # A key whose text was forgotten must not silently mean what leaving the key out means.
+    if name is None:
+        raise ValueError("is empty: name a secret, or leave the key out to sign in with patrol's managed identity")
+    return secret_name(name) if isinstance(name, str) else name
 
 
 def organization_name(text: str) -> str:
@@ -144,6 +151,9 @@ Margin = Annotated[
 SecretName = Annotated[
     str, AfterValidator(secret_name), WithJsonSchema({"type": "string", "pattern": f"^{SECRET_NAME}$"})
 ]
+GivenName = Annotated[
+    str | None, BeforeValidator(_given_name), WithJsonSchema({"type": "string", "pattern": f"^{SECRET_NAME}$"})
+]
 Organization = Annotated[
     str, AfterValidator(organization_name), WithJsonSchema({"type": "string", "pattern": f"^{ORGANIZATION}$"})
 ]
@@ -164,9 +174,28 @@ def _told(description: str, default: Any = None) -> Any:
 
 
 class SignInPart(_Part):
+    model_config = ConfigDict(
+        json_schema_extra={"not": {"required": ["client_secret_name", "client_certificate_name"]}}
+    )
+
     tenant: Annotated[str, AfterValidator(tenant_name)] = Field(description="Entra tenant: a domain or its id.")
     client_id: Guid = Field(description="Client id of the app registration.")
-    client_secret_name: SecretName = Field(description="The Key Vault secret that holds the client secret.")
+    client_secret_name: GivenName = _told(
+        "The Key Vault secret that holds the client secret. Without it and without a certificate the app registration "
+        "trusts patrol's managed identity (federated credential), and there is nothing that expires."
+    )
+    client_certificate_name: GivenName = _told(
+        "The Key Vault certificate that is the app registration's credential, instead of a client secret."
+    )
+
+    @model_validator(mode="after")
+    def _one_credential(self) -> SignInPart:
+        if self.client_secret_name is not None and self.client_certificate_name is not None:
+            raise ValueError(
+                "names both client_secret_name and client_certificate_name: leave one of them out, or both, to sign in "
+                "with patrol's managed identity"
+            )
+        return self
 
 
 class DefaultsPart(_Part):

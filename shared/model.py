@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -95,10 +95,33 @@ class InvalidItem:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientSecret:
+    """The Key Vault secret of this name holds the client secret."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class ClientCertificate:
+    """The Key Vault certificate of this name, whose secret of the same name holds it with its private key."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class FederatedIdentity:
+    """patrol's own managed identity, which the app registration trusts: nothing is kept, and nothing expires."""
+
+
+ClientCredential = ClientSecret | ClientCertificate | FederatedIdentity
+"""By what an app registration proves itself to Entra ID, as `pats.yaml` names it."""
+
+
+@dataclass(frozen=True, slots=True)
 class SignIn:
     tenant: str
     client_id: str
-    client_secret_name: str
+    credential: ClientCredential
 
 
 def digest(username: str) -> str:
@@ -135,6 +158,14 @@ class Inventory:
 
     def items(self) -> tuple[Item, ...]:
         return tuple(item for user in self.users for item in user.items)
+
+    def credential_names(self) -> frozenset[str]:
+        """The secrets that hold what patrol signs in and pushes with, casefolded: nothing is published there."""
+        names = [user.password_secret_name for user in self.users]
+        if not isinstance(self.sign_in.credential, FederatedIdentity):
+            names.append(self.sign_in.credential.name)
+        names += [item.then.token_secret_name for item in self.items() if item.then is not None]
+        return frozenset(name.casefold() for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,6 +232,27 @@ class Credential:
     value: SecretText
     version: str
     expires_on: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateKey:
+    """A certificate and its private key, both as PEM."""
+
+    certificate: str
+    private_key: SecretText
+
+
+Assertion = Callable[[], SecretText]
+"""Gives patrol's managed identity's token for the exchange at Entra ID. Raises Misconfigured, Busy or Unclear."""
+
+
+@dataclass(frozen=True, slots=True)
+class ClientProof:
+    """What a client credential comes to in one run; `version` tells a new one from one that was there before."""
+
+    means: SecretText | CertificateKey | Assertion
+    version: str
+    expires_on: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from shared.inventory_import import Proposals
 from shared.inventory_schema import looks_like_a_pat
 from shared.model import Item, SecretSeen, User
 from shared.run import World, check_clock
-from shared.signing import Desk
 from shared.tags import Mark
 
 
@@ -24,8 +23,7 @@ def proposals(text: str, user: User, organization: str, world: World, mark: Mark
     listing = world.vault.listing()
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
-    desk = Desk(estate.sign_in, world.directory, world.credentials, world.vault, listing, clock, mark, world.tell)
-    pats = desk.sign_in(user).active(organization)
+    pats = world.desk(estate.sign_in, listing, clock, mark).sign_in(user).active(organization)
     return inventory_import.propose(
         pats,
         user,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared import blocking, global_pats
+from shared.client_credentials import told
 from shared.clock import Clock, VaultTime
 from shared.consumers import Consumers
 from shared.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, UserRefused
@@ -55,10 +56,11 @@ def check_online(inventory: Inventory, known: Settings, world: World) -> list[Fi
         _right(f"change secrets of {known.vault_host}", lambda: _probe_change(world)),
     ]
     clock = VaultTime(world.clock, listing.ahead)
-    desk = Desk(
-        inventory.sign_in, world.directory, world.credentials, world.vault, listing, clock, known.mark, world.tell
-    )
-    for user in inventory.users:
+    desk = world.desk(inventory.sign_in, listing, clock, known.mark)
+    proof = _right(f"prove the app by {told(inventory.sign_in.credential)}", desk.prove)
+    findings.append(proof)
+    # Without it nobody signs in: one message instead of one for each user.
+    for user in inventory.users if proof.well else ():
         findings += _check_user(desk, user, clock)
     consumers = Consumers(world.consumer, world.credentials)
     for item in inventory.items():

@@ -13,6 +13,7 @@ from typing import Protocol
 
 from shared.kept_runs import Brief, KeptRun, PartDone
 from shared.model import (
+    ClientProof,
     Credential,
     Current,
     Item,
@@ -144,8 +145,11 @@ class Consumer(Protocol):
 class Directory(Protocol):
     """Entra ID."""
 
-    def sign_in(self, sign_in: SignIn, user: User, password: SecretText, client_secret: SecretText) -> PatApi:
-        """Raises UserRefused, ClientRefused, Busy or Unclear; one attempt judges the password at most once."""
+    def sign_in(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi:
+        """Raises UserRefused, ClientRefused, Busy or Unclear, and what the proof's own assertion raises.
+
+        One attempt judges the password at most once.
+        """
         ...
 
 

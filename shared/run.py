@@ -17,7 +17,7 @@ from shared.item_rows import defect
 from shared.item_work import Shared
 from shared.kept_runs import KeptRun
 from shared.looked_up import look_up
-from shared.model import InvalidItem, Inventory, Item, User, VaultListing
+from shared.model import Assertion, InvalidItem, Inventory, Item, SignIn, User, VaultListing
 from shared.planning import (
     MOST_SKEW,
     Asked,
@@ -49,6 +49,7 @@ class World:
 
     vault: Vault
     credentials: Credentials
+    assertion: Assertion
     directory: Directory
     verifier: Verifier
     consumer: Consumer
@@ -57,6 +58,12 @@ class World:
     tell: Events
     flight: SingleFlight = field(default_factory=Alone)
     runs: Runs = field(default_factory=Unkept)
+
+    def desk(self, sign_in: SignIn, listing: VaultListing, clock: Clock, mark: Mark) -> Desk:
+        """Where this world's users sign in."""
+        return Desk(
+            sign_in, self.directory, self.credentials, self.assertion, self.vault, listing, clock, mark, self.tell
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +164,7 @@ def _run(
     listing = world.vault.listing() if share is None else look_up(share.user, wanted, world.vault, hands)
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
-    desk = Desk(inventory.sign_in, world.directory, world.credentials, world.vault, listing, clock, mark, world.tell)
+    desk = world.desk(inventory.sign_in, listing, clock, mark)
     managed = frozenset(item.key for item in inventory.items()) | {one.key for one in inventory.invalid}
 
     def told(row: Row) -> None:

@@ -70,6 +70,8 @@ class Settings:
     run_budget: timedelta
     parallel_users: int
     authority_host: str = DEFAULT_AUTHORITY
+    identity_client_id: str | None = None
+    """The user-assigned managed identity that signs in for the app registration (`AZURE_CLIENT_ID`)."""
     http_budget: timedelta = timedelta(seconds=45)
     http_auth: HttpAuth = "function-key"
     platform_authenticates: bool = False
@@ -147,6 +149,7 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
             and bool({"AZURE_CLIENT_SECRET", "AZURE_PASSWORD"} & given.keys())
         ),
         authority_host=authority,
+        identity_client_id=given.get("AZURE_CLIENT_ID"),
         http_budget=request_budget,
         http_auth=http_auth,
         platform_authenticates=given.get("WEBSITE_AUTH_ENABLED", "").casefold() == "true",

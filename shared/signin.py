@@ -10,10 +10,12 @@ from typing import Any
 import msal
 import requests
 
+from shared.client_credentials import for_msal
 from shared.clock import Clock, Deadline
-from shared.entra_errors import Concerns, refusal
+from shared.entra_errors import Concerns, refusal, trusts_nobody
 from shared.errors import Busy, ClientRefused, Code, PatrolError, Unclear, UserRefused
-from shared.model import SignIn, User
+from shared.federation import shows
+from shared.model import ClientProof, SignIn, User
 from shared.pace import Pace
 from shared.ports import PatApi
 from shared.secrecy import SecretText
@@ -46,37 +48,39 @@ class Entra:
         self._discovered: dict[str, requests.Response] = {}
         self._lock = threading.Lock()
 
-    def sign_in(self, sign_in: SignIn, user: User, password: SecretText, client_secret: SecretText) -> PatApi:
+    def sign_in(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi:
         """See `ports.Directory`. An attempt that may have judged the password is not repeated."""
 
         def attempt() -> PatApi | Later:
             if self._pace is not None:
                 self._pace.turn(self._clock, self._deadline)
-            return self._attempt(sign_in, user, password, client_secret)
+            return self._attempt(sign_in, user, password, proof)
 
         return patiently(self._clock, self._deadline, attempt)
 
-    def _attempt(self, sign_in: SignIn, user: User, password: SecretText, client_secret: SecretText) -> PatApi | Later:
+    def _attempt(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi | Later:
         # One app object per attempt: msal replays a 429, a 5xx or any answer with Retry-After to every user of an app
         # object, and a 400 to the same user for 60 s (measured with msal 1.39).
         wire = _Wire(self._session, self._deadline, self._discovered, self._lock)
         try:
             app = msal.ConfidentialClientApplication(
                 sign_in.client_id,
-                client_credential=client_secret.reveal(),
+                client_credential=for_msal(proof),
                 authority=f"https://{self._authority_host}/{sign_in.tenant}",
                 http_client=wire,
             )
             result: Mapping[str, Any] = app.acquire_token_by_username_password(
                 user.username, password.reveal(), scopes=SCOPES
             )
+        except PatrolError:
+            raise  # of the assertion: nothing was sent
         except Exception as failure:  # noqa: BLE001  # msal raises what it meets: ValueError, JSON, requests, its own
             return self._no_answer(sign_in, user, wire, failure)
         if "access_token" in result:
             return self._api_for(SecretText(str(result["access_token"])))
-        return self._refused(user, wire, result)
+        return self._refused(user, proof, wire, result)
 
-    def _refused(self, user: User, wire: _Wire, result: Mapping[str, Any]) -> Later:
+    def _refused(self, user: User, proof: ClientProof, wire: _Wire, result: Mapping[str, Any]) -> Later:
         numbers = [number for number in result.get("error_codes") or [] if isinstance(number, int)]
         error = str(result.get("error") or "")
         if not error and not numbers:
@@ -90,7 +94,10 @@ class Entra:
             case Concerns.USER:
                 raise UserRefused(cause, why.remedy, word, why.again)
             case Concerns.CLIENT:
-                raise ClientRefused(Code.CLIENT_REFUSED, f"Entra ID refused the app ({word}). {why.cause}", why.remedy)
+                # Cached: what was presented a moment ago.
+                shown = shows(proof.means()) if callable(proof.means) and any(map(trusts_nobody, numbers)) else ""
+                remedy = f"{why.remedy} {shown}".rstrip()
+                raise ClientRefused(Code.CLIENT_REFUSED, f"Entra ID refused the app ({word}). {why.cause}", remedy)
             case Concerns.TENANT:
                 raise ClientRefused(Code.TENANT_UNKNOWN, f"Entra ID ({word}): {why.cause}", why.remedy)
             case Concerns.NOBODY:

@@ -8,9 +8,10 @@ from datetime import timedelta
 
 from shared import blocking
 from shared.blocking import Block, Facts
+from shared.client_credentials import fetch, name_of
 from shared.clock import Clock
 from shared.errors import Absent, Code, Misconfigured, NotDone, PatrolError, UserRefused
-from shared.model import Credential, SignIn, User, VaultListing
+from shared.model import Assertion, ClientProof, Credential, SignIn, User, VaultListing
 from shared.ports import Credentials, Directory, PatApi, Vault
 from shared.report import Outcome, Row, Verb, instant
 from shared.steps import (
@@ -23,13 +24,14 @@ CREDENTIAL_WARNING = timedelta(days=14)
 
 
 class Desk:
-    """The one place of a run where users sign in: shares the client secret, and keeps the refusals in mind."""
+    """The one place of a run where users sign in: shares the app's own credential, and keeps the refusals in mind."""
 
     def __init__(
         self,
         sign_in: SignIn,
         directory: Directory,
         credentials: Credentials,
+        assertion: Assertion,
         vault: Vault,
         listing: VaultListing,
         clock: Clock,
@@ -39,13 +41,14 @@ class Desk:
         self._sign_in = sign_in
         self._directory = directory
         self._credentials = credentials
+        self._assertion = assertion
         self._vault = vault
         self._listing = listing
         self._clock = clock
         self._mark = mark
         self._tell = tell
         self._lock = threading.Lock()
-        self._client_secret: Credential | None = None
+        self._proof: ClientProof | None = None
         self._apis: dict[str, PatApi] = {}
         self._warnings: dict[str, Row] = {}
         self.refused: Misconfigured | None = None
@@ -54,30 +57,36 @@ class Desk:
     def sign_in(self, user: User, *, again: bool = False) -> PatApi:
         """Sign `user` in, or give what this run already has; `again`: its access token may have expired.
 
-        Raises Misconfigured (tenant, client, client secret), UserRefused (refused now), NotDone with
+        Raises Misconfigured (tenant, client, its credential), UserRefused (refused now), NotDone with
         Code.USER_BLOCKED (refused earlier), or whatever reading the password raises.
         """
         if user.key in self._apis and not again:
             return self._apis[user.key]
         try:
-            client_secret = self._read_client_secret()
+            proof = self._fetch_proof()
             password = self._read_password(user)
-            self._apis[user.key] = self._try(user, password, client_secret)
+            self._apis[user.key] = self._try(user, password, proof)
         except Misconfigured as refusal:
             self.refused = self.refused or refusal
             raise
         self._tell("user.signed-in", username=user.username)
         return self._apis[user.key]
 
-    def _try(self, user: User, password: Credential, client_secret: Credential) -> PatApi:
-        facts = Facts.of(user.username, self._sign_in, password.version, client_secret.version)
+    def prove(self) -> None:
+        """Fetch what the app registration proves itself with, as a sign-in does; raises what that raises."""
+        proof = self._fetch_proof()
+        if callable(proof.means):
+            proof.means()
+
+    def _try(self, user: User, password: Credential, proof: ClientProof) -> PatApi:
+        facts = Facts.of(user.username, self._sign_in, password.version, proof.version)
         before = self._remembered(user)
         if before is not None and before.holds(facts, self._clock.now()):
             raise blocked(user.username, before)
         if self.refused is not None:
             raise self.refused
         try:
-            api = self._directory.sign_in(self._sign_in, user, password.value, client_secret.value)
+            api = self._directory.sign_in(self._sign_in, user, password.value, proof)
         except UserRefused as refusal:
             block = blocking.remembered(facts, refusal, before, self._clock.now())
             self._tell("user.blocked", username=user.username, code=block.word, next_try=block.next_try())
@@ -91,18 +100,15 @@ class Desk:
         """One row for each credential read in this run whose own expiry is near."""
         return list(self._warnings.values())
 
-    def _read_client_secret(self) -> Credential:
+    def _fetch_proof(self) -> ClientProof:
         with self._lock:
             if self.refused is not None:
                 raise self.refused
-            if self._client_secret is None:
-                name = self._sign_in.client_secret_name
-                try:
-                    self._client_secret = self._credentials.read(name)
-                except NotDone as failure:
-                    raise Misconfigured(Code.CLIENT_SECRET_UNREADABLE, failure.cause, failure.remedy) from None
-                self._warn(name, "", self._client_secret)
-            return self._client_secret
+            if self._proof is None:
+                credential = self._sign_in.credential
+                self._proof = fetch(credential, self._credentials, self._assertion, self._clock.now())
+                self._warn(name_of(credential), "", self._proof)
+            return self._proof
 
     def _read_password(self, user: User) -> Credential:
         try:
@@ -123,7 +129,7 @@ class Desk:
         except PatrolError as failure:
             self._tell("note.failed", username=user.username, code=failure.code, says=str(failure))
 
-    def _warn(self, name: str, username: str, credential: Credential) -> None:
+    def _warn(self, name: str, username: str, credential: Credential | ClientProof) -> None:
         ends = credential.expires_on
         if ends is None or ends - self._clock.now() > CREDENTIAL_WARNING:
             return

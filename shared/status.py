@@ -80,7 +80,7 @@ def blocked_users(inventory: Inventory, listing: VaultListing) -> dict[str, Bloc
         if block is None:
             continue
         old = block.facts
-        if old == Facts.of(user.username, inventory.sign_in, old.password_version, old.client_secret_version):
+        if old == Facts.of(user.username, inventory.sign_in, old.password_version, old.client_version):
             found[user.key] = block
     return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -15,6 +16,7 @@ from azure.identity import ManagedIdentityCredential
 
 from shared.clock import GRACE, Clock, Deadline, SystemClock
 from shared.devops import Prover, UserPats
+from shared.federation import ManagedAssertion
 from shared.host_storage import ByIdentity, Storage
 from shared.identity import own_identity
 from shared.pace import SIGN_INS, VERSIONS, Limit, Pace
@@ -26,7 +28,7 @@ from shared.signin import Entra
 from shared.single_flight import Alone
 from shared.sonarqube import SonarQubeServer
 from shared.telemetry import Events, event
-from shared.transport import session
+from shared.transport import READ_TIMEOUT, session
 from shared.unkept import Unkept
 from shared.vault import SecretVault
 
@@ -52,9 +54,11 @@ def app_identity(http: requests.Session, by_environment: bool, client_has_secret
 
 
 @cache
-def host_identity(http: requests.Session, client_id: str | None) -> TokenCredential:
-    """The same of the identity that opens the host's storage."""
-    return ManagedIdentityCredential(client_id=client_id, **_patience(http))
+def managed_identity(http: requests.Session, client_id: str | None) -> TokenCredential:
+    """The same of an identity that opens the host's storage, or signs in for the app registration."""
+    # Its endpoint is on this machine. Where there is none (a laptop), azure-core would wait for 300 seconds.
+    near = _patience(http, connection_timeout=2, read_timeout=READ_TIMEOUT)
+    return ManagedIdentityCredential(client_id=client_id, **near)
 
 
 def world(
@@ -65,10 +69,13 @@ def world(
     clock: Clock | None = None,
     http: requests.Session | None = None,
     identity: TokenCredential | None = None,
+    federated: Callable[[], TokenCredential] | None = None,
     tell: Events = event,
     processes: int = 1,
 ) -> World:
     """Everything a run reaches, over one session; `budget`, then `grace`, count from now; `identity` opens vaults.
+
+    `federated` makes the identity that signs in for the app registration, when it is asked for.
 
     `processes`: how many may work at once and share what the vault takes.
     """
@@ -84,12 +91,16 @@ def world(
     same = settings.credentials_vault_url == settings.key_vault_url
     credentials = vault if same else SecretVault(settings.credentials_vault_url, identity, http, clock, deadline)
 
+    def managed() -> TokenCredential:
+        return managed_identity(http, settings.identity_client_id)
+
     def api_for(token: SecretText) -> PatApi:
         return UserPats(http, token, clock, deadline)
 
     return World(
         vault=vault,
         credentials=credentials,
+        assertion=ManagedAssertion(federated or managed, settings.authority_host),
         directory=Entra(http, settings.authority_host, clock, deadline, api_for, sign_ins),
         verifier=Prover(http, deadline),
         consumer=SonarQubeServer(http, clock, deadline),
@@ -141,10 +152,11 @@ def runs(
 def _opens(storage: Storage, identity: TokenCredential, http: requests.Session) -> TokenCredential:
     """Who opens the host's storage."""
     if isinstance(storage, ByIdentity) and storage.managed:
-        return host_identity(http, storage.client_id)
+        return managed_identity(http, storage.client_id)
     return identity
 
 
-def _patience(http: requests.Session) -> dict[str, Any]:
+def _patience(http: requests.Session, **timeouts: float) -> dict[str, Any]:
     """How azure-identity asks for tokens."""
-    return {"transport": RequestsTransport(session=http, session_owner=False), "retry_total": 2, "retry_backoff_max": 5}
+    transport = RequestsTransport(session=http, session_owner=False, **timeouts)
+    return {"transport": transport, "retry_total": 2, "retry_backoff_max": 5}

@@ -43,6 +43,7 @@ from shared.errors import (
 from shared.kept_runs import Brief, KeptRun, PartDone, part_json, put_together, read_part, read_run, run_json
 from shared.model import (
     CONTENT_TYPE,
+    ClientProof,
     Credential,
     Current,
     Item,
@@ -349,12 +350,14 @@ class FakeDirectory:
         self._cloud = cloud
         self._trouble = trouble
 
-    def sign_in(self, sign_in: SignIn, user: User, password: SecretText, client_secret: SecretText) -> PatApi:
+    def sign_in(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi:
         scope = "499b84ac-1321-427f-aa17-267ca6975798/.default"
+        secret = proof.means.reveal() if isinstance(proof.means, SecretText) else None
+        assertion = proof.means().reveal() if callable(proof.means) else None
 
         def effect() -> PatApi:
-            asked = (sign_in.tenant, sign_in.client_id, client_secret.reveal(), user.username, password.reveal())
-            self._cloud.directory.sign_in(*asked, scope)
+            asked = (sign_in.tenant, sign_in.client_id, secret, user.username, password.reveal())
+            self._cloud.directory.sign_in(*asked, scope, assertion=assertion)
             return FakePats(self._cloud, user.username, self._trouble)
 
         try:

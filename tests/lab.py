@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import requests
 import yaml
-from azure.core.credentials import AccessToken
+from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import ClientAuthenticationError
 from azure.keyvault.secrets._shared import http_challenge_cache
 
@@ -26,6 +26,7 @@ from shared import inventory as pats_yaml
 from shared import settings, wiring
 from shared.clock import GRACE, Deadline
 from shared.errors import PatrolError
+from shared.federation import ManagedAssertion
 from shared.model import Inventory
 from shared.ports import Runs, SingleFlight
 from shared.report import Report, Row
@@ -85,7 +86,8 @@ class LabIdentity:
     def get_token(self, *scopes: str, **_: Any) -> AccessToken:
         if not self._cloud.identity.enabled:
             raise ClientAuthenticationError("no managed identity")
-        value = self._cloud.directory.application_token(scopes[0].removesuffix("/.default"), "lab")[0]
+        audience, subject = scopes[0].removesuffix("/.default"), self._cloud.identity.subject
+        value = self._cloud.directory.application_token(audience, subject)[0]
         # azure-core judges the token's age by the machine's clock, not the lab's.
         return AccessToken(value, int(datetime.now(UTC).timestamp()) + 3600)
 
@@ -110,12 +112,14 @@ class Lab:
     items: list[dict[str, Any]] = field(default_factory=list)
     users: list[dict[str, Any]] = field(default_factory=list)
     defaults: dict[str, Any] = field(default_factory=dict)
+    sign_in: dict[str, Any] = field(default_factory=lambda: {"client_secret_name": "patrol-client-secret"})
     estate: Mapping[str, Any] | None = None
     environment: dict[str, str] = field(default_factory=dict)
     start: datetime = START
     quick: bool = False
     flight: SingleFlight = field(default_factory=Alone)
     runs: Runs = field(default_factory=Unkept)
+    federated: TokenCredential | None = None
 
     def __post_init__(self) -> None:
         self.manual = ManualClock(self.start)
@@ -142,7 +146,7 @@ class Lab:
         sign_in = {
             "tenant": "contoso.onmicrosoft.com",
             "client_id": "11111111-2222-3333-4444-555555555555",
-            "client_secret_name": "patrol-client-secret",
+            **self.sign_in,
         }
         return str(yaml.safe_dump({"sign_in": sign_in, "defaults": {**defaults, **self.defaults}, "users": users}))
 
@@ -159,8 +163,16 @@ class Lab:
         if self.unreachable_for:
             http.mount("https://", Unreachable(self.cloud, self.unreachable_for))
         clock = LabClock(self.manual, self.skew)
+        identity = LabIdentity(self.cloud)
         world = wiring.world(
-            self.settings, budget, grace=grace, clock=clock, http=http, identity=LabIdentity(self.cloud), tell=self.tell
+            self.settings,
+            budget,
+            grace=grace,
+            clock=clock,
+            http=http,
+            identity=identity,
+            federated=lambda: self.federated or identity,
+            tell=self.tell,
         )
         return replace(world, flight=self.flight, runs=self.runs)
 
@@ -170,6 +182,7 @@ class Lab:
         return World(
             vault=FakeVault(self.cloud, pats_vault, self.trouble),
             credentials=FakeVault(self.cloud, credentials, self.trouble),
+            assertion=ManagedAssertion(lambda: LabIdentity(self.cloud), self.settings.authority_host),
             directory=FakeDirectory(self.cloud, self.trouble),
             verifier=FakeVerifier(self.cloud, self.trouble),
             consumer=FakeConsumer(self.cloud, self.trouble),

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import requests
 
-from sandbox.seed import AGENTS
+from sandbox.seed import AGENTS, CLIENT
 from shared import pat_errors
+from shared.client_credentials import fetch
 from shared.devops import Bearer, read_instant
 from shared.errors import Absent, Code, Refused, Unclear
-from shared.model import SignIn, User
+from shared.model import ClientSecret, SignIn, User
 from shared.ports import PatApi
 from shared.report import Outcome
 from shared.secrecy import SecretText
@@ -27,9 +28,11 @@ WORDS = [*pat_errors.REMEDIES, "aWordOfTomorrow"]
 
 def signed_in(lab: Lab) -> PatApi:
     world = lab.world()
-    sign_in = SignIn("contoso.onmicrosoft.com", "11111111-2222-3333-4444-555555555555", "patrol-client-secret")
-    secret, password = world.credentials.read("patrol-client-secret"), world.credentials.read("svc-agents-password")
-    return world.directory.sign_in(sign_in, User(AGENTS, "x"), password.value, secret.value)
+    sign_in = SignIn("contoso.onmicrosoft.com", CLIENT, ClientSecret("patrol-client-secret"))
+    proof = fetch(sign_in.credential, world.credentials, world.assertion, world.clock.now())
+    return world.directory.sign_in(
+        sign_in, User(AGENTS, "x"), world.credentials.read("svc-agents-password").value, proof
+    )
 
 
 def test_every_documented_word_has_a_remedy() -> None:

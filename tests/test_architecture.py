@@ -33,7 +33,21 @@ ROWS = (
         "progress",
     ),
     ("ports", "single_flight", "unkept", "hands", "looked_up", "fan_out"),
-    ("transport", "pace", "devops", "vault", "signin", "identity", "host_blobs", "leases", "run_store", "sonarqube"),
+    (
+        "transport",
+        "pace",
+        "devops",
+        "vault",
+        "certificates",
+        "client_credentials",
+        "federation",
+        "signin",
+        "identity",
+        "host_blobs",
+        "leases",
+        "run_store",
+        "sonarqube",
+    ),
     (
         "consumers",
         "rotation",
@@ -68,7 +82,9 @@ ROWS = (
 )
 ADAPTERS = {
     "transport",
+    "certificates",
     "signin",
+    "federation",
     "devops",
     "vault",
     "identity",
@@ -78,7 +94,7 @@ ADAPTERS = {
     "sonarqube",
     "wiring",
 }
-SDKS = {"requests", "urllib3", "msal", "azure"}
+SDKS = {"requests", "urllib3", "msal", "azure", "cryptography"}
 PURE = {"errors", "secrecy", "model", "tags", "pat_errors", "entra_errors", "steps", "seen", "generations", "planning"}
 PURE |= {"report", "blocking", "expiring", "kept_runs", "queue_messages", "fan_out"}
 

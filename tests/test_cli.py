@@ -12,9 +12,12 @@ import time
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
+from azure.core.credentials import AccessToken
+from azure.core.exceptions import ClientAuthenticationError
 
 from sandbox.environment import kept_environment
 from sandbox.process import ROOT, start
@@ -212,7 +215,7 @@ def test_check_online_changes_nothing(shell: Shell) -> None:
     shell("run")
     before = len(shell.lab.cloud.calls())
     code, document = shell.json("check", "--online")
-    assert (code, [one["well"] for one in document["online"]]) == (0, [True] * 5)
+    assert (code, [one["well"] for one in document["online"]]) == (0, [True] * 6)
     done = shell.lab.cloud.calls()[before:]
     assert {"vault.list", "vault.get", "vault.update", "entra.token", "pats.list"} <= {row.operation for row in done}
     assert [row.operation for row in done if row.effect and row.operation != "entra.token"] == []
@@ -234,6 +237,34 @@ def test_check_online_tells_a_vault_that_cannot_be_listed(shell: Shell) -> None:
     code, document = shell.json("check", "--online")
     assert (code, document["error"]["code"]) == (2, "vault-forbidden")
     assert shell.lab.cloud.directory.user(AGENTS).token_requests == 0
+
+
+@pytest.mark.parametrize(
+    ("sign_in", "what", "code"),
+    [
+        ({"client_secret_name": "no-secret"}, "the client secret no-secret", "client-secret-unreadable"),
+        ({"client_certificate_name": "no-such"}, "the certificate no-such", "client-certificate-unusable"),
+        ({}, "patrol's managed identity", "identity-unavailable"),
+    ],
+    ids=["secret", "certificate", "identity"],
+)
+def test_check_online_tells_once_that_the_app_cannot_prove_itself(
+    shell: Shell, sign_in: dict[str, Any], what: str, code: str
+) -> None:
+    shell.lab.sign_in = sign_in
+    shell.lab.federated = NoIdentity()
+    found, document = shell.json("check", "--online")
+    assert found == 2
+    [failed] = [one for one in document["online"] if not one["well"]]
+    assert (failed["what"], failed["code"]) == (f"prove the app by {what}", code)
+    assert shell.lab.cloud.directory.user(AGENTS).token_requests == 0
+
+
+class NoIdentity:
+    """A machine without a managed identity."""
+
+    def get_token(self, *_: str, **__: Any) -> AccessToken:
+        raise ClientAuthenticationError("no managed identity")
 
 
 def test_check_online_tells_a_password_that_is_not_there(shell: Shell) -> None:

@@ -10,13 +10,24 @@ from sandbox.entra import UserState
 from sandbox.seed import AGENTS, CLIENT, SONAR, demo_estate
 from sandbox.sonarqube import AzureSetting
 from shared.errors import Absent, Again, ClientRefused, Code, Denied, Misconfigured, Refused, Unclear, UserRefused
-from shared.model import CONTENT_TYPE, PatId, SignIn, SonarQube, User, whole_seconds
+from shared.model import (
+    CONTENT_TYPE,
+    ClientProof,
+    ClientSecret,
+    FederatedIdentity,
+    PatId,
+    SignIn,
+    SonarQube,
+    User,
+    whole_seconds,
+)
 from shared.ports import PatApi
 from shared.run import World
 from shared.secrecy import SecretText
 from tests.lab import Lab, days, item
 
-SIGN_IN = SignIn("contoso.onmicrosoft.com", CLIENT, "patrol-client-secret")
+SIGN_IN = SignIn("contoso.onmicrosoft.com", CLIENT, ClientSecret("patrol-client-secret"))
+PROOF = ClientProof(SecretText("sandbox-client-secret-demo"), "1")
 USER = User(AGENTS, "svc-agents-password")
 NOBODY = PatId("00000000-0000-4000-8000-000000000000")
 
@@ -35,9 +46,8 @@ def world(lab: Lab) -> World:
 
 @pytest.fixture
 def api(lab: Lab, world: World) -> PatApi:
-    secret = world.credentials.read("patrol-client-secret")
     password = world.credentials.read("svc-agents-password")
-    return world.directory.sign_in(SIGN_IN, USER, password.value, secret.value)
+    return world.directory.sign_in(SIGN_IN, USER, password.value, PROOF)
 
 
 def test_mint_get_list_extend_revoke(lab: Lab, api: PatApi) -> None:
@@ -216,23 +226,21 @@ def test_rule_12_a_refused_user_is_told_with_when_to_try_again(
 ) -> None:
     lab.cloud.directory.user(AGENTS).state = state
     with pytest.raises(UserRefused) as caught:
-        world.directory.sign_in(
-            SIGN_IN, USER, SecretText("sandbox-password-agents"), SecretText("sandbox-client-secret-demo")
-        )
+        world.directory.sign_in(SIGN_IN, USER, SecretText("sandbox-password-agents"), PROOF)
     assert (caught.value.word, caught.value.again) == (word, again)
 
 
 def test_a_wrong_password_is_never_tried_again(world: World) -> None:
     with pytest.raises(UserRefused) as caught:
-        world.directory.sign_in(SIGN_IN, USER, SecretText("wrong"), SecretText("sandbox-client-secret-demo"))
+        world.directory.sign_in(SIGN_IN, USER, SecretText("wrong"), PROOF)
     assert (caught.value.word, caught.value.again) == ("AADSTS50126", Again.NEVER)
 
 
 def test_a_refused_client_and_an_unknown_tenant_concern_everybody(world: World) -> None:
-    right, secret = SecretText("sandbox-password-agents"), SecretText("sandbox-client-secret-demo")
+    right = SecretText("sandbox-password-agents")
     with pytest.raises(ClientRefused) as client:
-        world.directory.sign_in(SIGN_IN, USER, right, SecretText("wrong"))
+        world.directory.sign_in(SIGN_IN, USER, right, ClientProof(SecretText("wrong"), "1"))
     assert client.value.code is Code.CLIENT_REFUSED
     with pytest.raises(ClientRefused) as tenant:
-        world.directory.sign_in(SignIn("nowhere.example.com", CLIENT, "x"), USER, right, secret)
+        world.directory.sign_in(SignIn("nowhere.example.com", CLIENT, FederatedIdentity()), USER, right, PROOF)
     assert tenant.value.code is Code.TENANT_UNKNOWN

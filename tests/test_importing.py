@@ -22,7 +22,7 @@ from sandbox.seed import AGENTS, CLIENT, ORGANIZATIONS, SONAR, TENANT, demo_esta
 from shared import inventory
 from shared.cli import main
 from shared.inventory_import import propose, text_of
-from shared.model import Inventory, PatId, SignIn, User, Validity
+from shared.model import ClientSecret, Inventory, PatId, SignIn, User, Validity
 from shared.model import Pat as Seen
 from shared.tags import Mark
 from tests.lab import START, Lab, days, hours, item
@@ -396,7 +396,7 @@ def test_whatever_pats_there_are_the_lines_pass_check(pats: list[tuple[str, set[
         "contoso",
         text=text,
         file=False,
-        estate=Inventory(SignIn(TENANT, CLIENT, "patrol-client-secret"), ()),
+        estate=Inventory(SignIn(TENANT, CLIENT, ClientSecret("patrol-client-secret")), ()),
         listed={},
         mark=Mark("patrol/x-123456"),
         prove=lambda row: "",

@@ -13,7 +13,7 @@ import pytest
 from shared import inventory
 from shared.errors import Code, Misconfigured
 from shared.inventory import check, load
-from shared.model import Item, SignIn, Strategy
+from shared.model import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity, Item, SignIn, Strategy
 from tests.inventory_texts import (
     CLIENT,
     PAT_ID,
@@ -40,7 +40,7 @@ def test_the_example_is_in_order() -> None:
     assert check(text) == ()
     read = load(text)
     assert read.invalid == ()
-    assert read.sign_in == SignIn(TENANT, CLIENT, "patrol-client-secret")
+    assert read.sign_in == SignIn(TENANT, CLIENT, FederatedIdentity())
     agents, sonarqube = read.items()
     assert (agents.organization, agents.lifetime, agents.strategy) == ("contoso", timedelta(days=30), Strategy.ROTATE)
     assert (sonarqube.organization, sonarqube.lifetime) == ("fabrikam", timedelta(days=90))
@@ -260,6 +260,12 @@ def test_a_file_without_keys_stops_the_run(text: str) -> None:
         ({"client_id": None}, "is empty"),
         ({"client_secret_name": "a b"}, "1 to 127 letters, digits and hyphens"),
         ({"client_secret": "x"}, "never their values"),
+        ({"client_secret_name": None}, "client_secret_name (line 1) is empty: name a secret, or leave the key out"),
+        ({"client_certificate_name": "a b"}, "1 to 127 letters, digits and hyphens"),
+        (
+            {"client_certificate_name": "x"},
+            "sign_in (line 1) names both client_secret_name and client_cert",
+        ),
     ],
 )
 def test_an_invalid_sign_in_stops_the_run(sign_in: Tree, says: str) -> None:
@@ -273,6 +279,29 @@ def test_a_missing_part_stops_the_run() -> None:
         assert f"{key} (line 1) is missing" in stops(
             text_of({name: part for name, part in estate.items() if name != key})
         )
+
+
+@pytest.mark.parametrize(
+    ("named", "credential"),
+    [
+        ({"client_secret_name": "x"}, ClientSecret("x")),
+        ({"client_certificate_name": "x"}, ClientCertificate("x")),
+        ({}, FederatedIdentity()),
+    ],
+    ids=["secret", "certificate", "neither"],
+)
+def test_a_sign_in_names_a_client_secret_or_a_certificate_or_trusts_the_managed_identity(
+    named: Tree, credential: ClientCredential
+) -> None:
+    text = text_of(an_estate(sign_in={"tenant": TENANT, "client_id": CLIENT, **named}))
+    assert check(text) == ()
+    assert load(text).sign_in == SignIn(TENANT, CLIENT, credential)
+
+
+def test_a_pat_is_not_published_over_the_client_certificate() -> None:
+    sign_in = {"tenant": TENANT, "client_id": CLIENT, "client_certificate_name": "Build-Feed"}
+    text = text_of(an_estate(a_user(an_item()), sign_in=sign_in))
+    assert "build-feed holds a credential" in only_problem(text).says
 
 
 def test_a_tenant_may_be_its_id() -> None:

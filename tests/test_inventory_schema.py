@@ -10,7 +10,7 @@ from jsonschema import Draft202012Validator
 
 from shared import inventory
 from shared.inventory import check
-from tests.inventory_texts import PAT_ID, REPOSITORY, Tree, with_item
+from tests.inventory_texts import PAT_ID, REPOSITORY, Tree, an_estate, text_of, with_item
 
 
 def test_the_schema_in_the_repository_is_the_current_one() -> None:
@@ -59,6 +59,14 @@ def test_an_editor_takes_what_check_takes(keys: Tree) -> None:
 )
 def test_an_editor_underlines_what_a_pattern_can_tell(keys: Tree) -> None:
     assert not in_schema(with_item(**keys))
+
+
+def test_an_editor_underlines_two_credentials_of_one_app() -> None:
+    estate = an_estate()
+    del estate["sign_in"]["client_secret_name"]
+    assert in_schema(text_of(estate))
+    estate["sign_in"] |= {"client_secret_name": "a", "client_certificate_name": "b"}
+    assert not in_schema(text_of(estate))
 
 
 def test_every_key_has_a_description_for_editors() -> None:

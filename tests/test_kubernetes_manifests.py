@@ -17,8 +17,8 @@ import yaml
 from croniter import croniter
 
 from infra.kustomize import FOLDERS, KUBERNETES, OVERLAY, Manifest, find, merge, render
+from sandbox.assertions import AUDIENCE
 from sandbox.process import ROOT
-from sandbox.workload_identity import AUDIENCE
 from shared import durations, inventory, settings
 from shared.clock import GRACE
 from tests.container_image import one, stages

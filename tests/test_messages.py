@@ -204,6 +204,9 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.CLIENT_SECRET_UNREADABLE: lambda: with_lab(
         lambda lab: lab.cloud.vaults[CREDENTIALS].delete("patrol-client-secret")
     ),
+    Code.CLIENT_CERTIFICATE_UNUSABLE: lambda: with_lab(
+        lambda lab: setattr(lab, "sign_in", {"client_certificate_name": "svc-agents-password"})
+    ),
     Code.CREDENTIAL_UNREADABLE: lambda: with_lab(
         lambda lab: lab.cloud.vaults[CREDENTIALS].delete("svc-agents-password")
     ),

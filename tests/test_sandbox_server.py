@@ -256,7 +256,7 @@ def test_serve_prints_what_a_shell_needs_and_ends_on_sigterm(tmp_path: Path) -> 
         [sys.executable, "-m", "sandbox", "serve"], cwd=root, stdout=subprocess.PIPE, text=True
     ) as child:
         assert child.stdout is not None
-        lines = [child.stdout.readline() for _ in range(15)]
+        lines = [child.stdout.readline() for _ in range(16)]
         child.terminate()
         assert child.wait(10) == 0
     names = {line.partition("=")[0].removeprefix("export ") for line in lines if line.startswith("export ")}
