@@ -35,6 +35,17 @@ def rotate_due(timer: func.TimerRequest, messages: func.Out[typing.List[str]], c
     api.rotate_due(past_due=timer.past_due, send=messages.set, enter=_in_threads(context))
 
 
+@app.timer_trigger(arg_name="timer", schedule="0 */10 * * * *", run_on_startup=False, use_monitor=True)
+def refresh_tokens(timer: func.TimerRequest, context: func.Context) -> None:
+    """Replace the Entra tokens that are due, every ten minutes: consumers read as often, and tokens live an hour.
+
+    Returns at once where pats.yaml names no service principal. Fails its invocation when a token failed.
+    """
+    from shared import token_timer
+
+    token_timer.refresh_tokens(past_due=timer.past_due, enter=_in_threads(context))
+
+
 @app.queue_trigger(arg_name="message", queue_name=_QUEUE, connection=_STORAGE)
 @app.queue_output(arg_name="aside", queue_name=f"{_QUEUE}-poison", connection=_STORAGE)
 def rotate_user(message: func.QueueMessage, aside: func.Out[str], context: func.Context) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
+from uuid import NAMESPACE_URL, uuid5
 
 from . import assertions
 from .assertions import Trusted
@@ -16,6 +17,7 @@ from .chance import Chance
 from .switches import Switches
 
 AZURE_DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798"
+AZURE_DEVOPS_NAMES = (AZURE_DEVOPS, f"api://{AZURE_DEVOPS}", "https://app.vssps.visualstudio.com")
 TOKEN_LIFE = timedelta(hours=1)
 STORAGE = "https://storage.azure.com"
 STORAGE_SPREAD = timedelta(days=3650)
@@ -75,6 +77,7 @@ REFUSALS: dict[int, Refusal] = {
     7000215: Refusal(401, "invalid_client", "", "The client secret is wrong."),
     7000222: Refusal(401, "invalid_client", "", "The client secret has expired."),
     7000218: Refusal(401, "invalid_client", "", "The request carries neither client_assertion nor client_secret."),
+    1002012: Refusal(400, "invalid_scope", "", "Client credential flows take a scope that ends in /.default."),
     9001023: Refusal(400, "invalid_request", "", "This grant is not supported over common or consumers endpoints."),
 }
 
@@ -120,6 +123,11 @@ class App:
     expired_secrets: set[str] = field(default_factory=set)
     trusted: Trusted = field(default_factory=Trusted)
 
+    @property
+    def object_id(self) -> str:
+        """Of its service principal in the tenant."""
+        return str(uuid5(NAMESPACE_URL, self.client_id.lower()))
+
 
 @dataclass(slots=True)
 class User:
@@ -135,7 +143,10 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Bearer:
-    """What an access token stands for; `scopes` are bare names, empty for an application's own token."""
+    """What an access token stands for; `scopes` are bare names, empty for an application's own token.
+
+    `subject`: a user's name, an app's client id, or the managed identity.
+    """
 
     audience: str
     subject: str
@@ -171,6 +182,7 @@ class Directory:
         self._now = now
         self._switches = switches or Switches()
         self._chance = chance
+        self._switches = switches or Switches()
         self._tenants: dict[str, Tenant] = {}
         self.apps: dict[str, App] = {}
         self._users: dict[str, User] = {}
@@ -278,6 +290,40 @@ class Directory:
         if user.state in STATE_CODES and user.state is not UserState.PASSWORD_EXPIRED:
             raise EntraRefused(STATE_CODES[user.state])
         return self._grant(home, app, user, audience, scopes, scope)
+
+    def client_token(
+        self, tenant: str, client_id: str, client_secret: str | None, scope: str, *, assertion: str | None = None
+    ) -> tuple[str, datetime]:
+        """The client credentials grant: a token of the app's own service principal, and its end. Raises EntraRefused.
+
+        Every request gets a new one.
+        """
+        home = self._home(tenant)
+        app = self._judge_client(home, client_id, client_secret, assertion)
+        if not scope.endswith("/.default"):
+            raise EntraRefused(1002012)
+        if scope.removesuffix("/.default").lower() not in AZURE_DEVOPS_NAMES:
+            raise EntraRefused(500011)
+        now = self._now()
+        expires = now + timedelta(minutes=self._switches.service_token_minutes)
+        stamp, end = int(now.timestamp()), int(expires.timestamp())
+        token = self._chance.jwt(
+            {
+                "aud": AZURE_DEVOPS,
+                "iss": f"https://sts.windows.net/{home.guid}/",
+                "iat": stamp,
+                "nbf": stamp,
+                "exp": end,
+                "appid": app.client_id,
+                "idtyp": "app",
+                "oid": app.object_id,
+                "sub": app.object_id,
+                "tid": home.guid,
+                "ver": "1.0",
+            }
+        )
+        self._bearers[token] = Bearer(AZURE_DEVOPS, app.client_id.lower(), frozenset(), expires)
+        return token, expires
 
     def application_token(self, audience: str, subject: str) -> tuple[str, datetime]:
         """A token for the managed identity `subject`; gives it and its end. A JWT with the claims storage asks for.
@@ -435,7 +481,7 @@ def _judge_scope(app: App, scope: str) -> tuple[str, frozenset[str]]:
     granted: set[str] = set()
     for word in wanted:
         resource, _, name = word.rpartition("/")
-        if resource.lower() not in (AZURE_DEVOPS, f"api://{AZURE_DEVOPS}", "https://app.vssps.visualstudio.com"):
+        if resource.lower() not in AZURE_DEVOPS_NAMES:
             raise EntraRefused(500011)
         if name == ".default":
             granted |= app.consented

@@ -1,4 +1,5 @@
-"""Invoke the timer function `rotate_due` of `function_app.py` in the current folder once, as the host would.
+"""Invoke a timer function of `function_app.py` in the current folder once, as the host would: `rotate_due`, or the
+named one.
 
 For the launcher: `python -m sandbox.launcher --control URL -- -m sandbox.fire_timer`. Exit code 1 if it raised.
 """
@@ -39,4 +40,4 @@ def main(name: str = TIMER) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*sys.argv[1:]))

@@ -14,6 +14,7 @@ class Switches:
     latency: float = 0.0  # seconds that every answer takes longer than the sandbox needs
 
     # Entra ID
+    service_token_minutes: int = 60  # life of a service principal's token; the real one draws 60 to 90
     exchange_token_seconds: int = 3600  # life of an identity's token for the exchange; negative: it comes expired
 
     # PAT API

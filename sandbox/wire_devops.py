@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
+from uuid import NAMESPACE_URL, uuid5
 
 from .entra import AZURE_DEVOPS
 from .exchange import Reply, Request, Response, Route, basic, html_response, json_response
 from .pat_paging import ListQuery
 from .pat_values import NoOrganization, PatHttpRefused, PatRefused, may_read
-from .pats import PERMISSIONS, Pat
+from .pats import PERMISSIONS
 
 if TYPE_CHECKING:
     from .cloud import Cloud
@@ -115,26 +117,16 @@ def route_devops(cloud: Cloud, request: Request) -> Route:
 
 
 def _connection_data(cloud: Cloud, request: Request, organization: str) -> Reply:
-    pat, refusal = _pat_of(cloud, request, organization)
-    if pat is None:
+    caller, refusal = _caller_of(cloud, request, organization)
+    if caller is None:
         return Reply(refusal)
     version = request.parameters().get("api-version", "")
     if version and PREVIEW.fullmatch(version) is None:
         return Reply(_bad_version(cloud, version))
-    narrow = not {"app_token", "vso.profile", "vso.profile_write"} & set(pat.scope.split())
+    narrow = not {"app_token", "vso.profile", "vso.profile_write"} & set(caller.scopes.split())
     if narrow and not cloud.switches.connection_data_for_narrow_scopes:
         return Reply(_missing_scope(cloud, request))
-    user = cloud.directory.user(pat.owner)
-    person = {
-        "id": user.object_id,
-        "descriptor": f"Microsoft.IdentityModel.Claims.ClaimsIdentity;{user.upn}",
-        "subjectDescriptor": f"aad.{user.object_id}",
-        "providerDisplayName": user.upn,
-        "isActive": True,
-        "properties": {"Account": {"$type": "System.String", "$value": user.upn}},
-        "resourceVersion": 2,
-        "metaTypeId": 0,
-    }
+    person = _identity(cloud, caller.subject)
     value = {
         "authenticatedUser": person,
         "authorizedUser": person,
@@ -151,27 +143,71 @@ def _connection_data(cloud: Cloud, request: Request, organization: str) -> Reply
     return _ok(cloud, value)
 
 
+def _identity(cloud: Cloud, subject: str) -> dict[str, Any]:
+    """How Azure DevOps names a user or an app's service principal to themselves."""
+    app = cloud.directory.apps.get(subject)
+    if app is not None:
+        tenant = cloud.directory.tenants()[0].guid
+        return {
+            "id": str(uuid5(NAMESPACE_URL, app.object_id)),
+            "descriptor": f"Microsoft.VisualStudio.Services.Claims.AadServicePrincipal;{tenant}\\{app.object_id}",
+            "subjectDescriptor": f"aadsp.{app.object_id}",
+            "providerDisplayName": f"app {app.client_id}",
+            "isActive": True,
+            "properties": {"Account": {"$type": "System.String", "$value": app.object_id}},
+            "resourceVersion": 2,
+            "metaTypeId": 2,
+        }
+    user = cloud.directory.user(subject)
+    return {
+        "id": user.object_id,
+        "descriptor": f"Microsoft.IdentityModel.Claims.ClaimsIdentity;{user.upn}",
+        "subjectDescriptor": f"aad.{user.object_id}",
+        "providerDisplayName": user.upn,
+        "isActive": True,
+        "properties": {"Account": {"$type": "System.String", "$value": user.upn}},
+        "resourceVersion": 2,
+        "metaTypeId": 0,
+    }
+
+
 def _other(cloud: Cloud, request: Request, organization: str) -> Reply:
-    """Any other GET: an empty list for a PAT whose scope fits."""
-    pat, refusal = _pat_of(cloud, request, organization)
-    if pat is None:
+    """Any other GET: an empty list for a PAT whose scope fits, or for an access token."""
+    caller, refusal = _caller_of(cloud, request, organization)
+    if caller is None:
         return Reply(refusal)
     if request.method not in ("GET", "HEAD"):
         return Reply(_error(cloud, 405, "VssServiceException", "No such method here.", 0))
-    if not may_read(pat.scope, request.path, projects_with_code=cloud.switches.projects_with_code_scope):
+    if not may_read(caller.scopes, request.path, projects_with_code=cloud.switches.projects_with_code_scope):
         return Reply(_missing_scope(cloud, request))
     return _ok(cloud, {"count": 0, "value": []})
 
 
-def _pat_of(cloud: Cloud, request: Request, organization: str) -> tuple[Pat | None, Response]:
-    """The PAT of the Basic header and an unused answer, or None and the refusal."""
-    pair = basic(request.headers.get("authorization", ""))
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """Who calls dev.azure.com: the owner of a PAT with its scopes, or the subject of an access token."""
+
+    subject: str
+    scopes: str
+
+
+def _caller_of(cloud: Cloud, request: Request, organization: str) -> tuple[_Caller | None, Response]:
+    """The caller of the Authorization header and an unused answer, or None and the refusal."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
     try:
+        members = cloud.pats.organization(organization).members
+        if scheme.lower() == "bearer":
+            bearer = cloud.directory.bearer(token.strip(), AZURE_DEVOPS)
+            if bearer is not None and bearer.subject in members:
+                # An access token is not narrowed as a PAT is: what its subject may do is up to the organization.
+                return _Caller(bearer.subject, "app_token"), Response(200, {})
+            return None, not_signed_in(cloud, request)
+        pair = basic(request.headers.get("authorization", ""))
         pat = cloud.pats.authenticate(organization, pair[1] if pair is not None else "")
     except NoOrganization:
         return None, html_response(404, "Azure DevOps Services | Not found", _headers(cloud))
     if pat is not None:
-        return pat, Response(200, {})
+        return _Caller(pat.owner, pat.scope), Response(200, {})
     return None, not_signed_in(cloud, request)
 
 

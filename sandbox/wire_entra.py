@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 HOST = "login.microsoftonline.com"
 DISCOVERY = "/v2.0/.well-known/openid-configuration"
 TOKEN = "/oauth2/v2.0/token"
+CLIENT_GRANT = "client_credentials"
 IDENTITY_PATH = "/msi/token"
-JWT_BEARER = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 
 
 def route(cloud: Cloud, request: Request) -> Route:
@@ -35,7 +35,8 @@ def route(cloud: Cloud, request: Request) -> Route:
     if lowered.endswith(TOKEN) and request.method == "POST":
         tenant = path[1 : -len(TOKEN)]
         form = request.form()
-        return Route("entra.token", form.get("username", ""), lambda: _token(cloud, tenant, form))
+        subject = form.get("username") or (form.get("client_id", "") if form.get("grant_type") == CLIENT_GRANT else "")
+        return Route("entra.token", subject, lambda: _token(cloud, tenant, form))
     return Route("other", "", lambda: Reply(html_response(404, "Not found")))
 
 
@@ -100,22 +101,16 @@ def _token(cloud: Cloud, tenant: str, form: dict[str, str]) -> Reply:
         elif grant == "refresh_token":
             kept = form.get("refresh_token", "")
             token = cloud.directory.refresh(tenant, client, secret, kept, scope, assertion=assertion)
-        elif grant == "client_credentials":
-            return _application(cloud, tenant, form)
+        elif grant == CLIENT_GRANT:
+            if cloud.workloads.knows(client):
+                return _client_granted(cloud, *cloud.workloads.exchange(tenant, client, assertion, scope))
+            granted = cloud.directory.client_token(tenant, client, secret, scope, assertion=assertion)
+            return _client_granted(cloud, *granted)
         else:
             return Reply(json_response(400, {"error": "unsupported_grant_type", "error_codes": [70003]}))
     except EntraRefused as refused:
         return _refusal(cloud, refused)
     return Reply(json_response(200, _granted(cloud, token), {"Cache-Control": "no-store, no-cache"}))
-
-
-def _application(cloud: Cloud, tenant: str, form: dict[str, str]) -> Reply:
-    """A workload identity's own token; raises EntraRefused."""
-    assertion = form.get("client_assertion") if form.get("client_assertion_type") == JWT_BEARER else None
-    token, expires = cloud.workloads.exchange(tenant, form.get("client_id", ""), assertion, form.get("scope", ""))
-    seconds = int((expires - cloud.now()).total_seconds())
-    value = {"token_type": "Bearer", "expires_in": seconds, "ext_expires_in": seconds, "access_token": token}
-    return Reply(json_response(200, value, {"Cache-Control": "no-store, no-cache"}))
 
 
 def _granted(cloud: Cloud, token: Token) -> dict[str, Any]:
@@ -130,6 +125,18 @@ def _granted(cloud: Cloud, token: Token) -> dict[str, Any]:
         "id_token": token.id_token,
         "client_info": client_info(token.user_id, token.tenant_id),
     }
+
+
+def _client_granted(cloud: Cloud, access_token: str, expires: datetime) -> Reply:
+    """No refresh token, no id token: an app asks again."""
+    seconds = int((expires - cloud.now()).total_seconds())
+    value = {
+        "token_type": "Bearer",
+        "expires_in": seconds,
+        "ext_expires_in": seconds,
+        "access_token": access_token,
+    }
+    return Reply(json_response(200, value, {"Cache-Control": "no-store, no-cache"}))
 
 
 def _refusal(cloud: Cloud, refused: EntraRefused) -> Reply:

@@ -54,6 +54,9 @@ class WorkloadIdentities:
         self._issued[token] = _Assertion(FederatedCredential(issuer, subject, audience), expires)
         return token
 
+    def knows(self, client_id: str) -> bool:
+        return client_id.lower() in self._identities
+
     def exchange(self, tenant: str, client_id: str, assertion: str | None, scope: str) -> tuple[str, datetime]:
         """The client credentials grant with an assertion; gives the identity's token and its end.
 

@@ -74,7 +74,7 @@ def rotate_due(
     except Exception as failure:  # noqa: BLE001  # as above
         raise RunFailed(f"failed ({Code.UNEXPECTED}): {place_of(failure)}") from None
     if report.exit_code():
-        raise RunFailed(_summary(report))
+        raise RunFailed(summary(report))
 
 
 def rotate_user(
@@ -158,7 +158,8 @@ def _not_started(code: Code, says: str) -> RunFailed:
     return RunFailed(says)
 
 
-def _summary(report: Report) -> str:
+def summary(report: Report) -> str:
+    """One line for the host's log of a failed invocation."""
     if report.misconfigured is not None:
         failure = report.misconfigured
         return f"run {report.run_id} {report.outcome} ({failure.code}): {failure.message} {failure.remedy}"

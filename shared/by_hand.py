@@ -83,7 +83,7 @@ def make_into(bench: Bench, wanted: Wanted, secret: str) -> Minted:
 def refuse_taken(vault: Vault, listing: VaultListing, inventory: Inventory, secret: str) -> None:
     """Raises Misconfigured when this name is not free: a value by hand is never written over another one."""
     key = secret.casefold()
-    if key in {item.key for item in inventory.items()} | {item.key for item in inventory.invalid}:
+    if key in inventory.managed():
         raise _not_free(
             f"{secret} is an item of pats.yaml, and patrol writes it.",
             f"Name another secret; `python -m shared rotate {secret}` makes a PAT for the item.",

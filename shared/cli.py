@@ -14,6 +14,7 @@ from typing import TextIO
 from shared import __version__, inventory, settings, wiring
 from shared import scopes as known_scopes
 from shared.api import ROOT
+from shared.both_kinds import do
 from shared.cli_completion import add_completion, script
 from shared.cli_import import add_import, run_import
 from shared.cli_pats import add_pats, run_pats
@@ -24,8 +25,9 @@ from shared.kept_runs import Brief, last_run
 from shared.model import Inventory
 from shared.online import Finding, check_online, unblock
 from shared.progress import LONG, Bar
+from shared.refresh import refresh
 from shared.report import Report, instant
-from shared.run import Request, Threads, World, check_clock, run
+from shared.run import Request, Threads, World, check_clock
 from shared.secrecy import place_of
 from shared.settings import Settings
 from shared.status import status
@@ -65,7 +67,7 @@ class Terminal:
 
     def progress(self, name: str, /, **fields: object) -> None:
         """One line per step on stderr; what the report repeats at the end is left out."""
-        if name.startswith(("run.", "item.")):
+        if name.startswith(("run.", "item.", "refresh.")):
             return
         shown = {key: instant(value) if isinstance(value, datetime) else value for key, value in fields.items()}
         told = ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None)
@@ -195,6 +197,13 @@ def _run(terminal: Terminal) -> int:
     return _report(terminal, Request())
 
 
+def _refresh(terminal: Terminal) -> int:
+    known = terminal.settings()
+    estate = inventory.load_file(known.pats_file)
+    threads = Threads(known.parallel_users)
+    return _show(terminal, refresh(estate, terminal.world(known), known.mark, Request(), threads))
+
+
 def _plan(terminal: Terminal) -> int:
     return _report(terminal, Request(dry_run=True))
 
@@ -218,7 +227,10 @@ def _emergency(terminal: Terminal) -> int:
 def _report(terminal: Terminal, request: Request) -> int:
     known = terminal.settings()
     estate = inventory.load_file(known.pats_file)
-    report = _watched(terminal, known, estate, request)
+    return _show(terminal, _watched(terminal, known, estate, request))
+
+
+def _show(terminal: Terminal, report: Report) -> int:
     if terminal.options.json:
         terminal.screen.json(report.to_json())
     else:
@@ -230,11 +242,11 @@ def _watched(terminal: Terminal, known: Settings, estate: Inventory, request: Re
     threads = Threads(known.parallel_users)
     items = len(request.names) if request.names is not None else len(estate.items())
     if items < LONG or not terminal.errors.isatty():
-        return run(estate, terminal.world(known), known.mark, request, threads)
+        return do(estate, terminal.world(known), known.mark, request, threads)
     bar = Bar(terminal.errors, items)
     world = terminal.make_world(known, known.run_budget, bar.step)
     try:
-        return run(estate, world, known.mark, request, threads, bar.add)
+        return do(estate, world, known.mark, request, threads, bar.add)
     finally:
         bar.end()
 
@@ -342,8 +354,11 @@ def parser() -> argparse.ArgumentParser:
     check = command("check", _check, "find every mistake in pats.yaml and the settings", "check --online")
     check.add_argument("--online", action="store_true", help="also sign in, list, and test the vault's rights")
     command("plan", _plan, "sign in, look at everything, and say what a run would do", "plan")
-    command("run", _run, "do what is due, as the timer does", "run --json")
-    rotate = command("rotate", _rotate, "rotate the named secrets if they are due", "rotate build-pat --force")
+    command("run", _run, "replace the PATs that are due, as the timer does", "run --json")
+    command("refresh", _refresh, "replace the Entra tokens that are due, as their timer does", "refresh")
+    rotate = command(
+        "rotate", _rotate, "rotate the named secrets, PATs and tokens, if they are due", "rotate build-pat --force"
+    )
     rotate.add_argument("secrets", nargs="+", metavar="SECRET")
     rotate.add_argument("--force", action="store_true", help="due or not")
     rotate.add_argument("--adopt", action="store_true", help="with --force: take back a secret that somebody edited")

@@ -1,4 +1,4 @@
-"""The PAT lifecycle API and the proof that a PAT works (Azure DevOps REST, Tokens / Pats 7.2-preview.1)."""
+"""The PAT lifecycle API (Azure DevOps REST, Tokens / Pats 7.2-preview.1), and what its answers mean."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
-from requests.auth import AuthBase, HTTPBasicAuth
+from requests.auth import AuthBase
 
 from shared import pat_errors
 from shared.clock import Clock, Deadline
 from shared.errors import Absent, Busy, Code, Denied, NotDone, PatrolError, Refused, Unclear
-from shared.model import Item, Minted, Pat, PatId, Validity, whole_seconds
+from shared.model import Minted, Pat, PatId, Validity, whole_seconds
 from shared.secrecy import SecretText
 from shared.transport import Later, never_sent, patiently, retry_after, timeouts
 
 PATS = "https://vssps.dev.azure.com/{organization}/_apis/tokens/pats"
-DEVOPS = "https://dev.azure.com/{organization}/"
 API_VERSION = "7.2-preview.1"
 PAGE = 100
-ANONYMOUS = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 
 # Without Suppress, a caller who is not signed in is sent to a page for people (302, or 203 with HTML).
 HEADERS = {"Accept": "application/json", "X-TFS-FedAuthRedirect": "Suppress", "X-VSS-ForceMsaPassThrough": "true"}
@@ -31,11 +29,11 @@ HEADERS = {"Accept": "application/json", "X-TFS-FedAuthRedirect": "Suppress", "X
 _GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,7})?Z")
 _LATER = "Nothing to do if the next run succeeds; otherwise look at the status page of Azure DevOps and the network."
-_ACCESS = (
+ACCESS = (
     "Check that the technical user is a member of the organization, that the organization belongs to the tenant, and "
     "that the app registration has vso.pats and vso.pats_manage with admin consent."
 )
-_ORGANIZATION = "Correct `organization` in pats.yaml; was the organization renamed or deleted?"
+ORGANIZATION = "Correct `organization` in pats.yaml; was the organization renamed or deleted?"
 
 
 class Bearer(AuthBase):
@@ -185,33 +183,13 @@ class UserPats:
         return wait if wait > timedelta(0) else None
 
 
-class Prover:
-    """One harmless read with a PAT: see `ports.Verifier`."""
-
-    def __init__(self, session: requests.Session, deadline: Deadline) -> None:
-        self._session = session
-        self._deadline = deadline
-
-    def verify(self, item: Item, value: SecretText, organization_id: str | None) -> None:
-        by_identity = item.verify == "connection-data"
-        path = "_apis/connectionData?connectOptions=none&api-version=7.1-preview.1" if by_identity else item.verify
-        url = DEVOPS.format(organization=quote(item.organization, safe="")) + path.lstrip("/")
-        try:
-            response = self._session.get(
-                url,
-                headers=HEADERS,
-                auth=HTTPBasicAuth("", value.reveal()),
-                timeout=timeouts(self._deadline),
-                allow_redirects=False,
-            )
-        except requests.RequestException as failure:
-            raise lost(failure, item.organization) from None
-        body = judge("GET", item.organization, response, what="the PAT")
-        if by_identity:
-            _check_identity(body, item, organization_id)
-
-
-def judge(method: str, organization: str, response: requests.Response, what: str = "the sign-in") -> Mapping[str, Any]:
+def judge(
+    method: str,
+    organization: str,
+    response: requests.Response,
+    what: str = "the sign-in",
+    remedy: str | None = None,
+) -> Mapping[str, Any]:
     """The JSON of a success, `{}` for 204; anything else as the failure it is. Body texts go no further than here."""
     status = response.status_code
     body = _json_of(response)
@@ -236,7 +214,7 @@ def judge(method: str, organization: str, response: requests.Response, what: str
     if status == requests.codes.too_many_requests:
         raise Busy(Code.DEVOPS_UNAVAILABLE, f"{told}: too many requests.", _LATER)
     if status in (requests.codes.unauthorized, requests.codes.forbidden, 203) or 300 <= status < 400:
-        raise Denied(Code.ORGANIZATION_DENIED, f"{told}: {organization} does not accept {what}.", _ACCESS)
+        raise Denied(Code.ORGANIZATION_DENIED, f"{told}: {organization} does not accept {what}.", remedy or ACCESS)
     if status == requests.codes.request_timeout or status >= 500:
         raise Unclear(Code.DEVOPS_UNAVAILABLE, f"{told}.", _LATER)
     if 400 <= status < 500:
@@ -326,8 +304,8 @@ def _pat_refused(word: str) -> PatrolError:
 
 def _no_organization(method: str, cause: str) -> PatrolError:
     if method == "POST":
-        return NotDone(Code.ORGANIZATION_UNKNOWN, cause, _ORGANIZATION)
-    return Unclear(Code.ORGANIZATION_UNKNOWN, cause, _ORGANIZATION)
+        return NotDone(Code.ORGANIZATION_UNKNOWN, cause, ORGANIZATION)
+    return Unclear(Code.ORGANIZATION_UNKNOWN, cause, ORGANIZATION)
 
 
 def _mint_unclear(doubt: Unclear) -> Unclear:
@@ -356,18 +334,3 @@ def _json_of(response: requests.Response) -> Mapping[str, Any] | None:
 def _activity(response: requests.Response) -> str:
     identity = response.headers.get("ActivityId", "")
     return f" (activity {identity.lower()})" if _GUID.fullmatch(identity) else ""
-
-
-def _check_identity(body: Mapping[str, Any], item: Item, organization_id: str | None) -> None:
-    """A 200 is not proof: anonymous callers get one too, and a PAT of somebody else works as well."""
-    user = body.get("authenticatedUser")
-    user = user if isinstance(user, dict) else {}
-    account = (user.get("properties") or {}).get("Account") if isinstance(user.get("properties"), dict) else None
-    name = account.get("$value") if isinstance(account, dict) else None
-    if not user.get("id") or str(user["id"]).lower() == ANONYMOUS:
-        raise Denied(Code.VERIFY_FAILED, "Azure DevOps answered as to an anonymous caller.", _ACCESS)
-    if not isinstance(name, str) or name.casefold() != item.username.casefold():
-        raise Denied(Code.VERIFY_FAILED, "The PAT signs in as somebody else than the technical user.", _ACCESS)
-    instance = body.get("instanceId")
-    if organization_id and isinstance(instance, str) and instance.lower() != organization_id:
-        raise Denied(Code.VERIFY_FAILED, "The PAT signs in to another organization.", _ORGANIZATION)

@@ -143,8 +143,7 @@ def _dispatch(inventory: Inventory, world: World, mark: Mark, request: Request, 
     for row in rows:
         tell_row(world.tell, row)
     tell_expiring(world.tell, quiet, listing, rows, mark, now)
-    managed = frozenset(item.key for item in inventory.items()) | {one.key for one in inventory.invalid}
-    names = unmanaged(listing, mark, managed)
+    names = unmanaged(listing, mark, inventory.managed())
     return _put_together(request, started, world.clock.now(), rows, names, waiting, drafts)
 
 

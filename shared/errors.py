@@ -32,6 +32,11 @@ class Code(StrEnum):
     SIGN_IN_UNAVAILABLE = "sign-in-unavailable"
     USER_BLOCKED = "user-blocked"
 
+    # One service principal.
+    PRINCIPAL_REFUSED = "principal-refused"
+    TOKEN_NOT_NEWER = "token-not-newer"
+    TOKEN_LIVES = "token-lives"
+
     # One organization.
     ORGANIZATION_UNKNOWN = "organization-unknown"
     ORGANIZATION_DENIED = "organization-denied"

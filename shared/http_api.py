@@ -13,6 +13,7 @@ from pathlib import Path
 from shared import inventory, settings, wiring
 from shared.api import ROOT, Send
 from shared.beside import NotInTime, within
+from shared.both_kinds import do, names_tokens
 from shared.dispatching import Dispatched, dispatch, dispatch_named
 from shared.errors import Code, Misconfigured, PatrolError, Unclear
 from shared.http_answer import (
@@ -31,10 +32,10 @@ from shared.http_body import BadBody, Call, prefers_async, read_emergency, read_
 from shared.http_caller import NotSignedIn, RoleMissing, check
 from shared.item_rows import left
 from shared.kept_runs import put_together
-from shared.model import Inventory
+from shared.model import Inventory, Named
 from shared.queue_messages import write
 from shared.report import Failure, Report, Row, in_order
-from shared.run import Request, Threads, World, check_clock, check_names, run
+from shared.run import Request, Threads, World, check_clock, check_names
 from shared.run_ids import is_id
 from shared.secrecy import place_of
 from shared.settings import Settings
@@ -84,7 +85,9 @@ def rotate(call: Call, app: App) -> Answer:
 
     def work(known: Settings) -> Answer:
         request = read_rotate(call.body, call.query, arrived)
-        if app.send is not None and known.has_queue and prefers_async(call.headers):
+        queued = known.has_queue and prefers_async(call.headers)
+        # A message is for one technical user; a token is done in a moment anyway.
+        if queued and app.send is not None and not names_tokens(inventory.load_file(known.pats_file), request):
             return _queue(known, app, request, app.send)
         return _run(known, app, request)
 
@@ -211,7 +214,8 @@ class _Progress:
             told = tuple(self.rows)
         has = {row.secret.casefold() for row in told}
         wanted = None if request.names is None else {name.casefold() for name in request.names}
-        items = [one for one in self.estate.items() if wanted is None or one.key in wanted]
+        items: list[Named] = [one for one in self.estate.items() if wanted is None or one.key in wanted]
+        items += [one for one in self.estate.tokens if one.key in (wanted or ())]
         rest = [left(one) for one in items if one.key not in has]
         return Report(request.run_id, self.started, now, in_order([*told, *rest]))
 
@@ -224,7 +228,7 @@ def _run(known: Settings, app: App, request: Request) -> Answer:
         check_names(estate, request)
         world = app.make_world(known, known.http_budget)
         progress.estate = estate
-        return run(estate, world, known.mark, request, Threads(known.parallel_users, app.enter), progress.add)
+        return do(estate, world, known.mark, request, Threads(known.parallel_users, app.enter), progress.add)
 
     try:
         return of_report(within(known.http_budget + app.answer_after, work, app.enter), app.now())

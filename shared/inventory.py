@@ -10,25 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from shared import durations, inventory_yaml, scopes
+from shared import durations, inventory_principals, inventory_yaml, scopes
 from shared.errors import Code, Misconfigured
+from shared.inventory_principals import Principals
 from shared.inventory_schema import DefaultsPart, FilePart, ItemPart, SignInPart, UserPart, looks_like_a_pat, quoted
-from shared.inventory_words import Found, unknown_key, validate
+from shared.inventory_words import Found, sentence, unknown_key, validate
 from shared.inventory_yaml import Lines, Place, Unreadable, shown
-from shared.model import (
-    ClientCertificate,
-    ClientCredential,
-    ClientSecret,
-    FederatedIdentity,
-    InvalidItem,
-    Inventory,
-    Item,
-    PatId,
-    SignIn,
-    SonarQube,
-    Strategy,
-    User,
-)
+from shared.model import InvalidItem, Inventory, Item, PatId, SignIn, SonarQube, Strategy, User
 
 BUILT_IN: Mapping[str, str] = {
     "lifetime": "30d",
@@ -80,7 +68,14 @@ def load(text: str) -> Inventory:
         told = "; ".join(_with_line(one, lines) for one in stopping)
         remedy = "Correct it; `python -m shared check` shows every problem."
         raise Misconfigured(Code.INVENTORY_INVALID, f"pats.yaml: {told}.", remedy)
-    return Inventory(examined.sign_in, tuple(examined.users), tuple(examined.invalid), examined.overlap)
+    return Inventory(
+        examined.sign_in,
+        tuple(examined.users),
+        tuple(examined.invalid),
+        examined.overlap,
+        tuple(examined.principals.tokens),
+        tuple(examined.principals.invalid),
+    )
 
 
 def _with_line(one: Found, lines: Lines) -> str:
@@ -126,6 +121,7 @@ class _Examined:
     users: list[User] = field(default_factory=list)
     invalid: list[InvalidItem] = field(default_factory=list)
     overlap: timedelta = timedelta(days=1)
+    principals: Principals = field(default_factory=Principals)
 
 
 def _examine(raw: Any) -> _Examined:
@@ -147,11 +143,14 @@ def _examine(raw: Any) -> _Examined:
         says = "is missing" if users is None else "must be a list of technical users"
         examined.problems.append(Found(("users",), says, stops=True))
         return examined
-    credentials = _credentials(raw, users)
+    principals = raw.get("service_principals")
+    credentials = _credentials(raw, users, principals if isinstance(principals, list) else [])
     named: dict[str, Place] = {}
     usernames: set[str] = set()
     for number, user in enumerate(users):
         _user(("users", number), user, _Context(defaults, bad, credentials, named, usernames), examined)
+    examined.principals = inventory_principals.read(raw.get("service_principals"), defaults, bad, credentials, named)
+    examined.problems += examined.principals.problems
     return examined
 
 
@@ -168,15 +167,7 @@ class _Context:
 def _sign_in(raw: Any, examined: _Examined) -> SignIn | None:
     part, problems = validate(SignInPart, raw, ("sign_in",))
     examined.problems += [Found(one.path, one.says, stops=True) for one in problems]
-    return SignIn(part.tenant, part.client_id, _client_credential(part)) if isinstance(part, SignInPart) else None
-
-
-def _client_credential(part: SignInPart) -> ClientCredential:
-    if part.client_secret_name is not None:
-        return ClientSecret(part.client_secret_name)
-    if part.client_certificate_name is not None:
-        return ClientCertificate(part.client_certificate_name)
-    return FederatedIdentity()
+    return SignIn(part.tenant, part.client_id, part.credential()) if isinstance(part, SignInPart) else None
 
 
 def _defaults(raw: Any, examined: _Examined) -> tuple[dict[str, str], dict[str, str]]:
@@ -220,7 +211,7 @@ def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None
             items.append(item)
     if lasting and not (pats and isinstance(pats, list)):
         # Without an item to fail, the user would drop out of the run without a word.
-        examined.invalid.append(InvalidItem(shown(path), str(username), "", _sentence(lasting)))
+        examined.invalid.append(InvalidItem(shown(path), str(username), "", sentence(lasting)))
     if not lasting:
         examined.users.append(User(str(username), str(raw["password_secret_name"]), tuple(items)))
 
@@ -254,7 +245,7 @@ def _item(
     organization = given.get("organization") or context.defaults.get("organization", "")
     if not isinstance(organization, str) or looks_like_a_pat(organization):
         organization = ""
-    examined.invalid.append(InvalidItem(name, username, organization, _sentence(wrong)))
+    examined.invalid.append(InvalidItem(name, username, organization, sentence(wrong)))
     return None
 
 
@@ -346,18 +337,14 @@ def _wrong_scopes(item: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
             yield number, f"{quoted(scope)} is not a known scope; {hint}"
 
 
-def _sentence(problems: list[Found]) -> str:
-    told = "; ".join(f"{shown(one.path)} {one.says}" for one in problems)
-    return told if told.endswith("?") else f"{told}."
-
-
-def _credentials(raw: Mapping[str, Any], users: list[Any]) -> frozenset[str]:
+def _credentials(raw: Mapping[str, Any], users: list[Any], principals: list[Any]) -> frozenset[str]:
     sign_in = raw.get("sign_in")
     named = ("client_secret_name", "client_certificate_name")
     names = [sign_in.get(key) for key in named] if isinstance(sign_in, dict) else []
     for user in users:
         if isinstance(user, dict):
             names += [user.get("password_secret_name"), *_consumers_tokens(user)]
+    names += [one.get(key) for one in principals if isinstance(one, dict) for key in named]
     return frozenset(name.casefold() for name in names if isinstance(name, str))
 
 

@@ -121,8 +121,8 @@ class _Work:
         self._mark = mark
         self._prove = prove
         self._proofs: dict[str, str] = {}
-        self._own = {item.key for item in estate.items()} | {item.key for item in estate.invalid}
-        self._taken = self._own | {name.casefold() for name in _credentials(raw)} | {user.password_secret_name.lower()}
+        self._own = estate.managed()
+        self._taken = {*self._own, *estate.credential_names(), user.password_secret_name.casefold()}
         self._kept = {pat: row.name for row in listed.values() if is_ours(row.tags, mark) for pat in _of_stamp(row)}
         self._foreign = {pat for row in listed.values() if not is_ours(row.tags, mark) for pat in _of_stamp(row)}
         self.items: list[Proposal] = []
@@ -248,12 +248,6 @@ def _names(pat: Pat) -> tuple[str, ...]:
     """The names under which its value may be in the vault; the last one is what patrol would call it."""
     name = name_of(pat)
     return (name,) if name.endswith("pat") or name.startswith("pat-") else (name, f"{name}-pat")
-
-
-def _credentials(raw: Mapping[str, Any]) -> Iterator[str]:
-    parts = [raw["sign_in"], *(user for user in raw["users"] if isinstance(user, dict))]
-    for part in parts:
-        yield from (value for key, value in part.items() if key.endswith("_name") and isinstance(value, str))
 
 
 # --- text ------------------------------------------------------------------------------------------------------------

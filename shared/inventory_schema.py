@@ -11,6 +11,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from shared import durations, scopes
 from shared.blocking import PREFIX
+from shared.model import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity
 
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 SECRET_NAME = r"[0-9A-Za-z-]{1,127}"
@@ -59,6 +60,12 @@ def _margin(text: str) -> str:
     if not text.endswith("%") and durations.parse(text) == timedelta(0):
         raise ValueError("must be longer than nothing: a PAT is replaced before it expires")
     return _duration_or_share(text)
+
+
+def _share(text: str) -> str:
+    if not re.fullmatch(SHARE, text):
+        raise ValueError(f"{text!r} is not a share: write a whole number from 1 to 99 and %, such as 50%")
+    return text
 
 
 def secret_name(text: str) -> str:
@@ -148,6 +155,7 @@ Margin = Annotated[
     AfterValidator(_margin),
     WithJsonSchema({"type": "string", "pattern": f"^({durations.PATTERN}|{SHARE})$"}),
 ]
+Share = Annotated[str, AfterValidator(_share), WithJsonSchema({"type": "string", "pattern": f"^{SHARE}$"})]
 SecretName = Annotated[
     str, AfterValidator(secret_name), WithJsonSchema({"type": "string", "pattern": f"^{SECRET_NAME}$"})
 ]
@@ -173,13 +181,13 @@ def _told(description: str, default: Any = None) -> Any:
     return Field(default=default, description=description)
 
 
-class SignInPart(_Part):
+class CredentialPart(_Part):
+    """By what an app registration proves itself: one of the two, or neither."""
+
     model_config = ConfigDict(
         json_schema_extra={"not": {"required": ["client_secret_name", "client_certificate_name"]}}
     )
 
-    tenant: Annotated[str, AfterValidator(tenant_name)] = Field(description="Entra tenant: a domain or its id.")
-    client_id: Guid = Field(description="Client id of the app registration.")
     client_secret_name: GivenName = _told(
         "The Key Vault secret that holds the client secret. Without it and without a certificate the app registration "
         "trusts patrol's managed identity (federated credential), and there is nothing that expires."
@@ -188,14 +196,26 @@ class SignInPart(_Part):
         "The Key Vault certificate that is the app registration's credential, instead of a client secret."
     )
 
+    def credential(self) -> ClientCredential:
+        if self.client_secret_name is not None:
+            return ClientSecret(self.client_secret_name)
+        if self.client_certificate_name is not None:
+            return ClientCertificate(self.client_certificate_name)
+        return FederatedIdentity()
+
     @model_validator(mode="after")
-    def _one_credential(self) -> SignInPart:
+    def _one_credential(self) -> CredentialPart:
         if self.client_secret_name is not None and self.client_certificate_name is not None:
             raise ValueError(
                 "names both client_secret_name and client_certificate_name: leave one of them out, or both, to sign in "
                 "with patrol's managed identity"
             )
         return self
+
+
+class SignInPart(CredentialPart):
+    tenant: Annotated[str, AfterValidator(tenant_name)] = Field(description="Entra tenant: a domain or its id.")
+    client_id: Guid = Field(description="Client id of the app registration.")
 
 
 class DefaultsPart(_Part):
@@ -241,9 +261,26 @@ class UserPart(_Part):
     )
 
 
+class EntraTokenPart(_Part):
+    secret: SecretName = Field(description="The Key Vault secret that is published.")
+    organization: Organization | None = _told("Where a new token is proved; it works in every one of the tenant.")
+    refresh_below: Share | None = _told("Replaced when less than this share of its life is left; 50% unless given.")
+    paused: bool = _told("true: nothing is done to it, and it expires.", False)
+    adopt: bool = _told("true: take over a secret that exists.", False)
+    recover_deleted: bool = _told("true: recover the secret when it is soft-deleted.", False)
+
+
+class ServicePrincipalPart(CredentialPart):
+    client_id: Guid = Field(description="Client id of an app registration that is a member of the organization.")
+    entra_token: EntraTokenPart = Field(description="Its access token for Azure DevOps, kept fresh in a secret.")
+
+
 class FilePart(_Part):
     """What patrol keeps fresh: technical users and their PATs."""
 
     sign_in: SignInPart = Field(description="The app registration that technical users sign in to.")
     defaults: DefaultsPart | None = _told("What items have that do not say otherwise.")
     users: list[UserPart] = Field(description="Technical users: one entry each.")
+    service_principals: list[ServicePrincipalPart] | None = _told(
+        "Service principals whose Entra token is published: one entry each."
+    )

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
 from shared.inventory_schema import GLOBAL_PATS, SonarQubePart
-from shared.inventory_yaml import Place
+from shared.inventory_yaml import Place, shown
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -21,6 +21,7 @@ _LIKE: Mapping[str, str] = {
     "rotate_before": "a duration such as 7d, or a share of the lifetime such as 25%",
     "overlap": "a duration such as 1d",
     "max_age": "a duration such as 365d",
+    "refresh_below": "a share of the token's life such as 50%",
 }
 
 
@@ -44,6 +45,12 @@ def validate(shape: type[Part], raw: Any, path: Place) -> tuple[Part | None, lis
             inner = tuple(key for key in error["loc"] if not (isinstance(key, str) and _is_branch(key)))
             found.setdefault((*path, *inner), _words(error, inner, shape))
         return None, [Found(where, says) for where, says in found.items()]
+
+
+def sentence(problems: Iterable[Found]) -> str:
+    """All of an item's mistakes, for a run that leaves it out."""
+    told = "; ".join(f"{shown(one.path)} {one.says}" for one in problems)
+    return told if told.endswith("?") else f"{told}."
 
 
 def unknown_key(key: str, shape: type[BaseModel]) -> str:

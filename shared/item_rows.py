@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.errors import Busy, Code, PatrolError
-from shared.model import Item
+from shared.model import Item, Named
 from shared.report import Failure, Outcome, Row, Verb, instant
 from shared.secrecy import place_of
 from shared.steps import Because, Decommission, Recover, Renew, Rotate, Step, Wait
@@ -43,7 +43,7 @@ def held(item: Item, because: Because, until: datetime | None, ends: datetime | 
 
 
 def failed(
-    item: Item,
+    item: Named,
     because: Because,
     failure: PatrolError,
     outcome: Outcome = Outcome.FAILED,
@@ -58,13 +58,13 @@ def held_elsewhere(item: Item, step: Step, busy: Busy) -> Row:
     return failed(item, Because.ROTATED_ELSEWHERE, busy, Outcome.BUSY, verb_of(step))
 
 
-def left(item: Item) -> Row:
+def left(item: Named) -> Row:
     """An item that the time budget did not reach; the next run begins with the most urgent."""
     says = f"{item.secret}: not reached before the time was over; the next run goes on with the most urgent."
     return Row(item.secret, item.username, item.organization, Verb.HOLD, Outcome.LEFT, Because.OUT_OF_TIME, says)
 
 
-def unexpected(item: Item, failure: Exception) -> Row:
+def unexpected(item: Named, failure: Exception) -> Row:
     """An item that a defect of patrol ended."""
     return failed(item, Because.UNEXPECTED, defect(failure))
 

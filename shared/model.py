@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import NewType
+from typing import NewType, Protocol
 
 from shared.secrecy import SecretText
 
@@ -15,6 +15,7 @@ PatId = NewType("PatId", str)
 """The `authorizationId` of a PAT, a guid in lower case."""
 
 CONTENT_TYPE = "application/vnd.patrol.azure-devops-pat"
+TOKEN_CONTENT_TYPE = "application/vnd.patrol.entra-token"
 
 
 def whole_seconds(instant: datetime) -> datetime:
@@ -78,6 +79,45 @@ class Item:
     def key(self) -> str:
         """Key Vault names are case-insensitive."""
         return self.secret.casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class TokenItem:
+    """One Key Vault secret that holds a service principal's own access token for Azure DevOps.
+
+    `refresh_below`: per cent of the token's life; with less than that left it is replaced.
+    """
+
+    secret: str
+    client_id: str
+    credential: ClientCredential
+    organization: str
+    refresh_below: int = 50
+    paused: bool = False
+    adopt: bool = False
+    recover_deleted: bool = False
+
+    @property
+    def key(self) -> str:
+        return self.secret.casefold()
+
+    @property
+    def username(self) -> str:
+        """Who signs in, where a report names it."""
+        return self.client_id
+
+
+class Named(Protocol):
+    """What a report's row says of an item of either kind."""
+
+    @property
+    def key(self) -> str: ...
+    @property
+    def secret(self) -> str: ...
+    @property
+    def username(self) -> str: ...
+    @property
+    def organization(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,23 +189,36 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Inventory:
-    """`pats.yaml`, read. `overlap` is the default one, for PATs whose item is gone."""
+    """`pats.yaml`, read. `overlap` is the default one, for PATs whose item is gone.
+
+    Tokens have a timer of their own, so what is wrong with one does not fail a run over PATs, nor the other way round.
+    """
 
     sign_in: SignIn
     users: tuple[User, ...]
     invalid: tuple[InvalidItem, ...] = ()
     overlap: timedelta = timedelta(days=1)
+    tokens: tuple[TokenItem, ...] = ()
+    invalid_tokens: tuple[InvalidItem, ...] = ()
 
     def items(self) -> tuple[Item, ...]:
         return tuple(item for user in self.users for item in user.items)
 
     def credential_names(self) -> frozenset[str]:
         """The secrets that hold what patrol signs in and pushes with, casefolded: nothing is published there."""
-        names = [user.password_secret_name for user in self.users]
-        if not isinstance(self.sign_in.credential, FederatedIdentity):
-            names.append(self.sign_in.credential.name)
+        named = [self.sign_in.credential, *(one.credential for one in self.tokens)]
+        names = [one.name for one in named if not isinstance(one, FederatedIdentity)]
+        names += [user.password_secret_name for user in self.users]
         names += [item.then.token_secret_name for item in self.items() if item.then is not None]
         return frozenset(name.casefold() for name in names)
+
+    def token_keys(self) -> frozenset[str]:
+        """Casefolded names of the secrets that hold tokens."""
+        return frozenset({one.key for one in self.tokens} | {one.key for one in self.invalid_tokens})
+
+    def managed(self) -> frozenset[str]:
+        """Casefolded names of all secrets that `pats.yaml` names as published, of both kinds."""
+        return self.token_keys() | {item.key for item in self.items()} | {one.key for one in self.invalid}
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +243,18 @@ class Minted:
 
 
 @dataclass(frozen=True, slots=True)
+class ServiceToken:
+    """An access token just issued to a service principal; `lives` from when it was issued.
+
+    `object_id`: of the service principal, by the token's own claim; None where the token is not readable.
+    """
+
+    value: SecretText
+    lives: timedelta
+    object_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class SecretSeen:
     """One row of the vault's listing: the current version without its value and without its version id."""
 
@@ -199,6 +264,8 @@ class SecretSeen:
     expires_on: datetime | None
     content_type: str | None
     tags: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
+    """Its id where one secret was looked at; a listing does not tell it."""
 
     @property
     def key(self) -> str:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared import blocking, global_pats
-from shared.client_credentials import told
+from shared.client_credentials import fetch, told
 from shared.clock import Clock, VaultTime
 from shared.consumers import Consumers
 from shared.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, UserRefused
-from shared.model import Inventory, Item, Pat, PatId, SonarQube, User, VaultListing
+from shared.model import Inventory, Item, Pat, PatId, SonarQube, TokenItem, User, VaultListing
 from shared.run import World, check_clock
 from shared.settings import Settings
 from shared.signing import Desk
@@ -57,15 +57,18 @@ def check_online(inventory: Inventory, known: Settings, world: World) -> list[Fi
     ]
     clock = VaultTime(world.clock, listing.ahead)
     desk = world.desk(inventory.sign_in, listing, clock, known.mark)
-    proof = _right(f"prove the app by {told(inventory.sign_in.credential)}", desk.prove)
-    findings.append(proof)
-    # Without it nobody signs in: one message instead of one for each user.
-    for user in inventory.users if proof.well else ():
-        findings += _check_user(desk, user, clock)
+    if inventory.users:
+        proof = _right(f"prove the app by {told(inventory.sign_in.credential)}", desk.prove)
+        findings.append(proof)
+        # Without it nobody signs in: one message instead of one for each user.
+        for user in inventory.users if proof.well else ():
+            findings += _check_user(desk, user, clock)
     consumers = Consumers(world.consumer, world.credentials)
     for item in inventory.items():
         if item.then is not None:
             findings.append(_check_consumer(consumers, item, item.then))
+    for token in inventory.tokens:
+        findings += _check_token(inventory.sign_in.tenant, token, world)
     findings += [Finding(row.says, exit_code=0) for row in desk.warnings()]
     return findings
 
@@ -130,6 +133,22 @@ def _check_consumer(consumers: Consumers, item: Item, to: SonarQube) -> Finding:
     except PatrolError as failure:
         return _failed(what, failure)
     return Finding(what)
+
+
+def _check_token(tenant: str, item: TokenItem, world: World) -> list[Finding]:
+    """A token is got and proved, and not published: it ends by itself."""
+    what = f"get a token for the service principal {item.client_id}"
+    try:
+        proof = fetch(item.credential, world.credentials, world.assertion, world.clock.now())
+        token = world.tokens.issue(tenant, item.client_id, proof)
+    except PatrolError as failure:
+        return [_failed(what, failure)]
+    proved = f"use it in {item.organization}"
+    try:
+        world.token_verifier.verify_token(item, token)
+    except PatrolError as failure:
+        return [Finding(what), _failed(proved, failure)]
+    return [Finding(what), Finding(proved)]
 
 
 def _probe_read(world: World) -> None:

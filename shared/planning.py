@@ -47,14 +47,14 @@ def plan(item: Item, seen: Seen, now: datetime, asked: Asked | None = None) -> S
     if item.decommission:
         return _plan_end(item, secret, seen)
     if item.paused and not (asked and asked.emergency):
-        return _paused() if forced else Hold(Because.PAUSED)
+        return paused() if forced else Hold(Because.PAUSED)
     match secret:
         case Nothing(deleted=True):
-            return Recover() if item.recover_deleted else _deleted(item)
+            return Recover() if item.recover_deleted else deleted(item.secret)
         case Nothing():
             return Rotate(Because.NOTHING_PUBLISHED)
         case Foreign():
-            return _foreign(secret)
+            return foreign(secret)
         case Unmarked(edited=True):
             taken_back = asked is not None and asked.force and asked.adopt
             return Rotate(Because.TAKEN_BACK) if taken_back else _edited(item)
@@ -158,7 +158,7 @@ def _edited(item: Item) -> Fail:
     )
 
 
-def _foreign(secret: Foreign) -> Fail:
+def foreign(secret: Foreign) -> Fail:
     return Fail(
         Because.FOREIGN,
         Code.FOREIGN,
@@ -185,16 +185,16 @@ def _disabled(item: Item) -> Fail:
     )
 
 
-def _deleted(item: Item) -> Fail:
+def deleted(name: str) -> Fail:
     return Fail(
         Because.DELETED,
         Code.SECRET_DELETED,
         "The secret is soft-deleted, and its name cannot be written until it is recovered or purged.",
-        f"Recover it (`az keyvault secret recover --name {item.secret} ...`), or set `recover_deleted: true`.",
+        f"Recover it (`az keyvault secret recover --name {name} ...`), or set `recover_deleted: true`.",
     )
 
 
-def _paused() -> Fail:
+def paused() -> Fail:
     return Fail(
         Because.PAUSED,
         Code.PAUSED,

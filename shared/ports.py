@@ -13,6 +13,7 @@ from typing import Protocol
 
 from shared.kept_runs import Brief, KeptRun, PartDone
 from shared.model import (
+    CONTENT_TYPE,
     ClientProof,
     Credential,
     Current,
@@ -21,8 +22,10 @@ from shared.model import (
     Minted,
     Pat,
     PatId,
+    ServiceToken,
     SignIn,
     SonarQube,
+    TokenItem,
     User,
     VaultListing,
     VersionSeen,
@@ -49,7 +52,14 @@ class Vault(Protocol):
         """All versions, in no useful order; empty when there is no such secret (a soft-deleted one included)."""
         ...
 
-    def publish(self, name: str, value: SecretText, expires_on: datetime, tags: Mapping[str, str]) -> VersionSeen:
+    def publish(
+        self,
+        name: str,
+        value: SecretText,
+        expires_on: datetime,
+        tags: Mapping[str, str],
+        content_type: str = CONTENT_TYPE,
+    ) -> VersionSeen:
         """Write one new version: value, expiry, content type and tags in one call that is sent once.
 
         Raises NotDone only for a plain 4xx; anything else is Unclear.
@@ -139,6 +149,24 @@ class Consumer(Protocol):
 
         Raises Denied (the token), Refused (the setting, the address or the check), Busy or Unclear.
         """
+        ...
+
+
+class ServiceTokens(Protocol):
+    """Entra ID, for service principals."""
+
+    def issue(self, tenant: str, client_id: str, proof: ClientProof) -> ServiceToken:
+        """A new access token for Azure DevOps, never one that was given before.
+
+        Raises Refused (`Code.PRINCIPAL_REFUSED`), Misconfigured (tenant), Busy or Unclear, and what the proof's own
+        assertion raises.
+        """
+        ...
+
+
+class TokenVerifier(Protocol):
+    def verify_token(self, item: TokenItem, token: ServiceToken) -> None:
+        """One harmless read with the token in the item's organization, as nobody else. Raises Denied or Unclear."""
         ...
 
 

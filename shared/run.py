@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared import run_ids, tags
+from shared import run_ids, tags, token_tags
 from shared.clock import Clock, Deadline, VaultTime
 from shared.consumers import Consumers
 from shared.errors import Code, Misconfigured, PatrolError
@@ -22,7 +22,17 @@ from shared.planning import (
     MOST_SKEW,
     Asked,
 )
-from shared.ports import Consumer, Credentials, Directory, Runs, SingleFlight, Vault, Verifier
+from shared.ports import (
+    Consumer,
+    Credentials,
+    Directory,
+    Runs,
+    ServiceTokens,
+    SingleFlight,
+    TokenVerifier,
+    Vault,
+    Verifier,
+)
 from shared.report import Failure, Leftover, Outcome, Report, Row, Verb, in_order
 from shared.retiring import Handover
 from shared.rotation import Breaker
@@ -53,6 +63,8 @@ class World:
     directory: Directory
     verifier: Verifier
     consumer: Consumer
+    tokens: ServiceTokens
+    token_verifier: TokenVerifier
     clock: Clock
     deadline: Deadline
     tell: Events
@@ -165,7 +177,7 @@ def _run(
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
     desk = world.desk(inventory.sign_in, listing, clock, mark)
-    managed = frozenset(item.key for item in inventory.items()) | {one.key for one in inventory.invalid}
+    managed = inventory.managed()
 
     def told(row: Row) -> None:
         watch(row)
@@ -190,7 +202,7 @@ def _run(
         tell=world.tell,
         breaker=Breaker(),
         consumers=Consumers(world.consumer, world.credentials),
-        asked=_asked(request, (request.arrived_at or started) + listing.ahead),
+        asked=asked_of(request, (request.arrived_at or started) + listing.ahead),
         wanted=wanted,
         dry_run=request.dry_run,
         told=told,
@@ -232,7 +244,7 @@ def _former(work: UserWork, handovers: list[Handover]) -> list[Callable[[], Part
 
 def check_names(inventory: Inventory, request: Request) -> None:
     """Refuse a request that names an unknown secret before anything is attempted."""
-    known = {item.key for item in inventory.items()} | {one.key for one in inventory.invalid}
+    known = inventory.managed()
     unknown = [name for name in request.names or () if name.casefold() not in known]
     if unknown:
         raise Misconfigured(
@@ -272,7 +284,8 @@ def _broken_off(request: Request, started: datetime, now: datetime, failure: Fai
     return KeptRun(request.run_id, started, request.door, request.dry_run, now, error=failure)
 
 
-def _asked(request: Request, arrived: datetime) -> Asked:
+def asked_of(request: Request, arrived: datetime) -> Asked:
+    """What the plan is told of a request; `arrived` in vault time."""
     return Asked(
         published_before=request.published_before or arrived,
         force=request.force,
@@ -304,7 +317,11 @@ def minted(listing: VaultListing, mark: Mark) -> dict[str, tuple[str, ...]]:
 
 
 def unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tuple[str, ...]:
-    names = [row.name for key, row in listing.secrets.items() if is_ours(row.tags, mark) and key not in managed]
+    names = [
+        row.name
+        for key, row in listing.secrets.items()
+        if (is_ours(row.tags, mark) or token_tags.is_ours(row.tags, mark)) and key not in managed
+    ]
     return tuple(sorted(names, key=str.casefold))
 
 

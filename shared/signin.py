@@ -61,7 +61,7 @@ class Entra:
     def _attempt(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi | Later:
         # One app object per attempt: msal replays a 429, a 5xx or any answer with Retry-After to every user of an app
         # object, and a 400 to the same user for 60 s (measured with msal 1.39).
-        wire = _Wire(self._session, self._deadline, self._discovered, self._lock)
+        wire = Wire(self._session, self._deadline, self._discovered, self._lock)
         try:
             app = msal.ConfidentialClientApplication(
                 sign_in.client_id,
@@ -80,7 +80,7 @@ class Entra:
             return self._api_for(SecretText(str(result["access_token"])))
         return self._refused(user, proof, wire, result)
 
-    def _refused(self, user: User, proof: ClientProof, wire: _Wire, result: Mapping[str, Any]) -> Later:
+    def _refused(self, user: User, proof: ClientProof, wire: Wire, result: Mapping[str, Any]) -> Later:
         numbers = [number for number in result.get("error_codes") or [] if isinstance(number, int)]
         error = str(result.get("error") or "")
         if not error and not numbers:
@@ -88,7 +88,7 @@ class Entra:
             cause = f"Entra ID gave no usable answer to the sign-in of {user.username} (HTTP {wire.last_status})."
             raise Unclear(Code.SIGN_IN_UNAVAILABLE, cause, _TRY_LATER)
         why = refusal(error, numbers)
-        word = f"AADSTS{numbers[0]}" if numbers else _plain(error)
+        word = f"AADSTS{numbers[0]}" if numbers else plain(error)
         cause = f"Entra ID refused to sign {user.username} in ({word}). {why.cause}"
         match why.concerns:
             case Concerns.USER:
@@ -104,7 +104,7 @@ class Entra:
                 busy = Busy(Code.SIGN_IN_UNAVAILABLE, cause, why.remedy)
                 return Later(busy, retry_after(wire.retry_after, self._clock.now()))
 
-    def _no_answer(self, sign_in: SignIn, user: User, wire: _Wire, failure: Exception) -> Later:
+    def _no_answer(self, sign_in: SignIn, user: User, wire: Wire, failure: Exception) -> Later:
         at_discovery = wire.last_path.endswith("/openid-configuration")
         if at_discovery and wire.last_status in (400, 404):
             raise ClientRefused(
@@ -122,7 +122,7 @@ class Entra:
         raise unclear from None
 
 
-class _Wire:
+class Wire:
     """The http_client msal wants: our session, timeouts, and one discovery document for all users."""
 
     def __init__(
@@ -178,5 +178,5 @@ def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _plain(error: str) -> str:
+def plain(error: str) -> str:
     return error if error.replace("_", "").isalnum() else "an unreadable error"

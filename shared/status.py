@@ -10,17 +10,19 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared import blocking
+from shared import blocking, token_planning
 from shared.blocking import Block, Facts
 from shared.generations import overlap_end, owes_push
-from shared.model import InvalidItem, Inventory, Item, VaultListing
+from shared.model import InvalidItem, Inventory, Item, TokenItem, VaultListing
 from shared.observing import secret_seen
 from shared.planning import plan
 from shared.ports import Vault
 from shared.report import Verb, instant
 from shared.seen import Foreign, Nothing, Published, Secret, Seen, Unmarked
-from shared.steps import Because, Decommission, Hold, Renew, Rotate, Step
+from shared.steps import Because, Decommission, Hold, Recover, Renew, Rotate, Step
 from shared.tags import Mark, Predecessor
+from shared.token_planning import PublishedToken, TokenSecret
+from shared.token_refresh import token_seen
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +63,13 @@ def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark
     for item in inventory.items():
         secret = secret_seen(item.secret, listing, vault, mark, look_for_deleted=False)
         standings.append(standing(item, secret, blocks.get(item.username.casefold()), now))
+    for token in inventory.tokens:
+        row = listing.secrets.get(token.key)
+        standings.append(token_standing(token, Nothing() if row is None else token_seen(row, vault, mark), now))
+    for invalid in inventory.invalid_tokens:
+        row = listing.secrets.get(invalid.key)
+        seen = Nothing() if row is None else token_seen(row, vault, mark)
+        standings.append(_invalid(invalid, seen, now))
     for invalid in inventory.invalid:
         secret = secret_seen(invalid.secret, listing, vault, mark, look_for_deleted=False)
         standings.append(_invalid(invalid, secret, now))
@@ -99,6 +108,21 @@ def standing(item: Item, secret: Secret, block: Block | None, now: datetime) -> 
     return Standing(item.secret, item.username, item.organization, state, ends, left, predecessors, verb, because, at)
 
 
+def token_standing(item: TokenItem, secret: TokenSecret, now: datetime) -> Standing:
+    """Pure: what one token's secret says of it. What it replaced ends by itself, so no predecessors are told."""
+    step = token_planning.plan(item, secret, now)
+    ends = secret.expires_on if isinstance(secret, PublishedToken) else None
+    state = "paused" if item.paused else _vault_state(secret, ends, now)
+    if isinstance(step, Rotate) and (state == "healthy" or isinstance(secret, Unmarked)):
+        state = "due"
+    at = now if isinstance(step, Rotate | Recover) else step.until if isinstance(step, Hold) else None
+    waits = isinstance(step, Hold) and step.because is Because.FRESH
+    verb = Verb.ROTATE if waits or isinstance(step, Rotate) else Verb.HOLD
+    because = Because.NEAR_EXPIRY if waits else step.because
+    left = _days_left(ends, now)
+    return Standing(item.secret, item.username, item.organization, state, ends, left, (), verb, because, at)
+
+
 def _days_left(ends: datetime | None, now: datetime) -> int | None:
     return None if ends is None else (ends - now).days
 
@@ -116,7 +140,7 @@ def _state(item: Item, secret: Secret, step: Step, ends: datetime | None, now: d
     return "due" if known == "healthy" and isinstance(step, Rotate | Renew) else known
 
 
-def _vault_state(secret: Secret, ends: datetime | None, now: datetime) -> str:
+def _vault_state(secret: Secret | TokenSecret, ends: datetime | None, now: datetime) -> str:
     match secret:
         case Nothing():
             return "missing"
@@ -124,7 +148,7 @@ def _vault_state(secret: Secret, ends: datetime | None, now: datetime) -> str:
             return "foreign"
         case Unmarked(edited=edited):
             return "edited" if edited else "foreign"
-        case Published(enabled=False):
+        case Published(enabled=False) | PublishedToken(enabled=False):
             return "missing"  # consumers cannot read it
     return "expired" if ends is None or ends <= now else "healthy"
 
@@ -154,9 +178,9 @@ def _next(
             return Verb.HOLD, step.because, None
 
 
-def _invalid(one: InvalidItem, secret: Secret, now: datetime) -> Standing:
+def _invalid(one: InvalidItem, secret: Secret | TokenSecret, now: datetime) -> Standing:
     """Its state by the vault alone: what pats.yaml asks for cannot be read, so nothing of it falls due."""
-    ends = secret.expires_on if isinstance(secret, Published) else None
+    ends = secret.expires_on if isinstance(secret, Published | PublishedToken) else None
     state, left = _vault_state(secret, ends, now), _days_left(ends, now)
     return Standing(one.secret, one.username, one.organization, state, ends, left, (), Verb.HOLD, Because.INVALID, None)
 

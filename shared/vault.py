@@ -100,7 +100,15 @@ class SecretVault:
             if failure.code is not Code.DISABLED:
                 raise
             newest = max(self.versions(name), key=lambda one: one.created)
-            seen = SecretSeen(name, newest.enabled, newest.created, newest.expires_on, newest.content_type, newest.tags)
+            seen = SecretSeen(
+                name,
+                newest.enabled,
+                newest.created,
+                newest.expires_on,
+                newest.content_type,
+                newest.tags,
+                newest.version,
+            )
         return Look(seen, *measured)
 
     def current(self, name: str) -> Current:
@@ -117,13 +125,20 @@ class SecretVault:
         except Absent:
             return ()
 
-    def publish(self, name: str, value: SecretText, expires_on: datetime, tags: Mapping[str, str]) -> VersionSeen:
+    def publish(
+        self,
+        name: str,
+        value: SecretText,
+        expires_on: datetime,
+        tags: Mapping[str, str],
+        content_type: str = CONTENT_TYPE,
+    ) -> VersionSeen:
         self._pace.turn(self._clock, self._deadline)
         try:
             secret = self._client.set_secret(
                 name,
                 value.reveal(),
-                content_type=CONTENT_TYPE,
+                content_type=content_type,
                 expires_on=expires_on,
                 tags=dict(tags),
                 retry_total=0,
@@ -299,6 +314,7 @@ def _secret_seen(row: SecretProperties) -> SecretSeen:
         expires_on=row.expires_on,
         content_type=row.content_type,
         tags=dict(row.tags or {}),
+        version=row.version or "",
     )
 
 

@@ -15,14 +15,16 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ManagedIdentityCredential
 
 from shared.clock import GRACE, Clock, Deadline, SystemClock
-from shared.devops import Prover, UserPats
+from shared.devops import UserPats
 from shared.federation import ManagedAssertion
 from shared.host_storage import ByIdentity, Storage
 from shared.identity import own_identity
 from shared.pace import SIGN_INS, VERSIONS, Limit, Pace
 from shared.ports import PatApi, Runs, SingleFlight
+from shared.proving import Prover
 from shared.run import World
 from shared.secrecy import SecretText
+from shared.service_tokens import EntraTokens
 from shared.settings import Settings
 from shared.signin import Entra
 from shared.single_flight import Alone
@@ -97,13 +99,16 @@ def world(
     def api_for(token: SecretText) -> PatApi:
         return UserPats(http, token, clock, deadline)
 
+    prover = Prover(http, clock, deadline)
     return World(
         vault=vault,
         credentials=credentials,
         assertion=ManagedAssertion(federated or managed, settings.authority_host),
         directory=Entra(http, settings.authority_host, clock, deadline, api_for, sign_ins),
-        verifier=Prover(http, deadline),
+        verifier=prover,
         consumer=SonarQubeServer(http, clock, deadline),
+        tokens=EntraTokens(http, settings.authority_host, clock, deadline),
+        token_verifier=prover,
         clock=clock,
         deadline=deadline,
         tell=tell,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Lock
@@ -16,7 +16,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from sandbox.cloud import Cloud
-from sandbox.entra import EntraRefused
+from sandbox.entra import AZURE_DEVOPS, EntraRefused
 from sandbox.keyvault import VaultRefused, Version
 from sandbox.pat_paging import ListQuery
 from sandbox.pat_values import NoOrganization, PatHttpRefused, PatRefused, write_instant
@@ -52,8 +52,10 @@ from shared.model import (
     Pat,
     PatId,
     SecretSeen,
+    ServiceToken,
     SignIn,
     SonarQube,
+    TokenItem,
     User,
     Validity,
     VaultListing,
@@ -109,7 +111,7 @@ class FakeVault:
                 latest = self._vault.secret(name).latest
             except KeyError:
                 return Look(None)
-            return Look(_listed(name, latest))
+            return Look(replace(_listed(name, latest), version=latest.id))
 
         return self._do("vault.get", effect)
 
@@ -129,10 +131,17 @@ class FakeVault:
 
         return self._do("vault.versions", effect)
 
-    def publish(self, name: str, value: SecretText, expires_on: datetime, tags: Mapping[str, str]) -> VersionSeen:
+    def publish(
+        self,
+        name: str,
+        value: SecretText,
+        expires_on: datetime,
+        tags: Mapping[str, str],
+        content_type: str = CONTENT_TYPE,
+    ) -> VersionSeen:
         def effect() -> VersionSeen:
             ends = int(expires_on.timestamp())
-            self._vault.set_secret(name, value.reveal(), tags=tags, content_type=CONTENT_TYPE, expires=ends)
+            self._vault.set_secret(name, value.reveal(), tags=tags, content_type=content_type, expires=ends)
             return _version(self._vault.secret(name).latest)
 
         try:
@@ -308,6 +317,46 @@ class FakeVerifier:
         pat = self._trouble.around("devops.connection_data", effect)
         if pat is None or pat.owner != item.username.lower():
             raise Denied(Code.ORGANIZATION_DENIED, "HTTP 401", "-")
+
+    def verify_token(self, item: TokenItem, token: ServiceToken) -> None:
+        def effect() -> str | None:
+            bearer = self._cloud.directory.bearer(token.value.reveal(), AZURE_DEVOPS)
+            home = self._cloud.pats.organization(item.organization)
+            return None if bearer is None or bearer.subject not in home.members else bearer.subject
+
+        try:
+            subject = self._trouble.around("devops.connection_data", effect)
+        except NoOrganization:
+            raise Unclear(Code.ORGANIZATION_UNKNOWN, "HTTP 404", "-") from None
+        if subject is None:
+            raise Denied(Code.ORGANIZATION_DENIED, "HTTP 401", "-")
+        if subject != item.client_id.lower():
+            raise Denied(Code.VERIFY_FAILED, "somebody else", "-")
+
+
+class FakeTokens:
+    """`ports.ServiceTokens`, for client secrets."""
+
+    def __init__(self, cloud: Cloud, trouble: Trouble) -> None:
+        self._cloud = cloud
+        self._trouble = trouble
+
+    def issue(self, tenant: str, client_id: str, proof: ClientProof) -> ServiceToken:
+        assert isinstance(proof.means, SecretText)
+        secret = proof.means.reveal()
+
+        def effect() -> ServiceToken:
+            scope = f"{AZURE_DEVOPS}/.default"
+            value, ends = self._cloud.directory.client_token(tenant, client_id, secret, scope)
+            object_id = self._cloud.directory.apps[client_id.lower()].object_id
+            return ServiceToken(SecretText(value), ends - self._cloud.now(), object_id)
+
+        try:
+            return self._trouble.around("entra.token", effect)
+        except EntraRefused as refused:
+            if refused.code == 90002:
+                raise Misconfigured(Code.TENANT_UNKNOWN, refused.text, "-") from None
+            raise Refused(Code.PRINCIPAL_REFUSED, refused.text, "-", f"AADSTS{refused.code}") from None
 
 
 class FakeConsumer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -29,11 +29,13 @@ from shared.errors import PatrolError
 from shared.federation import ManagedAssertion
 from shared.model import Inventory
 from shared.ports import Runs, SingleFlight
+from shared.refresh import refresh
 from shared.report import Report, Row
 from shared.run import Request, Threads, World, run
 from shared.single_flight import Alone
+from shared.tags import Mark
 from shared.unkept import Unkept
-from tests.fakes import FakeConsumer, FakeDirectory, FakeVault, FakeVerifier, Trouble
+from tests.fakes import FakeConsumer, FakeDirectory, FakeTokens, FakeVault, FakeVerifier, Trouble
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ENVIRONMENT = {
@@ -50,6 +52,8 @@ THEN = {
     "alm_setting": "contoso-azure",
     "token_secret_name": "sonarqube-token",
 }
+
+Work = Callable[[Inventory, World, Mark, Request, Threads], Report]
 
 MADE: list[Lab] = []
 """The labs of the running test, for what is checked after every test."""
@@ -112,6 +116,7 @@ class Lab:
     items: list[dict[str, Any]] = field(default_factory=list)
     users: list[dict[str, Any]] = field(default_factory=list)
     defaults: dict[str, Any] = field(default_factory=dict)
+    principals: list[dict[str, Any]] = field(default_factory=list)
     sign_in: dict[str, Any] = field(default_factory=lambda: {"client_secret_name": "patrol-client-secret"})
     estate: Mapping[str, Any] | None = None
     environment: dict[str, str] = field(default_factory=dict)
@@ -148,7 +153,10 @@ class Lab:
             "client_id": "11111111-2222-3333-4444-555555555555",
             **self.sign_in,
         }
-        return str(yaml.safe_dump({"sign_in": sign_in, "defaults": {**defaults, **self.defaults}, "users": users}))
+        tree = {"sign_in": sign_in, "defaults": {**defaults, **self.defaults}, "users": users}
+        if self.principals:
+            tree["service_principals"] = self.principals
+        return str(yaml.safe_dump(tree))
 
     def inventory(self) -> Inventory:
         text = self.pats_yaml()
@@ -179,13 +187,16 @@ class Lab:
     def quick_world(self, budget: timedelta = timedelta(minutes=20)) -> World:
         """The ports without HTTP in between."""
         pats_vault, credentials = (urlsplit(url).hostname or "" for url in self._urls())
+        passwords, verifier = FakeVault(self.cloud, credentials, self.trouble), FakeVerifier(self.cloud, self.trouble)
         return World(
             vault=FakeVault(self.cloud, pats_vault, self.trouble),
-            credentials=FakeVault(self.cloud, credentials, self.trouble),
+            credentials=passwords,
             assertion=ManagedAssertion(lambda: LabIdentity(self.cloud), self.settings.authority_host),
             directory=FakeDirectory(self.cloud, self.trouble),
-            verifier=FakeVerifier(self.cloud, self.trouble),
+            verifier=verifier,
             consumer=FakeConsumer(self.cloud, self.trouble),
+            tokens=FakeTokens(self.cloud, self.trouble),
+            token_verifier=verifier,
             clock=self.clock,
             deadline=Deadline.after(self.clock, budget),
             tell=self.tell,
@@ -204,10 +215,19 @@ class Lab:
 
     def run(self, *names: str, budget: timedelta = timedelta(minutes=20), parallel: int = 1, **asks: Any) -> Report:
         """One run as a new process would do it."""
+        return self._do(run, names, budget, parallel, asks)
+
+    def refresh(self, *names: str, budget: timedelta = timedelta(minutes=8), parallel: int = 1, **asks: Any) -> Report:
+        """One refresh of the tokens, as a new process would do it."""
+        return self._do(refresh, names, budget, parallel, asks)
+
+    def _do(
+        self, what: Work, names: tuple[str, ...], budget: timedelta, parallel: int, asks: Mapping[str, Any]
+    ) -> Report:
         request = Request(names=names or None, **asks)
         world = self.quick_world(budget) if self.quick else self.world(budget)
         try:
-            report = run(self.inventory(), world, self.settings.mark, request, Threads(parallel))
+            report = what(self.inventory(), world, self.settings.mark, request, Threads(parallel))
         except PatrolError as failure:
             self.failures.append(str(failure))
             raise

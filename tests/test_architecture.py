@@ -16,13 +16,26 @@ ROOT = Path(__file__).resolve().parents[1]
 ROWS = (
     ("__init__", "errors", "secrecy", "durations", "scopes"),
     ("model", "tags", "pat_errors", "entra_errors", "clock", "run_ids"),
-    ("steps", "seen", "generations", "planning", "report", "blocking", "expiring", "kept_runs", "queue_messages"),
+    (
+        "steps",
+        "seen",
+        "generations",
+        "planning",
+        "report",
+        "blocking",
+        "expiring",
+        "token_tags",
+        "token_planning",
+        "kept_runs",
+        "queue_messages",
+    ),
     (
         "host_storage",
         "settings",
         "inventory_yaml",
         "inventory_schema",
         "inventory_words",
+        "inventory_principals",
         "inventory",
         "inventory_lines",
         "inventory_import",
@@ -37,11 +50,13 @@ ROWS = (
         "transport",
         "pace",
         "devops",
+        "proving",
         "vault",
         "certificates",
         "client_credentials",
         "federation",
         "signin",
+        "service_tokens",
         "identity",
         "host_blobs",
         "leases",
@@ -63,13 +78,16 @@ ROWS = (
         "online",
         "by_hand",
         "moving_in",
+        "token_refresh",
+        "refresh",
     ),
     ("dispatching", "queued_work"),
-    ("wiring", "beside", "http_body", "http_caller", "http_answer"),
+    ("both_kinds", "wiring", "beside", "http_body", "http_caller", "http_answer"),
     (
         "api",
         "http_api",
         "http_health",
+        "token_timer",
         "cli",
         "cli_pats",
         "cli_pats_show",
@@ -85,7 +103,9 @@ ADAPTERS = {
     "certificates",
     "signin",
     "federation",
+    "service_tokens",
     "devops",
+    "proving",
     "vault",
     "identity",
     "host_blobs",
@@ -96,7 +116,7 @@ ADAPTERS = {
 }
 SDKS = {"requests", "urllib3", "msal", "azure", "cryptography"}
 PURE = {"errors", "secrecy", "model", "tags", "pat_errors", "entra_errors", "steps", "seen", "generations", "planning"}
-PURE |= {"report", "blocking", "expiring", "kept_runs", "queue_messages", "fan_out"}
+PURE |= {"report", "blocking", "expiring", "token_tags", "token_planning", "kept_runs", "queue_messages", "fan_out"}
 
 
 def imports(path: Path) -> set[str]:
@@ -140,7 +160,7 @@ def test_only_adapters_know_the_sdks_and_rules_know_neither_clock_nor_network(pa
 
 def test_only_the_doors_reach_for_the_environment() -> None:
     reaching = {path.stem for path in MODULES if "os.environ" in path.read_text() or "getenv" in path.read_text()}
-    assert reaching == {"api", "cli", "http_api", "http_health"}
+    assert reaching == {"api", "cli", "http_api", "http_health", "token_timer"}
 
 
 def test_the_sandbox_shares_no_code_with_the_product() -> None:

@@ -21,7 +21,7 @@ FIRE = ("-m", "sandbox.fire_timer")
 ROOT = Path(__file__).resolve().parents[1]
 
 
-def test_the_timer_function_is_indexed_with_its_schedule_from_the_settings() -> None:
+def test_the_timer_functions_are_indexed_with_their_schedules() -> None:
     import function_app
 
     functions = {one.get_function_name(): one for one in function_app.app.get_functions()}
@@ -29,6 +29,10 @@ def test_the_timer_function_is_indexed_with_its_schedule_from_the_settings() -> 
     assert binding is not None
     assert binding.get_dict_repr()["schedule"] == "%ROTATION_SCHEDULE%"
     assert not binding.get_dict_repr().get("runOnStartup")
+    # Tokens live an hour whatever a deployment sets: their schedule is no setting.
+    (tokens,) = functions["refresh_tokens"].get_bindings()
+    assert tokens.get_dict_repr()["schedule"] == "0 */10 * * * *"
+    assert not tokens.get_dict_repr().get("runOnStartup")
 
 
 def test_promise_5_an_item_failure_fails_the_invocation_after_the_others_are_done(tmp_path: Path) -> None:

@@ -120,7 +120,10 @@ def test_a_schedule_of_five_fields_is_refused() -> None:
 
 def test_it_indexes_what_function_app_binds() -> None:
     functions = index(ROOT)
-    assert set(functions) == {"rotate_due", "rotate_user", "rotate", "emergency", "pats", "runs", "health"}
+    assert set(functions) == {
+        *("rotate_due", "rotate_user", "refresh_tokens"),
+        *("rotate", "emergency", "pats", "runs", "health"),
+    }
     assert functions["rotate"].route == "rotate"
     assert functions["rotate"].trigger["authLevel"] == "function"
     assert functions["health"].trigger["authLevel"] == "anonymous"

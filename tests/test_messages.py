@@ -28,6 +28,7 @@ from shared.http_answer import Answer
 from shared.report import Report
 from shared.run_store import BlobRuns
 from shared.secrecy import SecretText
+from tests import token_estates
 from tests.fakes import FakeFlight, Storage
 from tests.http_calls import app, call, principal
 from tests.lab import START, THEN, Lab, LabClock, LabIdentity, days, hours, item
@@ -60,6 +61,14 @@ def with_lab(prepare: Callable[[Lab], Any], *names: str, lab: Lab | None = None,
     lab = lab or published()
     prepare(lab)
     return lab.run(*names, **asks)
+
+
+def refreshed(prepare: Callable[[Lab], Any], *names: str, **asks: Any) -> Report:
+    lab = token_estates.published()
+    lab.wait(timedelta(minutes=30))
+    lab.quick = False
+    prepare(lab)
+    return lab.refresh(*names, **asks)
 
 
 def suspended(operation: str, duration: timedelta) -> Report:
@@ -213,6 +222,9 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.SIGN_IN_REFUSED: lambda: with_lab(mark_user(UserState.MFA_REQUIRED)),
     Code.SIGN_IN_UNAVAILABLE: lambda: faulty("entra.token", "status", status=503),
     Code.USER_BLOCKED: lambda: with_lab(refused_before),
+    Code.PRINCIPAL_REFUSED: lambda: refreshed(lambda lab: lab.cloud.directory.apps[token_estates.APP].secrets.clear()),
+    Code.TOKEN_NOT_NEWER: lambda: refreshed(lambda lab: setattr(lab.cloud.switches, "service_token_minutes", 20)),
+    Code.TOKEN_LIVES: lambda: refreshed(lambda lab: None, token_estates.SECRET, emergency=True),
     Code.ORGANIZATION_UNKNOWN: lambda: with_lab(lambda lab: lab.cloud.pats.rename_organization("contoso", "renamed")),
     Code.ORGANIZATION_DENIED: lambda: with_lab(lambda lab: lab.cloud.pats.organization("contoso").members.clear()),
     Code.DEVOPS_UNAVAILABLE: lambda: faulty("pats.list", "status", status=503),

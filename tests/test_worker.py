@@ -66,7 +66,13 @@ def test_every_function_is_indexed_with_its_bindings(tmp_path: Path) -> None:
         keys, _ = invoke(cloud, tmp_path)
         roles, _ = invoke(cloud, tmp_path, HTTP_AUTH="entra")
         wrong, _ = invoke(cloud, tmp_path, HTTP_AUTH="none")
-    assert set(keys["bindings"]) == {"rotate_due", "rotate_user", "rotate", "emergency", "pats", "runs", "health"}
+    assert set(keys["bindings"]) == {
+        *("rotate_due", "rotate_user", "refresh_tokens"),
+        *("rotate", "emergency", "pats", "runs", "health"),
+    }
+    [tokens] = keys["bindings"]["refresh_tokens"]
+    assert (tokens["type"], tokens["schedule"]) == ("timerTrigger", "0 */10 * * * *")
+    assert (tokens["runOnStartup"], tokens["useMonitor"]) == (False, True)
     [due, messages] = by_direction(keys["bindings"]["rotate_due"])
     assert (due["type"], due["schedule"]) == ("timerTrigger", "%ROTATION_SCHEDULE%")
     assert (due["runOnStartup"], due["useMonitor"]) == (False, True)
@@ -94,6 +100,14 @@ def test_the_timer_runs_tells_when_it_is_late_and_fails_its_invocation_when_it_m
         assert not broken["answers"][0]["succeeded"]
         assert "KEY_VAULT_URL is missing" in broken["answers"][0]["message"]
         assert log.count("run.finished") == 1
+
+
+def test_the_timer_of_the_tokens_returns_at_once_where_there_are_none(tmp_path: Path) -> None:
+    with start(demo_estate()) as cloud:
+        answer, log = invoke(cloud, tmp_path, {"function": "refresh_tokens", "timer": ON_TIME})
+        assert [one["succeeded"] for one in answer["answers"]] == [True], answer
+        assert "refresh.finished" not in log
+        assert cloud.client.log() == []
 
 
 def test_promise_5_a_failed_item_fails_the_timer_s_invocation_after_the_others_are_done(tmp_path: Path) -> None:
