@@ -28,6 +28,16 @@ var rules = [
     dimensions: []
   }
   {
+    name: 'refresh-stopped'
+    scope: componentId
+    says: 'The Entra tokens are no longer refreshed'
+    severity: 1
+    query: loadTextContent('../queries/refresh-stopped.kql')
+    window: 'P1D'
+    every: 'PT5M'
+    dimensions: []
+  }
+  {
     name: 'run-failed'
     scope: componentId
     says: 'A run of patrol could not attempt anything'
