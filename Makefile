@@ -116,7 +116,7 @@ chaos: environment node ## run the slow tests that stop a run after every outgoi
 	@echo "Chaos tests on $$("$(BIN)/python" -V) ($(VENV))"
 	@$(PYTEST) -m chaos $(ARGS)
 
-bench: environment ## measure speed against the sandbox, in one table; ARGS="calls quiet" for some rows of it
+bench: environment node ## measure speed against the sandbox, in one table; ARGS="calls quiet" for some rows of it
 	@$(ALONE) $(BIN)/python -m sandbox.bench $(ARGS)
 
 check: environment ## format, lint and types, changing nothing

@@ -21,23 +21,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from .large_estate import Size, estate, pats_yaml
-from .process import ROOT, Running, start
-from .seed import PATS_VAULT
+from .bench_queue import queue
+from .bench_rows import LATENCY, Row, limit, seeded
+from .large_estate import Size, pats_yaml
+from .process import ROOT, Running
 
-LATENCY = 0.05
 CONNECTIONS = 32
 RUN = ("-m", "shared", "run", "--json")
-BATCH = 1000
-"""Items seeded at once: the control port's bodies have a limit."""
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    what: str
-    measured: str
-    to_reach: str
-    holds: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +78,7 @@ class Bench:
 
 @contextmanager
 def bench(size: Size, latency: float = LATENCY) -> Iterator[Bench]:
-    whole = estate(size)
-    pats, secrets = whole["pats"], whole["vaults"][0]["secrets"]
-    first = {**whole, "pats": [], "vaults": [{"host": PATS_VAULT, "secrets": []}, whole["vaults"][1]]}
-    with start(first) as cloud, tempfile.TemporaryDirectory() as folder:
-        for begin in range(0, len(pats), BATCH):
-            part = slice(begin, begin + BATCH)
-            cloud.client.seed({"pats": pats[part], "vaults": [{"host": PATS_VAULT, "secrets": secrets[part]}]})
-        cloud.client.switch(latency=latency, irregular_vault_pages=False)
+    with seeded(size, latency) as cloud, tempfile.TemporaryDirectory() as folder:
         yield Bench(cloud, Path(folder), size)
 
 
@@ -106,8 +89,8 @@ def calls_per_pat() -> list[Row]:
         made.cloud.client.move_clock(timedelta(hours=25))
         retiring = made.run()
     return [
-        _limit("calls per PAT, rotating run (mint, verify, publish are 3)", rotating.total / size.pats, 3.4),
-        _limit("calls per PAT, retiring run (revoke, read again, tags are 3)", retiring.total / size.pats, 2.4),
+        limit("calls per PAT, rotating run (mint, verify, publish are 3)", rotating.total / size.pats, 3.4),
+        limit("calls per PAT, retiring run (revoke, read again, tags are 3)", retiring.total / size.pats, 2.4),
     ]
 
 
@@ -160,8 +143,8 @@ def speed(runs: int) -> list[Row]:
     pages_first = f"the same, against the vault's pages, then the rest / {CONNECTIONS} ({in_turn:.1f} s)"
     by_hand, faster = f"the same with a plain loop of requests: {plain:.0f} s", plain / seconds
     return [
-        _limit(all_at_once, seconds / floor, 1.15),
-        _limit(pages_first, seconds / in_turn, 1.15),
+        limit(all_at_once, seconds / floor, 1.15),
+        limit(pages_first, seconds / in_turn, 1.15),
         Row(by_hand, f"x {faster:.1f} faster", "≥ x 20", faster >= 20),
         Row("TLS handshakes to one host", str(hosts), f"≤ {CONNECTIONS}", hosts <= CONNECTIONS),
         Row("the sandbox's own share of one core in it", f"{busy:.0%}", "well below 100 %", busy < 0.7),
@@ -182,7 +165,7 @@ def vault_limit() -> list[Row]:
         allowed = size.pats / 30
         throttled = ran.throttled / ran.calls["vault.set"]
         what = f"{size.pats:,} PATs at Key Vault's limit: {ran.seconds:.0f} s, against the {allowed:.0f} s it allows"
-        rows.append(_limit(what, ran.seconds / allowed, 1.05))
+        rows.append(limit(what, ran.seconds / allowed, 1.05))
         rows.append(Row("  its writes that the vault throttled", f"{throttled:.1%}", "≤ 1 %", throttled <= 0.01))
     return rows
 
@@ -194,7 +177,7 @@ def cold_start(runs: int) -> list[Row]:
     with bench(Size(1, 1)) as made:
         first = statistics.median(_first_call(made) for _ in range(runs))
     return [
-        _limit("cold start: indexing function_app, against importing azure.functions", indexed / alone, 1.3),
+        limit("cold start: indexing function_app, against importing azure.functions", indexed / alone, 1.3),
         Row("first invocation: import to first outgoing request", f"{first * 1000:.0f} ms", "low", first < 2),
     ]
 
@@ -213,16 +196,13 @@ def _seconds(code: str) -> float:
     return time.perf_counter() - began
 
 
-def _limit(what: str, measured: float, most: float) -> Row:
-    return Row(what, f"{measured:.2f}", f"≤ {most}", measured <= most)
-
-
 GROUPS: dict[str, Callable[[int], list[Row]]] = {
     "calls": lambda _: calls_per_pat(),
     "quiet": lambda _: quiet(),
     "speed": speed,
     "limit": lambda _: vault_limit(),
     "start": cold_start,
+    "queue": lambda _: queue(),
 }
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from .seed import CLIENT, CREDENTIALS_VAULT, ORGANIZATIONS, PATS_VAULT, TENANT, deployment, mark
 
 CONTENT_TYPE = "application/vnd.patrol.azure-devops-pat"
-HEALTHY, DUE = ("-5d", "+25d"), ("-25d", "+5d")
+HEALTHY, NEAR_EXPIRY = ("-5d", "+25d"), ("-25d", "+5d")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def pats_yaml(size: Size) -> str:
 
 
 def _pat(number: int, owner: str, due: bool) -> dict[str, Any]:
-    start, end = DUE if due else HEALTHY
+    start, end = NEAR_EXPIRY if due else HEALTHY
     return {
         "owner": owner,
         "organization": "contoso",

@@ -58,9 +58,10 @@ class Running:
         cwd: str | Path | None = None,
         extra: Mapping[str, str] | None = None,
         show: bool = False,
+        log: IO[str] | None = None,
     ) -> subprocess.Popen[str]:
-        """The same, left running: for tests that kill it. `show`: what it prints goes where ours goes."""
-        where = None if show else subprocess.PIPE
+        """The same, left running: for tests that kill it. `show`: what it prints goes where ours goes; `log`: there."""
+        where = None if show else log or subprocess.PIPE
         environment = self.environment(extra)
         path = [environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else []
         environment["PYTHONPATH"] = os.pathsep.join([*path, str(ROOT)])

@@ -10,6 +10,7 @@ from pathlib import Path
 from shared import fan_out, inventory, queue_messages, settings, wiring
 from shared.dispatching import Dispatched, dispatch
 from shared.errors import Code, PatrolError
+from shared.pace import VERSIONS
 from shared.queue_messages import Message, NotAMessage
 from shared.queued_work import TryAgain, do_message
 from shared.report import WELL, Report
@@ -135,8 +136,11 @@ def _send(done: Dispatched, send: Send) -> None:
 
 
 def sharers(known: Settings, message: Message) -> int:
-    """How many instances may work on the message's run at once: no more than it has messages."""
-    return min(known.queue_instances, message.of)
+    """How many instances may work on the message's run at once: no more than it has messages.
+
+    Among more than 300 a turn to write would come later than five minutes after the PAT was minted (rule 2).
+    """
+    return min(known.queue_instances, message.of, VERSIONS.most)
 
 
 def _as_text(body: bytes) -> str:

@@ -7,7 +7,9 @@ import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 from shared import durations, inventory_principals, inventory_yaml, scopes
@@ -27,6 +29,8 @@ BUILT_IN: Mapping[str, str] = {
     "verify": "connection-data",
 }
 SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=365)
+
+_CHECKING = Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +92,15 @@ def check_file(path: Path) -> tuple[Problem, ...]:
 
 
 def load_file(path: Path) -> Inventory:
-    return load(text_of(path))
+    """The same of a file. One that reads as before is not checked again: an instance has many messages of one run."""
+    text = text_of(path)
+    with _CHECKING:
+        return _load_again(text)
+
+
+@lru_cache(maxsize=1)
+def _load_again(text: str) -> Inventory:
+    return load(text)
 
 
 def schema() -> dict[str, Any]:

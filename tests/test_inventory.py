@@ -115,6 +115,19 @@ def test_a_byte_order_mark_does_no_harm(tmp_path: Path) -> None:
     assert len(inventory.load_file(path).items()) == 1
 
 
+def test_a_file_is_checked_once_and_again_when_it_changed(tmp_path: Path) -> None:
+    path, other = tmp_path / "pats.yaml", tmp_path / "other.yaml"
+    path.write_text(with_item(), encoding="utf-8")
+    first = inventory.load_file(path)
+    assert inventory.load_file(path) is first, "an instance reads it for every message of the queue"
+    other.write_text(with_item(secret="another-pat"), encoding="utf-8")
+    assert [one.secret for one in inventory.load_file(other).items()] == ["another-pat"]
+    path.write_text("users: [", encoding="utf-8")
+    for _ in range(2):
+        with pytest.raises(Misconfigured):
+            inventory.load_file(path)
+
+
 def test_ten_thousand_items_are_read_in_seconds() -> None:
     users = [
         a_user(*(an_item(secret=f"s-{user}-{number}") for number in range(10)), username=f"u{user}@contoso.com")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +13,11 @@ from sandbox.bench import quiet_calls
 from sandbox.large_estate import Size, estate, pats_yaml
 from sandbox.process import ROOT
 from sandbox.seed import AGENTS
-from shared import inventory
+from shared import inventory, settings
+from shared.api import SIDE_BY_SIDE
+from shared.fan_out import WORTH_WHILE
+from shared.pace import SIGN_INS, VERSIONS
+from shared.planning import PUBLISH_WITHIN
 from shared.report import Outcome
 from tests.lab import Lab, days, item
 
@@ -31,6 +37,31 @@ def test_the_formula_is_the_one_in_the_docs() -> None:
     text = (ROOT / "docs/performance.md").read_text()
     for size in (Size(1, 10), Size(50, 20), Size(100, 100)):
         assert f"{quiet_calls(size):,} calls" in text
+
+
+def test_the_arithmetic_of_the_queue_is_that_of_the_code_and_of_the_host() -> None:
+    text = (ROOT / "docs/performance.md").read_text()
+    known = settings.read({"KEY_VAULT_URL": "https://contoso.vault.azure.net"}, ROOT)
+    queues = json.loads((ROOT / "host.json").read_text())["extensions"]["queues"]
+    instances, batch = known.queue_instances, queues["batchSize"]
+    share, sign_ins = VERSIONS.share(instances), SIGN_INS.share(instances)
+    in_hand = batch + queues["newBatchThreshold"]
+    assert f"| `maximumInstanceCount` = `QUEUE_INSTANCES` | {instances} |" in text
+    assert f"| {share.most} versions in {share.within.total_seconds()} s |" in text
+    assert f"| {sign_ins.most} in a minute |" in text
+    assert sign_ins.within == timedelta(minutes=1)
+    assert f"| `batchSize` | {batch} |" in text
+    assert f"at most {in_hand} messages in hand, with {SIDE_BY_SIDE} items each" in text
+    assert f"| `maxDequeueCount` | {queues['maxDequeueCount']} |" in text
+    assert f"| a message is worth | {WORTH_WHILE / timedelta(hours=1):.0f} h |" in text
+    waiting = in_hand * SIDE_BY_SIDE / share.most * share.within
+    assert f"{waiting.total_seconds():.0f} s, far from the five minutes" in text
+    assert waiting < PUBLISH_WITHIN
+    for pats, column in ((1_000, 2), (10_000, 3), (100_000, 4)):
+        asked = min(instances, math.ceil(pats / 20 / batch))
+        minutes = pats / (asked * share.most) * share.within / timedelta(minutes=1)
+        (row,) = [line.split("|") for line in text.splitlines() if line.startswith("| **full rotation**")]
+        assert row[column].strip() == f"{minutes:.0f} min"
 
 
 def busy_lab(items: int) -> Lab:

@@ -336,7 +336,9 @@ def test_a_deployment_that_is_wrong_is_told_and_the_message_is_not_tried_again(
 
 
 @pytest.mark.parametrize(
-    ("instances", "of", "share"), [("40", 400, 7), ("40", 1, 300), ("40", 4, 75), ("1", 400, 300)], ids=str
+    ("instances", "of", "share"),
+    [("40", 400, 7), ("40", 1, 300), ("40", 4, 75), ("1", 400, 300), ("1000", 400, 1)],
+    ids=str,
 )
 def test_an_instance_takes_its_share_of_what_the_vault_takes(instances: str, of: int, share: int) -> None:
     lab = Lab(environment={"QUEUE_INSTANCES": instances})
