@@ -12,7 +12,7 @@ from shared.dispatching import Dispatched, dispatch
 from shared.errors import Code, PatrolError
 from shared.pace import VERSIONS
 from shared.queue_messages import Message, NotAMessage
-from shared.queued_work import TryAgain, do_message
+from shared.queued_work import TryAgain, do_message, not_attempted
 from shared.report import WELL, Report
 from shared.run import Request, Threads, World, run
 from shared.secrecy import place_of
@@ -103,9 +103,13 @@ def rotate_user(
         return
     try:
         known = settings.read(environ, root)
-        estate = inventory.load_file(known.pats_file)
         budget = min(known.run_budget, max(message.deadline - now(), timedelta(minutes=1)))
         world = (make_world or _one_of(sharers(known, message)))(known, budget)
+        try:
+            estate = inventory.load_file(known.pats_file)
+        except PatrolError as failure:
+            not_attempted(message, delivery, world, failure)
+            return
         threads = Threads(min(known.parallel_users, SIDE_BY_SIDE), enter)
         do_message(message, delivery, estate, world, known.mark, threads)
     except TryAgain as again:

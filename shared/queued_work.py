@@ -89,6 +89,21 @@ def do_message(
         world.runs.looked(user)
 
 
+def not_attempted(message: Message, delivery: int, world: World, failure: PatrolError) -> None:
+    """End a message without its inventory: the run's report says why, and waits for this part no longer."""
+    world.tell(
+        "user.finished",
+        run_id=message.run_id,
+        username=message.username,
+        part=message.part,
+        delivery=delivery,
+        outcome="failed",
+        code=failure.code,
+        says=str(failure),
+    )
+    _add(world, message, delivery, True, (), (), Failure.of(failure))
+
+
 def _user(message: Message, inventory: Inventory) -> User | None:
     """Whom the message names, if pats.yaml still has it."""
     return next((user for user in inventory.users if user.key == message.username.casefold()), None)

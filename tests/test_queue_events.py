@@ -15,11 +15,13 @@ import pytest
 from sandbox.entra import UserState
 from sandbox.seed import AGENTS, CLIENT
 from shared import api, queue_messages, run_ids
+from shared.dispatching import dispatch, dispatch_named
 from shared.queue_messages import MOST_DELIVERIES, Message
 from shared.queued_work import TryAgain, do_message
-from shared.run import Threads
+from shared.run import Request, Threads
 from tests.bicep import INFRA
-from tests.lab import START, Lab, hours, item
+from tests.fakes import FakeRuns
+from tests.lab import ENVIRONMENT, START, Lab, hours, item
 
 WAITING = (INFRA / "queries/message-waiting.kql").read_text()
 FAILED = (INFRA / "queries/run-failed.kql").read_text()
@@ -127,11 +129,24 @@ def test_a_message_that_could_not_be_begun_ended_too(
     assert told["code"] in ("settings-invalid", "inventory-unreadable")
 
 
+def test_a_run_whose_pats_yaml_broke_meanwhile_ends_and_says_why(tmp_path: Path) -> None:
+    lab = Lab([item()])
+    lab.runs = FakeRuns(lab.clock)
+    done = dispatch_named(lab.inventory(), lab.world(), Request(names=("build-pat",), arrived_at=START), ("build-pat",))
+    (tmp_path / "pats.yaml").write_text("users: [", encoding="utf-8")
+    body = queue_messages.write(done.messages[0]).encode()
+    world = lab.world()
+    api.rotate_user(body, 1, pytest.fail, environ=ENVIRONMENT, root=tmp_path, make_world=lambda *_: world)
+    kept = lab.runs.read(done.run.run_id)
+    assert kept is not None
+    assert kept.finished_at is not None
+    assert kept.error is not None
+    assert (kept.error.code, kept.outcome) == ("inventory-unreadable", "failed")
+    assert [row.outcome for row in kept.items] == ["failed"]
+
+
 def test_the_dispatcher_tells_how_many_messages_a_run_sent() -> None:
     """Both of its events, by what the query reads of them."""
-    from shared.dispatching import dispatch, dispatch_named
-    from shared.run import Request
-
     lab = Lab([item()])
     dispatch(lab.inventory(), lab.world(), lab.settings.mark, Request(door="timer"))
     dispatch_named(lab.inventory(), lab.world(), Request(names=("build-pat",), arrived_at=START), ("build-pat",))
