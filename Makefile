@@ -4,11 +4,13 @@
 #   make test PYTHON=python3.12                     with another Python ($(VENV) is made again)
 #   make test PYTHON=python3.11 VENV=.venv-3.11     beside the first one
 #   make test ARGS="-k renew -x"                    with arguments for pytest
+#   make test IGNORED="test_infra_compiles.py"     without these files
 
 PYTHON ?=
 VENV ?= .venv
 WORKERS ?= auto
 ARGS ?=
+IGNORED ?=
 UPGRADE ?=
 UV_VERSION := 0.13.9
 NODE_VERSION := 24.19.0
@@ -110,7 +112,7 @@ sandbox: environment ## keep the sandbox up, and print the environment to use wi
 
 test: environment node package ## run the tests
 	@echo "Tests on $$("$(BIN)/python" -V) ($(VENV))"
-	@$(PYTEST) -m "not chaos" $(ARGS)
+	@$(PYTEST) -m "not chaos" $(IGNORED:%=--ignore=tests/%) $(ARGS)
 
 chaos: environment node ## run the slow tests that stop a run after every outgoing call
 	@echo "Chaos tests on $$("$(BIN)/python" -V) ($(VENV))"

@@ -96,9 +96,15 @@ def retry_after(value: str | None, now: datetime) -> timedelta | None:
 
 def never_sent(failure: BaseException) -> bool:
     """Whether a request failed before a byte of it left: no name, no connection, no tunnel, no TLS session."""
-    if isinstance(failure, ConnectTimeout | ProxyError):
+    if isinstance(failure, ConnectTimeout):
         return True
     reason = getattr(failure.args[0], "reason", None) if failure.args else None
+    if isinstance(failure, ProxyError):
+        # urllib3 (2.8) blames the proxy for a connection that broke under a request too: what closes a connection also
+        # forgets that its proxy had been reached. The tunnel's own refusal is http.client's.
+        reason = getattr(reason, "original_error", None)
+        if isinstance(reason, OSError) and str(reason).startswith("Tunnel connection failed"):
+            return True
     if isinstance(failure, SSLError):
         # Only a refused certificate is surely before the request: a broken TLS session may be after it.
         causes = getattr(reason, "args", None) or failure.args

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import socket
 from datetime import UTC, datetime, timedelta
+from http.client import RemoteDisconnected
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import requests
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError
 
-from sandbox.seed import AGENTS, CLIENT
+from sandbox.process import Running, start
+from sandbox.seed import AGENTS, CLIENT, PATS_VAULT, demo_estate, demo_pats_yaml
 from shared import pat_errors
 from shared.client_credentials import fetch
 from shared.devops import Bearer, read_instant
@@ -150,13 +154,63 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
 
 def test_only_a_request_that_never_left_is_called_so() -> None:
     assert never_sent(requests.exceptions.ConnectTimeout())
-    assert never_sent(requests.exceptions.ProxyError())
     assert not never_sent(requests.exceptions.ReadTimeout())
     assert not never_sent(requests.exceptions.ConnectionError("Connection aborted"))
     assert not never_sent(requests.exceptions.SSLError("EOF occurred in violation of protocol"))
     with pytest.raises(requests.exceptions.ConnectionError) as caught:
         requests.get("https://127.0.0.1:9", timeout=1)
     assert never_sent(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("blamed_for", "sent"),
+    [
+        (NewConnectionError(cast("Any", None), "refused"), False),
+        (ConnectTimeoutError("too late"), False),
+        (OSError("Tunnel connection failed: 403 Forbidden"), False),
+        (RemoteDisconnected("Remote end closed connection without response"), True),
+        (ConnectionResetError(104, "Connection reset by peer"), True),
+        (TimeoutError("timed out"), True),
+    ],
+)
+def test_promise_1_a_proxy_is_blamed_for_every_broken_connection_and_believed_only_before_the_request(
+    blamed_for: Exception, sent: bool
+) -> None:
+    reason = urllib3.exceptions.ProxyError("Unable to connect to proxy", blamed_for)
+    failure = MaxRetryError(cast("Any", None), "/secrets/build-pat", reason)
+    assert never_sent(requests.exceptions.ProxyError(failure)) is not sent
+    assert not never_sent(requests.exceptions.ProxyError("who knows"))
+
+
+@pytest.mark.parametrize("kind", ["cut_before_effect", "cut_after_effect"])
+@pytest.mark.parametrize("operation", ["vault.set", "pats.create", "pats.revoke", "vault.update"])
+def test_promise_1_a_connection_cut_behind_a_proxy_is_doubt_and_no_published_value_dies(
+    operation: str, kind: str, tmp_path: Path
+) -> None:
+    """As real processes: only a real proxy and TLS show what urllib3 makes of it."""
+    inventory = tmp_path / "pats.yaml"
+    inventory.write_text(demo_pats_yaml(), encoding="utf-8")
+    with start(demo_estate()) as cloud:
+        cloud.client.add_fault(operation, kind, call=1)
+        extra = {"PATS_FILE": str(inventory), "PARALLEL_USERS": "1"}
+        dead_before = dead(cloud)
+        assert cloud.run_product(["-m", "shared", "run"], extra=extra).returncode in (0, 1)
+        assert not cloud.client.pending_faults()
+        assert dead(cloud) <= dead_before
+        assert cloud.run_product(["-m", "shared", "run"], extra=extra).returncode == 0
+        assert dead(cloud) == set()
+
+
+def dead(cloud: Running) -> set[str]:
+    """The PATs of current versions that do not live."""
+    known = cloud.client.estate(reveal=True)
+    alive = {pat["authorization_id"]: pat["value"] for pat in known["pats"] if pat["state"] == "active"}
+    (secrets,) = (vault["secrets"] for vault in known["vaults"] if vault["host"] == PATS_VAULT)
+    current = [one["versions"][-1] for one in secrets if "authorization-id" in one["versions"][-1]["tags"]]
+    assert len(current) > 5
+    return {
+        one["tags"]["authorization-id"] for one in current if alive.get(one["tags"]["authorization-id"]) != one["value"]
+    }
 
 
 def test_a_netrc_never_replaces_the_bearer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

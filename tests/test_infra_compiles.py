@@ -103,7 +103,7 @@ def test_the_instances_that_share_the_pace_follow_the_limit(tmp_path: Path) -> N
         ({"networkMode": "closed"}, "'private' | 'public'"),
         ({"instanceMemoryMB": 1024}, "2048 | 4096 | 512"),
         ({"maximumInstanceCount": 0}, "1"),
-        ({"maximumInstanceCount": 300}, "200"),
+        ({"maximumInstanceCount": 1001}, "1000"),
         ({"fanOutAbove": "-1"}, "from 0 on, or never"),
         ({"fanOutAbove": "some"}, "some"),
         ({"patsVaultRoleId": "owner"}, "36"),
