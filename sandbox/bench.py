@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -196,7 +196,7 @@ def _seconds(code: str) -> float:
     return time.perf_counter() - began
 
 
-GROUPS: dict[str, Callable[[int], list[Row]]] = {
+GROUPS: dict[str, Callable[[int], Iterable[Row]]] = {
     "calls": lambda _: calls_per_pat(),
     "quiet": lambda _: quiet(),
     "speed": speed,
