@@ -33,6 +33,9 @@ INSTANCES = (1, 2, 4, 8)
 _MARKS = ("vault.list", "identity.token")
 # Key Vault's limit, as the product keeps it.
 MOST, WITHIN = 300, 10.2
+# `maximumInstanceCount` of the template.
+DEPLOYED = 40
+NEAR_LINEAR = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,14 +176,15 @@ def queue() -> Iterator[Row]:
 
 
 def one_instance() -> list[Row]:
-    """All of the vault's limit for one: what an instance can do at most."""
+    """All of the vault's limit for one: what an instance can do at most, against its share where all are there."""
     size = Size(users=60, each=5, due=300)
     with queue_bench(size) as made:
         made.dispatch()
         ran = made.work_off(1, QUEUE_INSTANCES="1")
     rate, busy = ran.messages / ran.seconds, ran.cpu / ran.seconds
+    share = MOST // DEPLOYED / WITHIN / size.each
     what = f"messages a second on one instance, {size.each} PATs each ({busy:.0%} of a core)"
-    return [Row(what, f"{rate:.1f}", "≥ 2", rate >= 2)]
+    return [Row(what, f"{rate:.1f}", f"≥ 10 x its share of {share:.2f}", rate >= 10 * share)]
 
 
 def several_instances() -> Iterator[Row]:
@@ -188,7 +192,7 @@ def several_instances() -> Iterator[Row]:
 
     So waiting rules, and the two cores of a laptop are enough for eight.
     """
-    size, deployed = Size(users=72, each=5, due=360), 16
+    size, deployed = Size(users=64, each=5, due=320), 16
     share = MOST // deployed
     first = 0.0
     for instances in INSTANCES:
@@ -197,9 +201,10 @@ def several_instances() -> Iterator[Row]:
             ran = made.work_off(instances, QUEUE_INSTANCES=str(deployed))
         first = first or ran.seconds
         allowed = (math.ceil(size.pats / (share * instances)) - 1) * WITHIN
-        faster = first / ran.seconds
-        what = f"{instances} of {deployed} instances: {_told(ran, allowed)}, x {faster:.1f}"
-        yield limit(what, ran.seconds / allowed, 1.25)
+        faster, linear = first / ran.seconds, NEAR_LINEAR * instances
+        what = f"{instances} of {deployed} instances: {_told(ran, allowed)}"
+        reach = f"≥ x {linear:.1f}" if instances > 1 else "what follows, times one"
+        yield Row(what, f"x {faster:.1f}", reach, faster >= linear)
 
 
 def vault_limit() -> list[Row]:

@@ -220,5 +220,5 @@ def test_outputs_are_sent_when_the_function_returns_and_never_when_it_raises(des
 
 def test_the_limits_are_those_of_host_json() -> None:
     limits = Limits.of(json.loads((ROOT / "host.json").read_text(encoding="utf-8")))
-    assert limits == Limits(batch=4, threshold=2, hidden_after_failure=120, deliveries=5, lock=600)
+    assert limits == Limits(batch=1, threshold=1, hidden_after_failure=120, deliveries=5, lock=600)
     assert Limits.of({}) == Limits(), "the host's own"
