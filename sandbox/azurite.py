@@ -20,6 +20,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PROGRAM = ROOT / "sandbox" / "node" / "node_modules" / "azurite" / "dist" / "src" / "azurite.js"
+ENDS_WITH_US = ROOT / "sandbox" / "node" / "until_stdin_closes.cjs"
 ACCOUNT = "patroldemo"
 BLOB_HOST = f"{ACCOUNT}.blob.core.windows.net"
 QUEUE_HOST = f"{ACCOUNT}.queue.core.windows.net"
@@ -83,7 +84,7 @@ def azurite(ports: Ports | None = None, certificates: Path | None = None) -> Ite
     with tempfile.TemporaryDirectory(prefix="azurite-", ignore_cleanup_errors=True) as folder:
         # Tables are of no use here, and cannot be left out.
         services = {"blob": ports.blobs, "queue": ports.queues, "table": free_port()}
-        command = [program, str(PROGRAM)]
+        command = [program, "--require", str(ENDS_WITH_US), str(PROGRAM)]
         for name, port in services.items():
             command += [f"--{name}Host", "127.0.0.1", f"--{name}Port", str(port)]
         command += ["--skipApiVersionCheck", "--disableTelemetry", "--inMemoryPersistence", "--silent"]
@@ -92,7 +93,7 @@ def azurite(ports: Ports | None = None, certificates: Path | None = None) -> Ite
             command += ["--key", str(certificates / "server.key")]
         environment = {"PATH": os.environ.get("PATH", ""), "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}
         with subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd=folder
+            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=folder
         ) as child:
             try:
                 for port in services.values():
