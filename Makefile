@@ -48,7 +48,7 @@ IDENTITY := IDENTITY_ENDPOINT IDENTITY_HEADER MSI_ENDPOINT MSI_SECRET AZURE_AUTH
   AZURE_FEDERATED_TOKEN_FILE AZURE_TOKEN_CREDENTIALS
 ALONE := env $(NETWORK:%=-u %) $(IDENTITY:%=-u %)
 
-# Processes: one a core, at most four. A process that runs dry takes tests from one that does not.
+# Processes: one more than cores, at most four. A process that runs dry takes tests from one that does not.
 PYTEST := $(ALONE) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal
 PIP_INSTALL := "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes \
   -r requirements.txt -r requirements-dev.txt

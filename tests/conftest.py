@@ -1,9 +1,10 @@
-"""What holds for every test: no secret of its estates shows up in anything that leaves the product (promise 7)."""
+"""How tests run, and what holds for every one: no secret shows up in anything that leaves the product (promise 7)."""
 
 from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 
@@ -15,6 +16,12 @@ from tests import lab
 # One commit, one verdict: `make test` draws the same examples every time; `make chaos` draws new ones.
 settings.register_profile("suite", derandomize=True, deadline=None)
 settings.load_profile("suite")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than cores: while some tests wait, for another process or for a lease to end, others work."""
+    return (os.cpu_count() or 1) + 1
+
 
 WORDS = re.compile(r"[A-Za-z0-9_~+/=.\-]{9,}")
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -134,7 +136,7 @@ class Lab:
         self.trouble = Trouble()
         self.skew = timedelta(0)
         self.unreachable_for = ""
-        self._inventories: dict[str, Inventory] = {}
+        self.large: Inventory | None = None  # instead of `users`: written out and read once
         self.events: list[tuple[str, dict[str, object]]] = []
         self.reports: list[Report] = []
         self.failures: list[str] = []
@@ -146,6 +148,9 @@ class Lab:
         return self.cloud.vaults[self.settings.vault_host]
 
     def pats_yaml(self) -> str:
+        return str(yaml.safe_dump(self._tree()))
+
+    def _tree(self) -> dict[str, Any]:
         users = self.users or [{"username": AGENTS, "password_secret_name": "svc-agents-password", "pats": self.items}]
         defaults = {"organization": "contoso", "lifetime": "30d", "rotate_before": "7d", "overlap": "1d"}
         sign_in = {
@@ -156,13 +161,10 @@ class Lab:
         tree = {"sign_in": sign_in, "defaults": {**defaults, **self.defaults}, "users": users}
         if self.principals:
             tree["service_principals"] = self.principals
-        return str(yaml.safe_dump(tree))
+        return tree
 
     def inventory(self) -> Inventory:
-        text = self.pats_yaml()
-        if text not in self._inventories:
-            self._inventories[text] = pats_yaml.load(text)
-        return self._inventories[text]
+        return self.large or _loaded(json.dumps(self._tree()))
 
     def world(self, budget: timedelta = timedelta(minutes=20), grace: timedelta = GRACE) -> World:
         """Fresh adapters, as a new process has them: the SDK keeps Key Vault's challenges for the whole process."""
@@ -270,6 +272,12 @@ class Lab:
 
     def told(self, name: str) -> list[dict[str, object]]:
         return [fields for known, fields in self.events if known == name]
+
+
+@cache
+def _loaded(json_text: str) -> Inventory:
+    """JSON is YAML, and quicker to write than to read: the same text is read once in a test process."""
+    return pats_yaml.load(json_text)
 
 
 def item(secret: str = "build-pat", **more: Any) -> dict[str, Any]:

@@ -76,5 +76,5 @@ class QueueLab:
 def many(size: Size, *, quick: bool = True) -> QueueLab:
     """An estate of many technical users, each with PATs of its own."""
     lab = Lab(estate=estate(size), quick=quick)
-    lab._inventories[lab.pats_yaml()] = inventory.load(pats_yaml(size))
+    lab.large = inventory.load(pats_yaml(size))
     return QueueLab(lab)

@@ -26,7 +26,7 @@ from tests.lab import Lab, days, item
 def test_a_quiet_run_makes_as_many_calls_as_its_formula_says(size: Size) -> None:
     lab = Lab(estate=estate(size))
     lab.cloud.switches.irregular_vault_pages = False
-    lab._inventories[lab.pats_yaml()] = inventory.load(pats_yaml(size))
+    lab.large = inventory.load(pats_yaml(size))
     report = lab.run()
     assert [row.outcome for row in report.items] == [Outcome.HELD] * size.pats
     # The lab's identity is not asked over the wire: its token and one challenge come on top in a process.
