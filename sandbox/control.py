@@ -12,7 +12,7 @@ from typing import Any
 from aiohttp import web
 
 from .cloud import Cloud
-from .entra import UserState
+from .entra_estate import UserState
 from .faults import Fault
 from .follow import Followers
 from .pats import Policies

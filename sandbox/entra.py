@@ -1,19 +1,18 @@
-"""Entra ID as pure state: tenants, app registrations, users, and sign-in by password or refresh token.
+"""Entra ID as pure state: who may have a token, and every token that was issued.
 
-What may be asked and which numbers refuse it: the public documentation of the password grant and of AADSTS codes.
+Source: the public documentation of the password, refresh token and client credentials grants.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
-from uuid import NAMESPACE_URL, uuid5
 
 from . import assertions
-from .assertions import Trusted
 from .chance import Chance
+from .entra_estate import App, Tenant, User, UserState
+from .entra_refusals import EntraRefused
 from .switches import Switches
 
 AZURE_DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798"
@@ -25,62 +24,6 @@ REFRESH_LIFE = timedelta(days=90)
 OPENID_SCOPES = frozenset({"openid", "profile", "offline_access"})
 
 
-class UserState(StrEnum):
-    """What the directory thinks of a user, apart from the password."""
-
-    NORMAL = "normal"
-    LOCKED = "locked"
-    MFA_REQUIRED = "mfa_required"
-    DISABLED = "disabled"
-    PASSWORD_EXPIRED = "password_expired"
-    CONSENT_MISSING = "consent_missing"
-    NOT_ASSIGNED = "not_assigned"
-    CONDITIONAL_ACCESS = "conditional_access"
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    status: int
-    error: str
-    suberror: str
-    text: str
-
-
-REFUSALS: dict[int, Refusal] = {
-    50013: Refusal(401, "invalid_client", "", "The signature of the assertion is not valid."),
-    50027: Refusal(401, "invalid_client", "", "The assertion is malformed."),
-    50034: Refusal(400, "invalid_grant", "", "No such user account in this directory."),
-    50053: Refusal(400, "invalid_grant", "", "The account is locked after too many wrong passwords."),
-    50055: Refusal(400, "invalid_grant", "user_password_expired", "The password is expired."),
-    50057: Refusal(400, "invalid_grant", "", "The user account is disabled."),
-    50076: Refusal(400, "invalid_grant", "basic_action", "Multi-factor authentication is demanded."),
-    50105: Refusal(400, "invalid_grant", "", "The user is not assigned to a role of the application."),
-    50126: Refusal(400, "invalid_grant", "", "Wrong user name or password."),
-    50173: Refusal(400, "invalid_grant", "bad_token", "The grant was revoked; a new sign-in is needed."),
-    53003: Refusal(400, "invalid_grant", "message_only", "Conditional Access policies block this token."),
-    65001: Refusal(400, "invalid_grant", "consent_required", "Nobody consented to the application's permissions."),
-    70000: Refusal(400, "invalid_grant", "", "The refresh token is malformed or not valid here."),
-    70011: Refusal(400, "invalid_scope", "", "The scope is not valid."),
-    90002: Refusal(400, "invalid_request", "", "No such tenant."),
-    500011: Refusal(400, "invalid_resource", "", "The resource principal was not found in the tenant."),
-    700016: Refusal(400, "unauthorized_client", "", "No such application in the directory."),
-    700021: Refusal(401, "invalid_client", "", "The assertion is not the client's own."),
-    700023: Refusal(401, "invalid_client", "", "The audience of the assertion is not this endpoint."),
-    700024: Refusal(401, "invalid_client", "", "The assertion is not within its valid time range."),
-    700025: Refusal(401, "invalid_client", "", "The client is public, so it may present no credential."),
-    700027: Refusal(401, "invalid_client", "", "The key that signed the assertion is not registered, or has expired."),
-    700082: Refusal(400, "invalid_grant", "bad_token", "The refresh token expired through inactivity."),
-    700211: Refusal(401, "invalid_client", "", "No federated identity record has the issuer of the assertion."),
-    700212: Refusal(401, "invalid_client", "", "No federated identity record has the audience of the assertion."),
-    700213: Refusal(401, "invalid_client", "", "No federated identity record has the subject of the assertion."),
-    7000112: Refusal(400, "unauthorized_client", "", "The application is disabled."),
-    7000215: Refusal(401, "invalid_client", "", "The client secret is wrong."),
-    7000222: Refusal(401, "invalid_client", "", "The client secret has expired."),
-    7000218: Refusal(401, "invalid_client", "", "The request carries neither client_assertion nor client_secret."),
-    1002012: Refusal(400, "invalid_scope", "", "Client credential flows take a scope that ends in /.default."),
-    9001023: Refusal(400, "invalid_request", "", "This grant is not supported over common or consumers endpoints."),
-}
-
 STATE_CODES = {
     UserState.MFA_REQUIRED: 50076,
     UserState.PASSWORD_EXPIRED: 50055,
@@ -88,57 +31,6 @@ STATE_CODES = {
     UserState.NOT_ASSIGNED: 50105,
     UserState.CONDITIONAL_ACCESS: 53003,
 }
-
-
-class EntraRefused(Exception):
-    """The token endpoint's refusal: HTTP `status`, OAuth `error`, AADSTS `code`, `suberror` (may be empty)."""
-
-    def __init__(self, code: int) -> None:
-        refusal = REFUSALS[code]
-        super().__init__(f"AADSTS{code}: {refusal.text}")
-        self.status = refusal.status
-        self.error = refusal.error
-        self.code = code
-        self.suberror = refusal.suberror
-        self.text = refusal.text
-
-
-@dataclass(frozen=True, slots=True)
-class Tenant:
-    """One directory, known by its guid and by its domains."""
-
-    guid: str
-    domains: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class App:
-    """An app registration; `consented` holds bare scope names of Azure DevOps."""
-
-    client_id: str
-    secrets: set[str]
-    consented: set[str] = field(default_factory=lambda: {"vso.pats", "vso.pats_manage"})
-    disabled: bool = False
-    public: bool = False
-    expired_secrets: set[str] = field(default_factory=set)
-    trusted: Trusted = field(default_factory=Trusted)
-
-    @property
-    def object_id(self) -> str:
-        """Of its service principal in the tenant."""
-        return str(uuid5(NAMESPACE_URL, self.client_id.lower()))
-
-
-@dataclass(slots=True)
-class User:
-    upn: str
-    password: str
-    object_id: str
-    state: UserState = UserState.NORMAL
-    wrong_passwords: int = 0
-    locked_until: datetime | None = None
-    token_requests: int = 0
-    password_attempts: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +74,6 @@ class Directory:
         self._now = now
         self._switches = switches or Switches()
         self._chance = chance
-        self._switches = switches or Switches()
         self._tenants: dict[str, Tenant] = {}
         self.apps: dict[str, App] = {}
         self._users: dict[str, User] = {}

@@ -12,7 +12,7 @@ from typing import Any
 
 from .assertions import FederatedCredential, issuer_of
 from .cloud import Cloud
-from .entra import App
+from .entra_estate import App
 from .pat_values import read_instant, write_instant
 from .sonarqube import AzureSetting
 

@@ -8,7 +8,8 @@ from urllib.parse import unquote
 
 from . import assertions
 from .chance import client_info
-from .entra import EntraRefused, Token
+from .entra import Token
+from .entra_refusals import EntraRefused
 from .exchange import Reply, Request, Route, html_response, json_response
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 
 from .assertions import AUDIENCE, FederatedCredential
 from .chance import Chance
-from .entra import Directory, EntraRefused
+from .entra import Directory
+from .entra_refusals import EntraRefused
 
 GRANTED = frozenset({"https://vault.azure.net", "https://storage.azure.com"})
 PROJECTED_LIFE = timedelta(hours=1)

@@ -16,7 +16,8 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from sandbox.cloud import Cloud
-from sandbox.entra import AZURE_DEVOPS, EntraRefused
+from sandbox.entra import AZURE_DEVOPS
+from sandbox.entra_refusals import EntraRefused
 from sandbox.keyvault import VaultRefused, Version
 from sandbox.pat_paging import ListQuery
 from sandbox.pat_values import NoOrganization, PatHttpRefused, PatRefused, write_instant

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sandbox.cloud import Operation
-from sandbox.entra import UserState
+from sandbox.entra_estate import UserState
 from sandbox.seed import AGENTS, CLIENT, SONAR, demo_estate, mark
 from shared.blocking import note_name
 from shared.errors import Code

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud import Operation
-from sandbox.entra import UserState
+from sandbox.entra_estate import UserState
 from sandbox.pats import Pat
 from sandbox.seed import AGENTS, ORGANIZATIONS, deployment
 from shared.model import CONTENT_TYPE

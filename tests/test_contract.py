@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from sandbox.entra import UserState
+from sandbox.entra_estate import UserState
 from sandbox.seed import AGENTS, CLIENT, SONAR, demo_estate
 from sandbox.sonarqube import AzureSetting
 from shared.errors import Absent, Again, ClientRefused, Code, Denied, Misconfigured, Refused, Unclear, UserRefused

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.entra import UserState
+from sandbox.entra_estate import UserState
 from sandbox.seed import AGENTS
 from tests.lab import Lab, days, item
 

@@ -18,7 +18,7 @@ import requests
 from sandbox.azurite import Azurite
 from sandbox.clock import ManualClock
 from sandbox.cloud import Operation
-from sandbox.entra import UserState
+from sandbox.entra_estate import UserState
 from sandbox.seed import AGENTS, CLIENT
 from shared import inventory, settings
 from shared.clock import Deadline

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from sandbox.entra import UserState
+from sandbox.entra_estate import UserState
 from sandbox.seed import AGENTS
 from tests import openapi
 from tests.http_calls import app, call

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from sandbox.entra import UserState
+from sandbox.entra_estate import UserState
 from sandbox.seed import AGENTS, CLIENT
 from shared import api, queue_messages, run_ids
 from shared.dispatching import dispatch, dispatch_named

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes
 
 from sandbox.clock import ManualClock
 from sandbox.cloud import Cloud
-from sandbox.entra import EntraRefused
+from sandbox.entra_refusals import EntraRefused
 from sandbox.seed import (
     AGENTS,
     CLIENT,

@@ -10,7 +10,9 @@ import pytest
 
 from sandbox.clock import ManualClock
 from sandbox.cloud import Cloud
-from sandbox.entra import AZURE_DEVOPS, EntraRefused, UserState
+from sandbox.entra import AZURE_DEVOPS
+from sandbox.entra_estate import UserState
+from sandbox.entra_refusals import EntraRefused
 from sandbox.keyvault import Vault, VaultRefused
 from sandbox.pat_paging import ListQuery
 from sandbox.pat_values import (

@@ -26,7 +26,8 @@ from azure.keyvault.secrets import SecretClient
 
 from sandbox.clock import ManualClock
 from sandbox.cloud import Cloud, Operation
-from sandbox.entra import AZURE_DEVOPS, UserState
+from sandbox.entra import AZURE_DEVOPS
+from sandbox.entra_estate import UserState
 from sandbox.in_process import session_for
 from sandbox.seed import AGENTS, CLIENT, PATS_VAULT, TENANT, apply, small_estate
 
