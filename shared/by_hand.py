@@ -10,7 +10,7 @@ from shared import tags
 from shared.clock import Clock
 from shared.consumers import Consumers
 from shared.errors import Code, Misconfigured, NotDone, PatrolError, Unclear
-from shared.model import Inventory, Item, Minted, SecretSeen, User, VaultListing
+from shared.model import BY_HAND_CONTENT_TYPE, Inventory, Item, Minted, SecretSeen, User, VaultListing
 from shared.ports import PatApi, Vault
 from shared.rotation import Tools, prove
 from shared.run import World
@@ -70,7 +70,7 @@ def make_into(bench: Bench, wanted: Wanted, secret: str) -> Minted:
     except PatrolError as failure:
         raise _undone(bench, wanted, secret, minted, failure) from None
     try:
-        world.vault.publish(secret, minted.value, pat.validity.ends, _tags(wanted, minted))
+        world.vault.publish(secret, minted.value, pat.validity.ends, _tags(wanted, minted), BY_HAND_CONTENT_TYPE)
     except NotDone as refusal:
         raise _undone(bench, wanted, secret, minted, refusal) from None
     except Unclear as doubt:

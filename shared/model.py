@@ -16,6 +16,8 @@ PatId = NewType("PatId", str)
 
 CONTENT_TYPE = "application/vnd.patrol.azure-devops-pat"
 TOKEN_CONTENT_TYPE = "application/vnd.patrol.entra-token"
+BY_HAND_CONTENT_TYPE = "application/vnd.patrol.by-hand"
+"""Of a PAT that a person had made: free to be adopted, unlike one whose tags somebody took off."""
 
 
 def whole_seconds(instant: datetime) -> datetime:

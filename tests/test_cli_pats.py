@@ -12,8 +12,8 @@ from sandbox.cloud import Operation
 from sandbox.entra_estate import UserState
 from sandbox.pats import Pat
 from sandbox.seed import AGENTS, ORGANIZATIONS, deployment
-from shared.model import CONTENT_TYPE
-from tests.lab import START, Lab, days, hours, item
+from shared.model import BY_HAND_CONTENT_TYPE
+from tests.lab import START, Lab, days, hours, item, outcomes
 from tests.shell import Shell
 
 AFTER_THE_END = datetime(2026, 12, 5, 12, tzinfo=UTC)
@@ -148,7 +148,7 @@ def test_promise_7_a_value_goes_into_the_vault_unseen(shell: Shell) -> None:
     assert shell.lab.works("laptop-pat")
     assert version.value == pat.value
     assert version.value not in out + errors
-    assert (version.expires, version.content_type) == (int(pat.valid_to.timestamp()), CONTENT_TYPE)
+    assert (version.expires, version.content_type) == (int(pat.valid_to.timestamp()), BY_HAND_CONTENT_TYPE)
     assert version.tags == {
         "authorization-id": pat.authorization_id,
         "organization": "contoso",
@@ -170,6 +170,19 @@ def test_promise_4_what_was_made_by_hand_is_nobody_s_to_rotate(shell: Shell) -> 
     assert (code, document["unmanaged"]) == (0, [])
     assert shell.lab.works("laptop-pat")
     assert len(shell.lab.vault.secret("laptop-pat").versions) == 1
+
+
+@pytest.mark.parametrize("by_id", [True, False])
+def test_promise_4_what_was_made_by_hand_may_be_adopted(shell: Shell, by_id: bool) -> None:
+    shell(*INTO)
+    former = made(shell)
+    adopted = item("laptop-pat", adopt=former.authorization_id if by_id else True)
+    shell.lab.items.append(adopted)
+    report = shell.lab.run()
+    assert "laptop-pat rotate done adopted" in outcomes(report.items)
+    shell.lab.later(days(2))
+    assert shell.lab.works("laptop-pat")
+    assert former.revoked == by_id, "after the overlap, and only where pats.yaml names it"
 
 
 def test_the_answer_names_the_secret_and_has_no_value(shell: Shell) -> None:
