@@ -92,8 +92,14 @@ def azurite(ports: Ports | None = None, certificates: Path | None = None) -> Ite
             command += ["--oauth", "basic", "--cert", str(certificates / "server.pem")]
             command += ["--key", str(certificates / "server.key")]
         environment = {"PATH": os.environ.get("PATH", ""), "AZURITE_ACCOUNTS": f"{ACCOUNT}:{KEY}"}
+        # A session of its own: Ctrl-C is for whoever started it, and a second signal to stop makes it throw.
         with subprocess.Popen(
-            command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, cwd=folder
+            command,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            cwd=folder,
+            start_new_session=True,
         ) as child:
             try:
                 for port in services.values():
