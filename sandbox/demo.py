@@ -88,7 +88,7 @@ def main() -> int:
     if stage.failures:
         print(f"\n{len(stage.failures)} promise(s) did not hold.")
         return 1
-    print("\nEvery promise held. Next: `make sandbox` keeps this cloud up for you to try `python -m shared ...` on.")
+    print("\nEvery promise held. Next: `make sandbox` keeps this cloud up, and tells how to try commands on it.")
     return 0
 
 

@@ -71,7 +71,9 @@ class Terminal:
             return
         shown = {key: instant(value) if isinstance(value, datetime) else value for key, value in fields.items()}
         told = ", ".join(f"{key} {value}" for key, value in shown.items() if value is not None)
-        print(printable(f"{name}: {told}"), file=self.errors, flush=True)
+        # One write for the line and its end: users are worked on side by side.
+        self.errors.write(printable(f"{name}: {told}") + "\n")
+        self.errors.flush()
 
 
 def main(
@@ -148,6 +150,13 @@ def _real_world(known: Settings, budget: timedelta, tell: Events) -> World:
 # --- commands --------------------------------------------------------------------------------------------------------
 
 
+def _located(file: Path, problem: Mapping[str, object]) -> str:
+    """As editors and terminals link it: file, line, place in the file; of the file as a whole its name is enough."""
+    line, place, says = problem["line"], str(problem["path"]), str(problem["says"])
+    where = f"{file.name}:{line}:" if line else "" if place else f"{file.name}:"
+    return " ".join(filter(None, (where, "" if says.startswith(place) else place, says)))
+
+
 def _check(terminal: Terminal) -> int:
     problems: list[dict[str, object]] = []
     # Where the settings are broken, pats.yaml is examined all the same, so that nobody has to come back twice.
@@ -165,8 +174,7 @@ def _check(terminal: Terminal) -> int:
         if terminal.options.json:
             terminal.screen.json({"problems": problems})
         for one in [] if terminal.options.json else problems:
-            line = f"{path.name}:{one['line']}: " if one["line"] else ""
-            terminal.screen.say(f"{line}{one['path']} {one['says']}".replace(":  ", ": "))
+            terminal.screen.say(_located(path, one))
         if not problems and not terminal.options.json:
             terminal.screen.say("pats.yaml and the settings are in order.", "good")
         return MISCONFIGURED if problems else WELL

@@ -140,7 +140,7 @@ def _examine(raw: Any) -> _Examined:
     """One pass for both readers: every problem, and what a run can use."""
     examined = _Examined()
     if not isinstance(raw, dict):
-        examined.problems.append(Found((), "it must hold the keys sign_in, defaults and users", stops=True))
+        examined.problems.append(Found((), "it must hold the keys sign_in and users", stops=True))
         return examined
     for key in raw:
         if key not in FilePart.model_fields:

@@ -179,7 +179,8 @@ class ItemWork:
                     for one in secret.stamp.predecessors
                 ]
             else:
-                later = retire(self.tools, item.secret, item, mine, secret, version, self.listed)
+                why = Because.EMERGENCY if at_once and self.run.asked.emergency else Because.OVERLAP_OVER
+                later = retire(self.tools, item.secret, item, mine, secret, version, self.listed, because=why)
                 for one in later.rows:
                     self.run.told(one)
                 ended.rows += later.rows
@@ -252,7 +253,8 @@ class ItemWork:
         except PatrolError as failure:
             raise (self._still_alive(failure, secret) if emergency else failure) from None
         ends = done.version.expires_on
-        says = f"replaced, because {WHY[because]}; the new PAT works until {instant(ends)}."
+        verb = "made" if because is Because.NOTHING_PUBLISHED else "replaced"
+        says = f"{verb}, because {WHY[because]}; the new PAT works until {instant(ends)}."
         if because is Because.ADOPTED and old is None:
             says += " The PAT that was published before was not patrol's and was left alive: end it by hand."
         elif old is not None and not emergency:

@@ -17,6 +17,7 @@ _ASK_AN_ADMINISTRATOR: Final = "Ask an Azure DevOps administrator to put the tec
 _USER: Final = "Check that the technical user is an active member of the organization, signed in to it at least once."
 _TOKEN: Final = "Check the app registration: delegated permissions vso.pats and vso.pats_manage, with admin consent."
 _OURS: Final = "This is a request patrol should not have made: report it with the activity id from the log."
+_GONE: Final = "The user has no such PAT, or has it no longer. The next run replaces one that pats.yaml keeps."
 _LATER: Final = "Nothing to do if the next run succeeds; otherwise look at the status page of Azure DevOps."
 
 REMEDIES: Final = {
@@ -34,16 +35,16 @@ REMEDIES: Final = {
     "invalidClientId": _TOKEN,
     "invalidTargetAccounts": "Check `organization` of the item in pats.yaml, and that the user belongs to it.",
     "hostAuthorizationNotFound": "Check `organization` of the item in pats.yaml, and that the user belongs to it.",
-    "authorizationNotFound": "The PAT no longer exists; the next run replaces it.",
+    "authorizationNotFound": _GONE,
     "failedToUpdateAccessToken": _LATER,
     "sourceNotSupported": _OURS,
     "invalidSourceIP": "Allow patrol's outbound addresses in the organization's conditional access or IP policy.",
     "invalidSource": _OURS,
     "duplicateHash": _LATER,
     "sshPolicyDisabled": _OURS,
-    "invalidToken": "The PAT no longer works; the next run replaces it.",
-    "tokenNotFound": "The PAT no longer exists; the next run replaces it.",
-    "invalidAuthorizationId": "The PAT no longer exists; the next run replaces it.",
+    "invalidToken": _GONE,
+    "tokenNotFound": _GONE,
+    "invalidAuthorizationId": _GONE,
     "failedToReadTenantPolicy": _LATER,
     "globalPatPolicyViolation": _OURS,
     "fullScopePatPolicyViolation": f"Give the item narrower `scopes`. {_ASK_AN_ADMINISTRATOR} (full-scoped PATs).",

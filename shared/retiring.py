@@ -82,10 +82,12 @@ def retire(
     version: VersionSeen | None,
     listed: Mapping[PatId, Pat],
     only: PatId | None = None,
+    because: Because = Because.OVERLAP_OVER,
 ) -> Ended:
     """Revoke what is over, then take it off the tags; where there is a consumer, it is given the current value first.
 
-    `version` is known only when this run wrote it. `only`: judge just this predecessor, leave the others.
+    `version` is known only when this run wrote it. `only`: judge just this predecessor, leave the others. `because`:
+    an emergency waits for no overlap.
     """
     ended = Ended()
     now = tools.clock.now()
@@ -112,16 +114,16 @@ def retire(
         # Read before anything is ended: on a secret that changed meanwhile, the tags seen no longer count.
         version = version or current_version(tools.vault, name, secret)
     except PatrolError as failure:
-        ended.rows.append(_row(name, owner, Because.OVERLAP_OVER, failure, secret.stamp.authorization_id))
+        ended.rows.append(_row(name, owner, because, failure, secret.stamp.authorization_id))
         return ended
     for one in due:
         try:
             revoke(tools, name, owner.organization, one.id)
         except PatrolError as failure:
-            ended.rows.append(_row(name, owner, Because.OVERLAP_OVER, failure, one.id))
+            ended.rows.append(_row(name, owner, because, failure, one.id))
         else:
             over.add(one)
-            ended.rows.append(_row(name, owner, Because.OVERLAP_OVER, None, one.id))
+            ended.rows.append(_row(name, owner, because, None, one.id))
     try:
         if any(ends_at_once(one, secret) for one in over):
             disable_older(tools, name, version, frozenset(one.id for one in over))
@@ -130,7 +132,7 @@ def retire(
             pushed = (tags.read(version.tags) or secret.stamp).pushed_to
             remember(tools, name, version, replace(secret.stamp, predecessors=left, pushed_to=pushed))
     except PatrolError as failure:
-        ended.rows.append(_row(name, owner, Because.OVERLAP_OVER, failure, secret.stamp.authorization_id))
+        ended.rows.append(_row(name, owner, because, failure, secret.stamp.authorization_id))
     return ended
 
 
@@ -224,6 +226,8 @@ def _row(name: str, owner: Owner, because: Because, failure: PatrolError | None,
         says, outcome = f"{name}: ending {pat} failed. {failure.cause} {failure.remedy}", Outcome.FAILED
     elif because is Because.ORPHAN:
         says, outcome = f"{name}: {pat} was never published, and was ended.", Outcome.DONE
+    elif because is Because.EMERGENCY:
+        says, outcome = f"{name}: of an emergency, the predecessor {pat} was ended at once.", Outcome.DONE
     else:
         says, outcome = f"{name}: the overlap is over, and the predecessor {pat} was ended.", Outcome.DONE
     return Row(

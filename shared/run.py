@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from shared import run_ids, tags, token_tags
+from shared import blocking, run_ids, tags, token_tags
 from shared.clock import Clock, Deadline, VaultTime
 from shared.consumers import Consumers
 from shared.errors import Code, Misconfigured, PatrolError
@@ -250,7 +250,7 @@ def check_names(inventory: Inventory, request: Request) -> None:
         raise Misconfigured(
             Code.SECRET_UNKNOWN,
             f"pats.yaml has no item for the secret {', '.join(sorted(unknown))}; nothing was attempted.",
-            "Correct the name; `python -m shared status` lists the known ones.",
+            "Correct the name; `python -m shared status` and `GET /api/pats` list the known ones.",
         )
 
 
@@ -320,7 +320,9 @@ def unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tup
     names = [
         row.name
         for key, row in listing.secrets.items()
-        if (is_ours(row.tags, mark) or token_tags.is_ours(row.tags, mark)) and key not in managed
+        if (is_ours(row.tags, mark) or token_tags.is_ours(row.tags, mark))
+        and key not in managed
+        and not key.startswith(blocking.PREFIX)
     ]
     return tuple(sorted(names, key=str.casefold))
 

@@ -44,6 +44,7 @@ def test_rule_12_a_new_version_of_the_password_releases_the_user() -> None:
     assert lab.later(hours(1)).exit_code() == 0
     assert lab.works("build-pat")
     assert lab.vault.secret(note_name(AGENTS)).latest.tags["state"] == "released"
+    assert lab.later(hours(1)).unmanaged == (), "what patrol keeps for itself is no item that vanished"
 
 
 def test_rule_12_a_new_version_of_the_client_secret_releases_the_user() -> None:

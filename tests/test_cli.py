@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from datetime import timedelta
 from io import StringIO
 from pathlib import Path
@@ -388,6 +389,32 @@ def test_progress_goes_to_stderr_and_json_alone_to_stdout(shell: Shell) -> None:
     assert "2026-03-31T12:00:00Z" in errors
 
 
+def test_progress_of_threads_comes_in_whole_lines(shell: Shell) -> None:
+    """`print` writes a text and its end apart, and another thread's line gets in between."""
+    shell("status")
+    told = Writes()
+    main(
+        ["run"],
+        environ=ENVIRONMENT,
+        root=shell.root,
+        out=StringIO(),
+        errors=told,
+        make_world=lambda _, budget, tell: replace(shell.lab.world(budget), tell=tell),
+    )
+    assert len(told.writes) == 4
+    assert all(one.endswith("\n") and one.count("\n") == 1 for one in told.writes)
+
+
+class Writes(StringIO):
+    def __init__(self) -> None:
+        super().__init__()
+        self.writes: list[str] = []
+
+    def write(self, text: str) -> int:
+        self.writes.append(text)
+        return super().write(text)
+
+
 @pytest.mark.parametrize(("environ", "coloured"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
 def test_colours_only_on_a_terminal_that_wants_them(shell: Shell, environ: dict[str, str], coloured: bool) -> None:
     assert "\x1b[" not in shell("status", **environ)[1]
@@ -568,3 +595,18 @@ def test_the_demo_inventory_passes_check(tmp_path: Path) -> None:
     assert yaml.safe_load(demo_pats_yaml())["users"]
     out = StringIO()
     assert main(["check"], environ=ENVIRONMENT, root=tmp_path, out=out) == 0
+
+
+@pytest.mark.parametrize(
+    ("write", "says"),
+    [
+        ("", "pats.yaml: it must hold the keys sign_in and users\n"),
+        (None, "{root}/pats.yaml cannot be read (No such file or directory). Set PATS_FILE to the inventory's path.\n"),
+    ],
+)
+def test_check_names_the_file_once(shell: Shell, write: str | None, says: str) -> None:
+    shell.writes = False
+    if write is not None:
+        (shell.root / "pats.yaml").write_text(write)
+    code, out, _ = shell("check")
+    assert (code, out) == (2, says.format(root=shell.root))

@@ -172,7 +172,7 @@ def test_rule_8_an_emergency_is_never_held_back_by_a_consumer() -> None:
     refuse(watched.server)
     report = watched.lab.run("build-pat", emergency=True)
     assert sorted(outcomes(report.items)) == [
-        "build-pat retire done overlap-over",
+        "build-pat retire done emergency",
         "build-pat rotate done emergency",
         "build-pat rotate failed not-pushed",
     ]
