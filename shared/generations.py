@@ -101,7 +101,8 @@ def is_orphan_candidate(pat: Pat, secret: Secret, now: datetime) -> bool:
         named = {secret.stamp.authorization_id, *(one.id for one in secret.stamp.predecessors)}
         if pat.id in named:
             return False
-    if isinstance(secret, Nothing) and secret.deleted:
+    # A deleted secret may be recovered, and its PAT is in use meanwhile; where nobody can tell, neither is it ended.
+    if isinstance(secret, Nothing) and secret.deleted is not False:
         return False
     return now - pat.validity.starts >= ORPHAN_AGE
 

@@ -25,6 +25,7 @@ from shared.report import Failure, Outcome, Row, Verb, instant
 from shared.retiring import Ended, Handover, Owner, retire
 from shared.rotation import Breaker, Done, Tools
 from shared.seen import (
+    Nothing,
     Published,
     Secret,
     Seen,
@@ -159,6 +160,9 @@ class ItemWork:
         except PatrolError as failure:
             worked = False
             row = failed(self.item, step.because, failure, verb=verb_of(step))
+            if failure.code is Code.SECRET_DELETED:
+                # A deletion that has not settled shows in neither listing: the refused write is what proves it.
+                secret = Nothing(deleted=True)
             if isinstance(failure, Unclear) and failure.code not in _BEFORE_PUBLISHING:
                 secret = None
         self.run.told(row)

@@ -82,8 +82,8 @@ class Vault(Protocol):
         """Write a secret of our own whose facts are its tags and whose value says nothing."""
         ...
 
-    def is_deleted(self, name: str) -> bool:
-        """Whether the name is held by a soft-deleted secret."""
+    def is_deleted(self, name: str) -> bool | None:
+        """Whether the name is held by a soft-deleted secret; None when patrol may not look."""
         ...
 
     def recover(self, name: str) -> None:

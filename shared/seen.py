@@ -12,9 +12,9 @@ from shared.tags import Mark, Stamp, read
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """No secret of that name; `deleted` when a soft-deleted one holds it."""
+    """No secret of that name; `deleted` when a soft-deleted one holds it, None when patrol may not look for one."""
 
-    deleted: bool = False
+    deleted: bool | None = False
 
 
 @dataclass(frozen=True, slots=True)

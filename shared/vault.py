@@ -178,14 +178,16 @@ class SecretVault:
 
         self._ask_again(f"change {name}", attempt)
 
-    def is_deleted(self, name: str) -> bool:
+    def is_deleted(self, name: str) -> bool | None:
         try:
             self._ask_again(
                 f"look for {name} among the deleted", lambda: self._client.get_deleted_secret(name, **self._limits())
             )
-        except (Absent, Denied):
-            # Without the right to look, the write itself tells: it is refused with 409.
+        except Absent:
             return False
+        except Denied:
+            # Without the right to look, the write itself tells: it is refused with 409.
+            return None
         return True
 
     def recover(self, name: str) -> None:
@@ -252,7 +254,8 @@ class SecretVault:
             return Denied(
                 Code.VAULT_FORBIDDEN, told, _WRITE if action.startswith(("write", "change", "recover")) else _READ
             )
-        if status == 404:
+        # Anything else that answers 404 (a proxy, a wrong private endpoint) says nothing of the secret (rule 5).
+        if status == 404 and word == "SecretNotFound":
             return Absent(Code.VAULT_REFUSED, told, "Create the secret, or correct its name in pats.yaml.")
         if status == 409:
             return Refused(Code.SECRET_DELETED, told, "Recover or purge the soft-deleted secret of that name.", word)

@@ -18,6 +18,7 @@ settings.register_profile("suite", derandomize=True, deadline=None)
 settings.load_profile("suite")
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """One process more than cores: while some tests wait, for another process or for a lease to end, others work."""
     return (os.cpu_count() or 1) + 1

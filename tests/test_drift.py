@@ -352,3 +352,46 @@ def test_promise_1_a_published_value_whose_tags_somebody_took_away_is_kept_alive
         lab.current("build-pat").tags["authorization-id"]
     ]
     assert lab.works("build-pat")
+
+
+@pytest.mark.parametrize("in_file", [True, False])
+def test_promise_1_a_deleted_secret_that_patrol_may_not_look_for_keeps_its_pat(in_file: bool) -> None:
+    """Somebody may recover it, and consumers use its PAT meanwhile."""
+    lab = Lab([item()])
+    lab.run()
+    lab.wait(hours(3))
+    (pat,) = lab.live()
+    lab.vault.delete("build-pat")
+    lab.vault.denied.add("deleted")
+    if not in_file:
+        lab.items = [item("other-pat")]
+    for _ in range(2):
+        lab.run()
+        lab.wait(hours(6))
+    assert not pat.revoked
+
+
+def test_promise_1_a_deletion_that_has_not_settled_keeps_its_pat() -> None:
+    lab = Lab([item()])
+    lab.run()
+    lab.wait(hours(3))
+    (pat,) = lab.live()
+    lab.cloud.switches.delete_refusals = 4
+    lab.vault.delete("build-pat")
+    report = lab.run()
+    assert row(report).error is not None
+    assert not pat.revoked
+
+
+def test_rule_5_a_404_that_is_not_the_vault_s_own_proves_nothing() -> None:
+    """A proxy or a wrong private endpoint answers so: no older version is seen that names the PAT in overlap."""
+    lab = Lab([item()])
+    lab.run()
+    lab.later(days(24))
+    lab.wait(hours(3))
+    pats = lab.live()
+    del lab.current("build-pat").tags["predecessors"]
+    lab.cloud.add_fault("vault.versions", "status", status=404, body="<html>", content_type="text/html", call=None)
+    lab.run()
+    assert len(pats) == 2
+    assert not any(pat.revoked for pat in pats)
