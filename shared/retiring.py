@@ -126,7 +126,8 @@ def retire(
             ended.rows.append(_row(name, owner, because, None, one.id))
     try:
         if any(ends_at_once(one, secret) for one in over):
-            disable_older(tools, name, version, frozenset(one.id for one in over))
+            in_overlap = frozenset(one.id for one in secret.stamp.predecessors if not ends_at_once(one, secret))
+            disable_older(tools, name, version, frozenset(one.id for one in over), in_overlap)
         if over:
             left = tuple(one for one in secret.stamp.predecessors if one not in over)
             pushed = (tags.read(version.tags) or secret.stamp).pushed_to

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from shared import tags
 from shared.clock import Clock, Deadline
 from shared.consumers import Consumers
 from shared.errors import Absent, Code, Denied, NotDone, PatrolError, Refused, Unclear
-from shared.generations import generations, pushed_to, retire_at
+from shared.generations import ends_at_once, generations, pushed_to, retire_at
 from shared.model import Current, Item, Minted, Pat, PatId, VersionSeen, whole_seconds
 from shared.planning import (
     PUBLISH_WITHIN,
@@ -172,14 +172,19 @@ def remember(tools: Tools, secret: str, version: VersionSeen, stamp: Stamp) -> N
     tools.vault.change(secret, version.version, tags=tags.write(stamp, version.tags))
 
 
-def disable_older(tools: Tools, secret: str, current: VersionSeen, ended: frozenset[PatId]) -> None:
+def disable_older(
+    tools: Tools, secret: str, current: VersionSeen, ended: frozenset[PatId], in_overlap: frozenset[PatId]
+) -> None:
     """After an emergency: no older version of ours can be read any more (rule 8).
 
-    Older is by time or by what was ended, never "all the others": another run may have published meanwhile.
+    Older is by time or by what was ended, never "all the others": another run may have published meanwhile, and what
+    was in overlap is no emergency's.
     """
     for version in tools.vault.versions(secret):
         stamp = tags.read(version.tags)
         if stamp is None or not version.enabled or not is_ours(version.tags, tools.mark):
+            continue
+        if stamp.authorization_id in in_overlap:
             continue
         if stamp.authorization_id in ended or version.created < current.created:
             tools.vault.change(secret, version.version, enabled=False)
@@ -280,6 +285,14 @@ def _mend_late(tools: Tools, item: Item, done: Done, minted: Minted) -> Done:
     return done
 
 
+def _no_emergency(one: Predecessor, now: datetime) -> Predecessor:
+    """Ends after the write that is about to happen: what ended before it would count as an emergency's.
+
+    That waits for no consumer, which may still hold a PAT whose overlap was over long ago.
+    """
+    return replace(one, retire_at=max(one.retire_at, whole_seconds(now + PUBLISH_WITHIN) + timedelta(seconds=1)))
+
+
 def _stamp(tools: Tools, item: Item, because: Because, minted: Minted, secret: Secret, old: Pat | None) -> Stamp:
     now = tools.clock.now()
     known = secret.stamp.predecessors if isinstance(secret, Published) else ()
@@ -292,6 +305,11 @@ def _stamp(tools: Tools, item: Item, because: Because, minted: Minted, secret: S
     if because is Because.EMERGENCY:
         first = first and replace(first, retire_at=whole_seconds(now))
         known = tuple(replace(one, retire_at=min(one.retire_at, whole_seconds(now))) for one in known)
+    else:
+        if first is not None and (item.overlap or item.then):
+            first = _no_emergency(first, now)
+        if isinstance(secret, Published) and item.then is not None:
+            known = tuple(one if ends_at_once(one, secret) else _no_emergency(one, now) for one in known)
     return Stamp(
         managed_by=tools.mark.text,
         authorization_id=minted.pat.id,

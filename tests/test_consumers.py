@@ -420,3 +420,47 @@ def test_status_and_the_dispatcher_see_a_push_that_is_owed_in_the_listing_alone(
     assert seen() == ("not-pushed", True)
     lab.run()
     assert seen() == ("near-expiry", False)
+
+
+@pytest.mark.parametrize("again", ["forced", "scopes"])
+def test_promise_1_a_second_rotation_before_the_push_does_not_end_what_sonarqube_holds(again: str) -> None:
+    """Its overlap was over long before the new version: that is no emergency, which waits for no consumer."""
+    watched = due()
+    lab = watched.lab
+    grant = refuse(watched.server)
+    lab.run()
+    lab.wait(days(2))
+    if again == "scopes":
+        lab.items = [item(then=THEN, scopes=["vso.code", "vso.build"])]
+    report = lab.run("build-pat", force=again == "forced")
+    assert [one.outcome for one in report.items if one.step == "rotate" and one.because != "not-pushed"] == ["done"]
+    watched.let_pass(days(2))
+    assert watched.dead == []
+    grant()
+    watched.let_pass(days(3))
+    assert watched.dead == []
+    assert watched.takes_current
+    assert len(lab.live()) == 1
+
+
+def test_promise_1_without_any_overlap_sonarqube_has_the_new_value_before_the_old_one_ends() -> None:
+    watched = due(overlap="0d")
+    grant = refuse(watched.server)
+    watched.let_pass(days(2))
+    assert watched.dead == []
+    grant()
+    watched.let_pass(days(2))
+    assert watched.dead == []
+    assert watched.takes_current
+    assert len(watched.lab.live()) == 1
+
+
+def test_rule_8_an_emergency_after_the_second_rotation_waits_for_no_consumer() -> None:
+    watched = due()
+    lab = watched.lab
+    refuse(watched.server)
+    lab.run()
+    lab.wait(days(2))
+    lab.run("build-pat", force=True)
+    lab.run("build-pat", emergency=True)
+    assert [pat.authorization_id for pat in lab.live()] == [lab.current("build-pat").tags["authorization-id"]]

@@ -77,3 +77,15 @@ def test_people_s_own_tags_survive_a_rotation() -> None:
     )
     lab.later(days(24))
     assert lab.current("build-pat").tags["team"] == "ci"
+
+
+def test_a_rotation_after_an_overlap_that_nobody_ended_leaves_versions_readable() -> None:
+    """Only an emergency disables older versions: one of them is in overlap."""
+    lab = Lab([item()])
+    lab.run()
+    lab.later(days(23))
+    in_overlap = lab.current("build-pat")
+    lab.wait(days(2))
+    lab.run("build-pat", force=True)
+    assert in_overlap.enabled
+    assert lab.cloud.pats.authenticate("contoso", in_overlap.value) is not None
