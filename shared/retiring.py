@@ -226,7 +226,7 @@ def _row(name: str, owner: Owner, because: Because, failure: PatrolError | None,
     elif failure is not None:
         says, outcome = f"{name}: ending {pat} failed. {failure.cause} {failure.remedy}", Outcome.FAILED
     elif because is Because.ORPHAN:
-        says, outcome = f"{name}: {pat} was never published, and was ended.", Outcome.DONE
+        says, outcome = f"{name}: {pat}, which was neither current nor in overlap, was ended.", Outcome.DONE
     elif because is Because.EMERGENCY:
         says, outcome = f"{name}: of an emergency, the predecessor {pat} was ended at once.", Outcome.DONE
     else:
