@@ -79,11 +79,12 @@ def dispatch(inventory: Inventory, world: World, mark: Mark, request: Request) -
         told = Failure.of(defect(failure))
         world.runs.keep(KeptRun(request.run_id, started, request.door, request.dry_run, world.clock.now(), error=told))
         raise
+    done = replace(done, kept=world.runs.keep(done.run))
     outcome = "queued" if done.messages else done.run.outcome
     world.tell(
-        "run.finished", run_id=request.run_id, outcome=outcome, queued=len(done.messages), **counts(done.run.items)
+        "run.finished", run_id=request.run_id, outcome=outcome, queued=_sent(request, done), **counts(done.run.items)
     )
-    return replace(done, kept=world.runs.keep(done.run))
+    return done
 
 
 def dispatch_named(inventory: Inventory, world: World, request: Request, names: tuple[str, ...]) -> Dispatched:
@@ -106,8 +107,14 @@ def dispatch_named(inventory: Inventory, world: World, request: Request, names: 
         waiting.append(_waiting(user, [item for item in user.items if item.key in keys]))
     drafts = [_Draft(user, names=mine) for user, mine in parts]
     done = _put_together(request, started, world.clock.now(), rows, (), waiting, drafts)
-    world.tell("run.queued", run_id=request.run_id, queued=len(done.messages))
-    return replace(done, kept=world.runs.keep(done.run))
+    done = replace(done, kept=world.runs.keep(done.run))
+    world.tell("run.queued", run_id=request.run_id, queued=_sent(request, done))
+    return done
+
+
+def _sent(request: Request, done: Dispatched) -> int:
+    """Messages that an alert may wait for: a request is refused, and sends none, where its report is not kept."""
+    return len(done.messages) if done.kept or request.door == "timer" else 0
 
 
 def _arrival(request: Request, started: datetime, user: User, world: World) -> datetime:

@@ -371,6 +371,8 @@ def test_a_report_that_cannot_be_kept_leaves_nothing_to_poll_so_nothing_is_queue
         assert (answer.status, answer.body["code"], made.queue) == (503, "report-unreadable", [])
         assert int(answer.headers["Retry-After"]) > 0
         assert "without `Prefer: respond-async`" in str(answer.body["remedy"])
+    told = [made.lab.told(name)[-1]["queued"] for name in ("run.finished", "run.queued")]
+    assert told == [0, 0], "no alert waits for what was never sent"
 
 
 @pytest.mark.parametrize(

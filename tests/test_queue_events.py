@@ -148,6 +148,7 @@ def test_a_run_whose_pats_yaml_broke_meanwhile_ends_and_says_why(tmp_path: Path)
 def test_the_dispatcher_tells_how_many_messages_a_run_sent() -> None:
     """Both of its events, by what the query reads of them."""
     lab = Lab([item()])
+    lab.runs = FakeRuns(lab.clock)
     dispatch(lab.inventory(), lab.world(), lab.settings.mark, Request(door="timer"))
     dispatch_named(lab.inventory(), lab.world(), Request(names=("build-pat",), arrived_at=START), ("build-pat",))
     for name in ("run.finished", "run.queued"):
