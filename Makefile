@@ -4,7 +4,7 @@
 #   make test PYTHON=python3.12                     with another Python ($(VENV) is made again)
 #   make test PYTHON=python3.11 VENV=.venv-3.11     beside the first one
 #   make test ARGS="-k renew -x"                    with arguments for pytest
-#   make test IGNORED="test_infra_compiles.py"     without these files
+#   make test IGNORED="infra/test_infra_compiles.py"     without these files
 
 PYTHON ?=
 VENV ?= .venv
@@ -121,17 +121,18 @@ chaos: environment node ## run the slow tests that stop a run after every outgoi
 bench: environment node ## measure speed against the sandbox, in one table; ARGS="calls quiet" for some rows of it
 	@$(ALONE) $(BIN)/python -m sandbox.bench $(ARGS)
 
-check: environment ## format, lint and types, changing nothing
+check: environment ## format, lint, types and the contracts between folders, changing nothing
 	@echo "Format"; $(BIN)/python -m ruff format --check .
 	@echo "Lint"; $(BIN)/python -m ruff check .
 	@echo "Types"; $(BIN)/python -m mypy
+	@echo "Contracts"; $(BIN)/lint-imports --no-logo --no-cache
 
 format: environment ## bring the code into the one format, and mend what lint can
 	@$(BIN)/python -m ruff check --fix-only --quiet .
 	@$(BIN)/python -m ruff format .
 
 schema: environment ## write pats.schema.json again, from the code
-	@$(ALONE) $(BIN)/python -m shared.inventory > pats.schema.json.new || { rm -f pats.schema.json.new; exit 1; }
+	@$(ALONE) $(BIN)/python -m shared.inventory.pats_yaml > pats.schema.json.new || { rm -f pats.schema.json.new; exit 1; }
 	@mv pats.schema.json.new pats.schema.json; echo "Wrote pats.schema.json."
 
 package: environment ## build the deployment package into dist/patrol and dist/patrol.zip

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 if TYPE_CHECKING:
-    from shared.http_answer import Answer
-    from shared.http_body import Call
+    from shared.functions.http_answers import Answer
+    from shared.functions.http_requests import Call
 
 # The one setting that is read here: it decides what the host asks of a caller, a key or (in front of it) a token.
 _ENTRA = os.environ.get("HTTP_AUTH", "").strip() == "entra"
@@ -30,9 +30,9 @@ def rotate_due(timer: func.TimerRequest, messages: func.Out[typing.List[str]], c
 
     Fails its invocation when an item failed, so that Application Insights sees it.
     """
-    from shared import api
+    from shared.functions import rotation_timer
 
-    api.rotate_due(past_due=timer.past_due, send=messages.set, enter=_in_threads(context))
+    rotation_timer.rotate_due(past_due=timer.past_due, send=messages.set, enter=_in_threads(context))
 
 
 @app.timer_trigger(arg_name="timer", schedule="0 */10 * * * *", run_on_startup=False, use_monitor=True)
@@ -41,7 +41,7 @@ def refresh_tokens(timer: func.TimerRequest, context: func.Context) -> None:
 
     Returns at once where pats.yaml names no service principal. Fails its invocation when a token failed.
     """
-    from shared import token_timer
+    from shared.functions import token_timer
 
     token_timer.refresh_tokens(past_due=timer.past_due, enter=_in_threads(context))
 
@@ -50,54 +50,54 @@ def refresh_tokens(timer: func.TimerRequest, context: func.Context) -> None:
 @app.queue_output(arg_name="aside", queue_name=f"{_QUEUE}-poison", connection=_STORAGE)
 def rotate_user(message: func.QueueMessage, aside: func.Out[str], context: func.Context) -> None:
     """One technical user's work in one run. Fails its invocation when it is worth another delivery."""
-    from shared import api
+    from shared.functions import rotation_timer
 
-    api.rotate_user(message.get_body(), message.dequeue_count or 1, aside.set, enter=_in_threads(context))
+    rotation_timer.rotate_user(message.get_body(), message.dequeue_count or 1, aside.set, enter=_in_threads(context))
 
 
 @app.route("rotate", methods=_METHODS)
 @app.queue_output(arg_name="messages", queue_name=_QUEUE, connection=_STORAGE)
 def rotate(req: func.HttpRequest, messages: func.Out[typing.List[str]], context: func.Context) -> func.HttpResponse:
     """`POST /api/rotate`: rotate what is due, or the named secrets; over the queue with `Prefer: respond-async`."""
-    from shared import http_api
+    from shared.functions import http_routes
 
-    return _response(http_api.rotate(_call(req), http_api.App(enter=_in_threads(context), send=messages.set)))
+    return _response(http_routes.rotate(_call(req), http_routes.App(enter=_in_threads(context), send=messages.set)))
 
 
 @app.route("emergency", methods=_METHODS)
 def emergency(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`POST /api/emergency`: replace leaked PATs and end the old ones at once."""
-    from shared import http_api
+    from shared.functions import http_routes
 
-    return _response(http_api.emergency(_call(req), http_api.App(enter=_in_threads(context))))
+    return _response(http_routes.emergency(_call(req), http_routes.App(enter=_in_threads(context))))
 
 
 @app.route("pats", methods=_METHODS)
 def pats(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`GET /api/pats`: the state of every item, from the vault alone."""
-    from shared import http_api
+    from shared.functions import http_routes
 
-    return _response(http_api.pats(_call(req), http_api.App(enter=_in_threads(context))))
+    return _response(http_routes.pats(_call(req), http_routes.App(enter=_in_threads(context))))
 
 
 @app.route("runs/{run_id?}", methods=_METHODS)
 def runs(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`GET /api/runs`: the latest runs; `GET /api/runs/{run_id}`: one report, with progress while it runs."""
-    from shared import http_api
+    from shared.functions import http_routes
 
-    return _response(http_api.runs(_call(req), http_api.App(enter=_in_threads(context))))
+    return _response(http_routes.runs(_call(req), http_routes.App(enter=_in_threads(context))))
 
 
 @app.route("health", methods=_METHODS, auth_level=func.AuthLevel.ANONYMOUS)
 def health(req: func.HttpRequest) -> func.HttpResponse:
     """`GET /api/health`: that the app is up."""
-    from shared import http_health
+    from shared.functions import http_health
 
     return _response(http_health.health(req.method, http_health.LAST_RUN))
 
 
 def _call(req: func.HttpRequest) -> "Call":
-    from shared.http_body import Call
+    from shared.functions.http_requests import Call
 
     headers = {name.lower(): value for name, value in req.headers.items()}
     run_id = req.route_params.get("run_id")

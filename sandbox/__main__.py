@@ -14,11 +14,11 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from . import seed
-from .clock import ShiftedClock
-from .cloud import Cloud
-from .environment import product_environment
-from .server import Server
+from sandbox.cloud import seed
+from sandbox.cloud.clock import ShiftedClock
+from sandbox.cloud.cloud import Cloud
+from sandbox.process.environment import product_environment
+from sandbox.process.server import Server
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -118,7 +118,7 @@ def _announce(as_json: bool, control: str, environment: dict[str, str], folder: 
         "#   .venv/bin/python -m shared run",
         "# Let a day pass, and run under the sandbox's clock from then on:",
         '#   curl --noproxy "*" -X POST "$SANDBOX_CONTROL/clock/move" -d \'{"seconds": 90000}\'',
-        '#   .venv/bin/python -m sandbox.launcher --control "$SANDBOX_CONTROL" -- -m shared run',
+        '#   .venv/bin/python -m sandbox.process.launcher --control "$SANDBOX_CONTROL" -- -m shared run',
         "# Ctrl-C ends the sandbox and removes its certificates.",
     ]
     print("\n".join(lines), flush=True)

@@ -13,9 +13,9 @@ from typing import Any
 
 import requests
 
-from . import seed
-from .pat_values import read_instant
-from .process import ROOT, Running, start
+from sandbox.cloud import seed
+from sandbox.cloud.pat_values import read_instant
+from sandbox.process.running import ROOT, Running, start
 
 ORGANIZATION_OF = {"sonarqube-pat": "fabrikam"}
 ITEMS = {
@@ -94,7 +94,9 @@ def main() -> int:
 
 def _fire(stage: Stage, cloud: Running, inventory: Path) -> None:
     calls = len(cloud.client.log())
-    with cloud.start_product(["-m", "sandbox.fire_timer"], cwd=ROOT, extra={"PATS_FILE": str(inventory)}) as child:
+    with cloud.start_product(
+        ["-m", "sandbox.functions_host.fire_timer"], cwd=ROOT, extra={"PATS_FILE": str(inventory)}
+    ) as child:
         _, errors = child.communicate(timeout=120)
     for raw in errors.splitlines():
         line = raw.removeprefix("INFO:patrol:").removeprefix("WARNING:patrol:")

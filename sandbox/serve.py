@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .azurite import ACCOUNT, Ports, azurite, certificates_of, free_port
-from .functions_host import Keys
-from .process import ROOT, Running, start
-from .seed import demo_pats_yaml
+from sandbox.cloud.seed import demo_pats_yaml
+from sandbox.functions_host.azurite import ACCOUNT, Ports, azurite, certificates_of, free_port
+from sandbox.functions_host.host import Keys
+from sandbox.process.running import ROOT, Running, start
 
 READY_WITHIN = 30.0
 SCHEDULE = "0 0 */6 * * *"
@@ -62,7 +62,7 @@ def serve(port: int, schedule: str) -> Iterator[Served]:
                 {"port": port, "keys": {"functions": dict(keys.functions), "host": keys.host, "master": keys.master}}
             ),
         }
-        app = cloud.start_product(("-m", "sandbox.functions_host"), cwd=ROOT, extra=settings, show=True)
+        app = cloud.start_product(("-m", "sandbox.functions_host.host"), cwd=ROOT, extra=settings, show=True)
         stack.enter_context(app)
         stack.callback(app.terminate)
         _wait_for(port, app)

@@ -7,7 +7,7 @@ import os
 import signal
 import sys
 
-from shared.cli import STOPPED, main
+from shared.cli.main import STOPPED, main
 
 
 def _stop(number: int, *_: object) -> None:

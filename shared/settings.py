@@ -10,10 +10,14 @@ from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from shared import durations, host_storage
-from shared.errors import Code, Misconfigured
-from shared.host_storage import ByConnectionString, Storage
-from shared.tags import Mark
+from shared.model import durations
+from shared.model.errors import Code, Misconfigured
+from shared.model.tags import Mark
+from shared.services import host_storage
+from shared.services.host_storage import ByConnectionString, Storage
+
+ROOT = Path(__file__).resolve().parent.parent
+"""Where `function_app.py` and `pats.yaml` lie."""
 
 DEFAULT_AUTHORITY = "login.microsoftonline.com"
 # The last label begins with a letter: a name, and not an address in any of its spellings (`127.1`, `0x7f.0.0.0x1`).

@@ -14,25 +14,26 @@ from azure.core.credentials import TokenCredential
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ManagedIdentityCredential
 
-from shared.clock import GRACE, Clock, Deadline, SystemClock
-from shared.devops import UserPats
-from shared.federation import ManagedAssertion
-from shared.host_storage import ByIdentity, Storage
-from shared.identity import own_identity
-from shared.pace import SIGN_INS, VERSIONS, Limit, Pace
-from shared.ports import PatApi, Runs, SingleFlight
-from shared.proving import Prover
-from shared.run import World
-from shared.secrecy import SecretText
-from shared.service_tokens import EntraTokens
+from shared.model.clock import GRACE, Clock, Deadline, SystemClock
+from shared.model.ports import PatApi, SingleFlight
+from shared.model.secret_text import SecretText
+from shared.model.single_flight import Alone
+from shared.report.history import Runs, Unkept
+from shared.rotation.run import World
+from shared.services.client_credentials import ClientCredentials
+from shared.services.entra_sign_in import Entra
+from shared.services.entra_tokens import EntraTokens
+from shared.services.host_storage import ByIdentity, Storage
+from shared.services.identity import own_identity
+from shared.services.key_vault import SecretVault
+from shared.services.managed_identity import ManagedAssertion
+from shared.services.pat_api import UserPats
+from shared.services.rate_limits import SIGN_INS, VERSIONS, Limit, Pace
+from shared.services.sonarqube import SonarQubeServer
+from shared.services.transport import READ_TIMEOUT, session
+from shared.services.verify import Prover
 from shared.settings import Settings
-from shared.signin import Entra
-from shared.single_flight import Alone
-from shared.sonarqube import SonarQubeServer
 from shared.telemetry import Events, event
-from shared.transport import READ_TIMEOUT, session
-from shared.unkept import Unkept
-from shared.vault import SecretVault
 
 CONNECTIONS = 64
 
@@ -103,7 +104,7 @@ def world(
     return World(
         vault=vault,
         credentials=credentials,
-        assertion=ManagedAssertion(federated or managed, settings.authority_host),
+        proofs=ClientCredentials(credentials, ManagedAssertion(federated or managed, settings.authority_host)),
         directory=Entra(http, settings.authority_host, clock, deadline, api_for, sign_ins),
         verifier=prover,
         consumer=SonarQubeServer(http, clock, deadline),
@@ -129,7 +130,7 @@ def single_flight(
     storage = settings.storage
     if storage is None:
         return Alone()
-    from shared.leases import BlobLeases  # the SDK of storages is loaded where one is configured only
+    from shared.services.blob_leases import BlobLeases  # the SDK of storages is loaded where one is configured only
 
     identity = _opens(storage, identity, http)
     holder = f"{socket.gethostname()} (process {os.getpid()})"
@@ -148,7 +149,7 @@ def runs(
     storage = settings.storage
     if storage is None:
         return Unkept()
-    from shared.run_store import BlobRuns  # as above
+    from shared.services.blob_reports import BlobRuns  # as above
 
     identity = _opens(storage, identity, http)
     return BlobRuns(storage, identity, http, clock, deadline, tell, folder=settings.mark.text)

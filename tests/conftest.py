@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from tests import lab
+from tests.lab import lab
 
 # One commit, one verdict: `make test` draws the same examples every time; `make chaos` draws new ones.
 settings.register_profile("suite", derandomize=True, deadline=None)

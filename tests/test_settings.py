@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from shared import settings
-from shared.errors import Code, Misconfigured
+from shared.model.errors import Code, Misconfigured
+from shared.model.tags import Mark
 from shared.settings import SETTINGS, Settings
-from shared.tags import Mark
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ROOT = Path("root")

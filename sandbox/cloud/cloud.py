@@ -1,0 +1,195 @@
+"""The whole cloud in one object: the services' states, scripted faults, hooks for tests, and a log of every call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from itertools import count
+from threading import RLock
+from typing import Any
+
+from sandbox.cloud.chance import Chance
+from sandbox.cloud.entra import Directory
+from sandbox.cloud.faults import Fault, Faults
+from sandbox.cloud.key_vault import Secret, Vault, Version
+from sandbox.cloud.pat_values import write_instant
+from sandbox.cloud.pats import Pat, PatService
+from sandbox.cloud.sonarqube import AzureSetting, SonarQube
+from sandbox.cloud.switches import Switches
+from sandbox.cloud.workload_identity import WorkloadIdentities
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One outgoing call of the product, as hooks see it. `number` counts all calls from 1.
+
+    `subject`: user name of a sign-in, authorization id or display name of a PAT call, secret name of a vault call.
+    """
+
+    number: int
+    name: str
+    method: str
+    host: str
+    path: str
+    subject: str
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """One call after the fact; never a body. `status` 0 = cut or hung, `effect` = something in the cloud changed."""
+
+    number: int
+    at: datetime
+    operation: str
+    method: str
+    host: str
+    path: str
+    query: str
+    status: int
+    effect: bool
+    subject: str
+
+
+@dataclass(slots=True)
+class Identity:
+    """The managed identity endpoint's side: the header it asks for, and the user-assigned client ids it knows."""
+
+    header: str
+    client_ids: set[str]
+    subject: str
+    enabled: bool = True
+
+
+class Cloud:
+    """Deterministic for a seed and an order of calls. Guard compound reads with `lock`; never hold it in a hook."""
+
+    def __init__(self, now: Callable[[], datetime], seed: int = 0) -> None:
+        self.now = now
+        self.lock = RLock()
+        self.chance = Chance(seed)
+        self.switches = Switches()
+        self.directory = Directory(now, self.chance, self.switches)
+        self.workloads = WorkloadIdentities(now, self.chance, self.directory)
+        self.pats = PatService(now, self.chance, self.switches, self.directory.is_enabled)
+        self.vaults: dict[str, Vault] = {}
+        self.sonarqubes: dict[str, SonarQube] = {}
+        self.identity = Identity(self.chance.remember(self.chance.text(40)), set(), self.chance.guid())
+        self.faults = Faults()
+        self.log: list[Logged] = []
+        self.before_effect: Callable[[Operation], None] | None = None
+        self.after_effect: Callable[[Operation], None] | None = None
+        self._numbers = count(1)
+
+    def add_vault(self, host: str) -> Vault:
+        """`host` is a full name such as `contoso-pats.vault.azure.net`."""
+        vault = self.vaults[host.lower()] = Vault(host, self.now, self.chance, self.switches)
+        return vault
+
+    def add_sonarqube(self, host: str) -> SonarQube:
+        """`host` is a full name such as `sonarqube.contoso.com`."""
+        server = self.sonarqubes[host.lower()] = SonarQube()
+        return server
+
+    def add_fault(self, operation: str, kind: str, **details: Any) -> Fault:
+        """Script a fault; `details` are fields of `Fault`. Raises ValueError for an unknown operation or kind."""
+        fault = Fault(operation, kind, **details)
+        self.faults.add(fault)
+        return fault
+
+    def next_number(self) -> int:
+        return next(self._numbers)
+
+    def every_secret(self) -> set[str]:
+        """Every password, client secret, PAT value, token and vault value the sandbox saw or made."""
+        with self.lock:
+            return self.chance.secrets()
+
+    def calls(self, operation: str | None = None) -> list[Logged]:
+        """The log in order of arrival, of one operation or of all."""
+        rows = sorted(self.log, key=lambda row: row.number)
+        return rows if operation is None else [row for row in rows if row.operation == operation]
+
+    def live_pats(self, owner: str | None = None) -> list[Pat]:
+        """PATs that are neither expired nor revoked."""
+        now = self.now()
+        with self.lock:
+            return [
+                pat
+                for pat in self.pats.all()
+                if pat.state(now) == "active" and (owner is None or pat.owner == owner.lower())
+            ]
+
+    def estate(self, *, reveal: bool = False) -> dict[str, Any]:
+        """Everything as JSON; values of PATs and secrets only with `reveal`, passwords never."""
+        with self.lock:
+            now = self.now()
+            names = {home.guid: home.name for home in self.pats.organizations()}
+            return {
+                "now": write_instant(now),
+                "users": [
+                    {
+                        "upn": user.upn,
+                        "state": user.state.value,
+                        "token_requests": user.token_requests,
+                        "password_attempts": user.password_attempts,
+                        "wrong_passwords": user.wrong_passwords,
+                    }
+                    for user in self.directory.users()
+                ],
+                "organizations": [
+                    {"name": home.name, "guid": home.guid, "members": sorted(home.members)}
+                    for home in self.pats.organizations()
+                ],
+                "pats": [_pat(pat, now, names, reveal) for pat in self.pats.all()],
+                "vaults": [
+                    {
+                        "host": vault.host,
+                        "secrets": [_secret(secret, reveal) for secret in vault.secrets()],
+                        "deleted": [_secret(secret, reveal) for secret in vault.deleted_secrets()],
+                    }
+                    for vault in self.vaults.values()
+                ],
+                "sonarqubes": [
+                    {"host": host, "azure": [self._copy(setting) for setting in server.azure.values()]}
+                    for host, server in self.sonarqubes.items()
+                ],
+                "switches": asdict(self.switches),
+                "faults": [dict(asdict(fault)) for fault in self.faults.pending()],
+            }
+
+    to_json = estate
+
+    def _copy(self, setting: AzureSetting) -> dict[str, Any]:
+        """A setting of SonarQube, with the PAT it has a copy of by its authorization id."""
+        held = next((pat.authorization_id for pat in self.pats.all() if pat.value == setting.pat), None)
+        return {"key": setting.key, "url": setting.url, "authorization_id": held}
+
+
+def _pat(pat: Pat, now: datetime, names: dict[str, str], reveal: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {
+        "authorization_id": pat.authorization_id,
+        "owner": pat.owner,
+        "organization": names.get(pat.organization, pat.organization),
+        "display_name": pat.display_name,
+        "scope": pat.scope,
+        "valid_from": write_instant(pat.valid_from),
+        "valid_to": write_instant(pat.valid_to),
+        "state": pat.state(now),
+        "all_orgs": pat.all_orgs,
+        "uses": pat.uses,
+    }
+    if reveal:
+        row["value"] = pat.value
+    return row
+
+
+def _secret(secret: Secret, reveal: bool) -> dict[str, Any]:
+    return {"name": secret.name, "versions": [_version(version, reveal) for version in secret.versions.values()]}
+
+
+def _version(version: Version, reveal: bool) -> dict[str, Any]:
+    row = asdict(version)
+    if not reveal:
+        del row["value"]
+    return row

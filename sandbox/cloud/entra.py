@@ -1,0 +1,383 @@
+"""Entra ID as pure state: who may have a token, and every token that was issued.
+
+Source: the public documentation of the password, refresh token and client credentials grants.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sandbox.cloud import assertions
+from sandbox.cloud.chance import Chance
+from sandbox.cloud.entra_estate import App, Tenant, User, UserState
+from sandbox.cloud.entra_refusals import EntraRefused
+from sandbox.cloud.switches import Switches
+
+AZURE_DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798"
+AZURE_DEVOPS_NAMES = (AZURE_DEVOPS, f"api://{AZURE_DEVOPS}", "https://app.vssps.visualstudio.com")
+TOKEN_LIFE = timedelta(hours=1)
+STORAGE = "https://storage.azure.com"
+STORAGE_SPREAD = timedelta(days=3650)
+REFRESH_LIFE = timedelta(days=90)
+OPENID_SCOPES = frozenset({"openid", "profile", "offline_access"})
+
+
+STATE_CODES = {
+    UserState.MFA_REQUIRED: 50076,
+    UserState.PASSWORD_EXPIRED: 50055,
+    UserState.CONSENT_MISSING: 65001,
+    UserState.NOT_ASSIGNED: 50105,
+    UserState.CONDITIONAL_ACCESS: 53003,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """What an access token stands for; `scopes` are bare names, empty for an application's own token.
+
+    `subject`: a user's name, an app's client id, or the managed identity.
+    """
+
+    audience: str
+    subject: str
+    scopes: frozenset[str]
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A granted sign-in. `scope` echoes the request without the OpenID scopes, as Entra does."""
+
+    access_token: str
+    refresh_token: str
+    id_token: str
+    scope: str
+    expires: datetime
+    user_id: str
+    tenant_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Refresh:
+    client_id: str
+    tenant_id: str
+    upn: str
+    expires: datetime
+
+
+class Directory:
+    """Every tenant, application and user the sandbox knows, and every token it issued."""
+
+    def __init__(self, now: Callable[[], datetime], chance: Chance, switches: Switches | None = None) -> None:
+        self._now = now
+        self._switches = switches or Switches()
+        self._chance = chance
+        self._tenants: dict[str, Tenant] = {}
+        self.apps: dict[str, App] = {}
+        self._users: dict[str, User] = {}
+        self._bearers: dict[str, Bearer] = {}
+        self._refreshes: dict[str, _Refresh] = {}
+        self.lock_out_after = 10
+        self.lock_out_for = timedelta(minutes=30)
+
+    # estate
+
+    def add_tenant(self, domain: str, guid: str | None = None) -> Tenant:
+        tenant = Tenant(guid or self._chance.guid(), (domain.lower(),))
+        for name in (tenant.guid.lower(), *tenant.domains):
+            self._tenants[name] = tenant
+        return tenant
+
+    def add_app(self, client_id: str, *secrets: str, consented: set[str] | None = None) -> App:
+        app = App(client_id, {self._chance.remember(secret) for secret in secrets})
+        if consented is not None:
+            app.consented = consented
+        self.apps[client_id.lower()] = app
+        return app
+
+    def add_user(self, upn: str, password: str, state: UserState | str = UserState.NORMAL) -> User:
+        user = User(upn, self._chance.remember(password), self._chance.guid(), UserState(state))
+        self._users[upn.lower()] = user
+        return user
+
+    def set_password(self, upn: str, password: str) -> None:
+        """A new password releases a smart lock-out, as a reset by an administrator does."""
+        user = self.user(upn)
+        user.password = self._chance.remember(password)
+        user.wrong_passwords, user.locked_until = 0, None
+
+    def user(self, upn: str) -> User:
+        """Raises KeyError when unknown; user names are case-insensitive."""
+        return self._users[upn.lower()]
+
+    def users(self) -> list[User]:
+        return list(self._users.values())
+
+    def tenant(self, name: str) -> Tenant:
+        """By domain or guid. Raises EntraRefused 90002 when unknown."""
+        try:
+            return self._tenants[name.lower()]
+        except KeyError:
+            raise EntraRefused(90002) from None
+
+    def tenants(self) -> list[Tenant]:
+        return list({tenant.guid: tenant for tenant in self._tenants.values()}.values())
+
+    def is_enabled(self, upn: str) -> bool:
+        user = self._users.get(upn.lower())
+        return user is not None and user.state is not UserState.DISABLED
+
+    # tokens
+
+    def sign_in(
+        self,
+        tenant: str,
+        client_id: str,
+        client_secret: str | None,
+        username: str,
+        password: str,
+        scope: str,
+        *,
+        assertion: str | None = None,
+    ) -> Token:
+        """The password grant. Raises EntraRefused; judges the client first, then the user, then the password."""
+        self._chance.remember(password)
+        user = self._users.get(username.lower())
+        if user is not None:
+            user.token_requests += 1
+        home = self._home(tenant)
+        app = self._judge_client(home, client_id, client_secret, assertion)
+        audience, scopes = _judge_scope(app, scope)
+        if user is None:
+            raise EntraRefused(50034)
+        self._judge_user(user, password)
+        return self._grant(home, app, user, audience, scopes, scope)
+
+    def refresh(
+        self,
+        tenant: str,
+        client_id: str,
+        client_secret: str | None,
+        refresh_token: str,
+        scope: str,
+        *,
+        assertion: str | None = None,
+    ) -> Token:
+        """Redeem a refresh token, which stays good after use. Raises EntraRefused."""
+        home = self._home(tenant)
+        app = self._judge_client(home, client_id, client_secret, assertion)
+        audience, scopes = _judge_scope(app, scope)
+        known = self._refreshes.get(refresh_token)
+        if known is None or known.client_id != app.client_id or known.tenant_id != home.guid:
+            raise EntraRefused(70000)
+        if known.expires <= self._now():
+            raise EntraRefused(700082)
+        user = self.user(known.upn)
+        user.token_requests += 1
+        if user.state is UserState.DISABLED:
+            raise EntraRefused(50057)
+        if user.state in STATE_CODES and user.state is not UserState.PASSWORD_EXPIRED:
+            raise EntraRefused(STATE_CODES[user.state])
+        return self._grant(home, app, user, audience, scopes, scope)
+
+    def client_token(
+        self, tenant: str, client_id: str, client_secret: str | None, scope: str, *, assertion: str | None = None
+    ) -> tuple[str, datetime]:
+        """The client credentials grant: a token of the app's own service principal, and its end. Raises EntraRefused.
+
+        Every request gets a new one.
+        """
+        home = self._home(tenant)
+        app = self._judge_client(home, client_id, client_secret, assertion)
+        if not scope.endswith("/.default"):
+            raise EntraRefused(1002012)
+        if scope.removesuffix("/.default").lower() not in AZURE_DEVOPS_NAMES:
+            raise EntraRefused(500011)
+        now = self._now()
+        expires = now + timedelta(minutes=self._switches.service_token_minutes)
+        stamp, end = int(now.timestamp()), int(expires.timestamp())
+        token = self._chance.jwt(
+            {
+                "aud": AZURE_DEVOPS,
+                "iss": f"https://sts.windows.net/{home.guid}/",
+                "iat": stamp,
+                "nbf": stamp,
+                "exp": end,
+                "appid": app.client_id,
+                "idtyp": "app",
+                "oid": app.object_id,
+                "sub": app.object_id,
+                "tid": home.guid,
+                "ver": "1.0",
+            }
+        )
+        self._bearers[token] = Bearer(AZURE_DEVOPS, app.client_id.lower(), frozenset(), expires)
+        return token, expires
+
+    def application_token(self, audience: str, subject: str) -> tuple[str, datetime]:
+        """A token for the managed identity `subject`; gives it and its end. A JWT with the claims storage asks for.
+
+        For the exchange at the token endpoint it is one that this directory signs and can check.
+        """
+        now = self._now()
+        expires = now + TOKEN_LIFE
+        tenants = self.tenants()
+        guid = tenants[0].guid if tenants else "00000000-0000-0000-0000-000000000000"
+        if audience.lower().startswith(assertions.EXCHANGE):
+            return self._exchange_token(audience, subject, guid), expires
+        # A storage emulator keeps the real time however far this clock was moved.
+        spread = STORAGE_SPREAD if audience.rstrip("/") == STORAGE else timedelta(minutes=5)
+        begins = int((now - spread).timestamp())
+        claims = {
+            "aud": audience,
+            "iss": f"https://sts.windows.net/{guid}/",
+            "iat": begins,
+            "nbf": begins,
+            "exp": int((expires + spread).timestamp()),
+            "oid": subject,
+            "sub": subject,
+            "tid": guid,
+            "ver": "1.0",
+        }
+        token = self._chance.jwt(claims)
+        self._bearers[token] = Bearer(audience, subject, frozenset(), expires)
+        return token, expires
+
+    def _exchange_token(self, audience: str, subject: str, tenant: str) -> str:
+        stamp = int(self._now().timestamp())
+        claims = {
+            "aud": audience,
+            "iss": assertions.issuer_of(tenant),
+            "iat": stamp,
+            "nbf": stamp,
+            "exp": stamp + self._switches.exchange_token_seconds,
+            "oid": subject,
+            "sub": subject,
+            "tid": tenant,
+            "jti": self._chance.guid(),
+            "ver": "2.0",
+        }
+        return self._chance.remember(assertions.sign(claims))
+
+    def bearer(self, access_token: str, audience: str) -> Bearer | None:
+        """What the token stands for; None when unknown, expired or made for another audience."""
+        known = self._bearers.get(access_token)
+        if known is None or known.audience != audience or known.expires <= self._now():
+            return None
+        return known
+
+    def revoke_tokens(self, upn: str) -> None:
+        """End every refresh and access token of the user, as "revoke sessions" does."""
+        self._refreshes = {value: known for value, known in self._refreshes.items() if known.upn != upn.lower()}
+        self._bearers = {value: known for value, known in self._bearers.items() if known.subject != upn.lower()}
+
+    # judgement
+
+    def _home(self, tenant: str) -> Tenant:
+        if tenant.lower() in ("common", "consumers"):
+            raise EntraRefused(9001023)
+        return self.tenant(tenant)
+
+    def _judge_client(self, home: Tenant, client_id: str, client_secret: str | None, assertion: str | None) -> App:
+        app = self.apps.get(client_id.lower())
+        if app is None:
+            raise EntraRefused(700016)
+        for proof in (client_secret, assertion):
+            self._chance.remember(proof or "")
+        if app.public and (client_secret or assertion):
+            raise EntraRefused(700025)
+        if assertion:
+            refused = self._judge_assertion(home, app, assertion)
+            if refused is not None:
+                raise EntraRefused(refused)
+        elif not client_secret:
+            raise EntraRefused(7000218)
+        elif client_secret in app.expired_secrets:
+            raise EntraRefused(7000222)
+        elif client_secret not in app.secrets:
+            raise EntraRefused(7000215)
+        if app.disabled:
+            raise EntraRefused(7000112)
+        return app
+
+    def _judge_assertion(self, home: Tenant, app: App, assertion: str) -> int | None:
+        names = (home.guid, *home.domains)
+        endpoints = {f"https://login.microsoftonline.com/{name}/oauth2/v2.0/token" for name in names}
+        endpoints.add(assertions.issuer_of(home.guid))
+        # An identity of another directory cannot be trusted: a federated credential takes those of its own alone.
+        return assertions.judge(
+            app.trusted, app.client_id, assertion, frozenset({home.guid}), frozenset(endpoints), self._now()
+        )
+
+    def _judge_user(self, user: User, password: str) -> None:
+        now = self._now()
+        if user.state is UserState.DISABLED:  # told without a look at the password
+            raise EntraRefused(50057)
+        if user.locked_until is not None and user.locked_until <= now:
+            user.locked_until, user.wrong_passwords = None, 0
+        if user.state is UserState.LOCKED or user.locked_until is not None:
+            raise EntraRefused(50053)
+        user.password_attempts += 1
+        if password != user.password:
+            user.wrong_passwords += 1
+            if user.wrong_passwords >= self.lock_out_after:
+                user.locked_until = now + self.lock_out_for
+                raise EntraRefused(50053)
+            raise EntraRefused(50126)
+        user.wrong_passwords = 0
+        if user.state in STATE_CODES:
+            raise EntraRefused(STATE_CODES[user.state])
+
+    def _grant(self, tenant: Tenant, app: App, user: User, audience: str, scopes: frozenset[str], asked: str) -> Token:
+        now = self._now()
+        expires = now + TOKEN_LIFE
+        stamp, end = int(now.timestamp()), int(expires.timestamp())
+        issuer = f"https://login.microsoftonline.com/{tenant.guid}/v2.0"
+        person = {"oid": user.object_id, "tid": tenant.guid, "iat": stamp, "nbf": stamp, "exp": end}
+        access = self._chance.jwt(
+            {
+                **person,
+                "aud": audience,
+                "iss": f"https://sts.windows.net/{tenant.guid}/",
+                "appid": app.client_id,
+                "upn": user.upn,
+                "scp": " ".join(sorted(scopes)),
+            }
+        )
+        identity = self._chance.jwt(
+            {
+                **person,
+                "aud": app.client_id,
+                "iss": issuer,
+                "sub": user.object_id,
+                "preferred_username": user.upn,
+                "name": user.upn,
+                "ver": "2.0",
+            }
+        )
+        refresh = self._chance.remember(f"0.{self._chance.text(120)}")
+        self._bearers[access] = Bearer(audience, user.upn.lower(), scopes, expires)
+        self._refreshes[refresh] = _Refresh(app.client_id, tenant.guid, user.upn.lower(), now + REFRESH_LIFE)
+        echo = " ".join(word for word in asked.split() if word not in OPENID_SCOPES)
+        return Token(access, refresh, identity, echo, expires, user.object_id, tenant.guid)
+
+
+def _judge_scope(app: App, scope: str) -> tuple[str, frozenset[str]]:
+    """The audience and the bare scopes granted. Raises EntraRefused 70011, 500011 or 65001."""
+    wanted = [word for word in scope.split() if word not in OPENID_SCOPES]
+    if not wanted:
+        raise EntraRefused(70011)
+    granted: set[str] = set()
+    for word in wanted:
+        resource, _, name = word.rpartition("/")
+        if resource.lower() not in AZURE_DEVOPS_NAMES:
+            raise EntraRefused(500011)
+        if name == ".default":
+            granted |= app.consented
+        elif name in app.consented:
+            granted.add(name)
+        else:
+            raise EntraRefused(65001)
+    return AZURE_DEVOPS, frozenset(granted)

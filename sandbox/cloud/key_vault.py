@@ -1,0 +1,366 @@
+"""One Key Vault as pure state: secrets, versions, soft delete, paging, permissions.
+
+Shapes and limits: Key Vault secrets REST reference and its published recordings.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right, insort
+from collections import deque
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any
+
+from sandbox.cloud.chance import Chance
+from sandbox.cloud.key_vault_values import (
+    ACTIONS,
+    MAX_CONTENT_TYPE,
+    MAX_PAGE,
+    MAX_TAG,
+    MAX_TAGS,
+    MAX_VALUE,
+    NAME,
+    RECOVERABLE_DAYS,
+    SHORT_PAGE,
+    Secret,
+    VaultPage,
+    VaultRefused,
+    Version,
+)
+from sandbox.cloud.switches import Switches
+
+__all__ = ["Secret", "Vault", "VaultPage", "VaultRefused", "Version"]
+
+
+class Vault:
+    """A vault under its real host name. `denied` holds names of operations that answer 403."""
+
+    def __init__(self, host: str, now: Callable[[], datetime], chance: Chance, switches: Switches) -> None:
+        self.host = host.lower()
+        self.name = self.host.partition(".")[0]
+        self.denied: set[str] = set()
+        self._now = now
+        self._chance = chance
+        self._switches = switches
+        self._secrets: dict[str, Secret] = {}
+        self._deleted: dict[str, Secret] = {}
+        self._order: list[str] = []
+        self._creations: deque[datetime] = deque()
+
+    # reading
+
+    def secrets(self) -> list[Secret]:
+        """Every live secret, by name."""
+        return [self._secrets[key] for key in self._order]
+
+    def deleted_secrets(self) -> list[Secret]:
+        return list(self._deleted.values())
+
+    def secret(self, name: str) -> Secret:
+        """Raises KeyError when there is no live secret of that name."""
+        return self._secrets[name.lower()]
+
+    def get(self, name: str, version: str = "") -> dict[str, Any]:
+        """A SecretBundle with its value. Raises VaultRefused."""
+        self._permit("get", name)
+        secret = self._find(name)
+        self._settle(secret)
+        found = self._version(secret, version)
+        if not found.enabled:
+            raise VaultRefused(
+                403, "Forbidden", "Operation get is not allowed on a disabled secret.", inner="SecretDisabled"
+            )
+        return self._bundle(secret, found, with_value=True)
+
+    def list_secrets(self, max_results: int | None = None, skip: tuple[int, str] | None = None) -> VaultPage:
+        """One page of all live secrets, disabled and expired ones included. Raises VaultRefused."""
+        self._permit("list", "")
+        return self._page(self._order, max_results, skip, lambda key: self._item(self._secrets[key], None))
+
+    def list_versions(
+        self, name: str, max_results: int | None = None, skip: tuple[int, str] | None = None
+    ) -> VaultPage:
+        """One page of versions, ascending by id: not by time. Raises VaultRefused."""
+        self._permit("versions", name)
+        secret = self._find(name)
+        ids = sorted(secret.versions)
+        return self._page(ids, max_results, skip, lambda key: self._item(secret, secret.versions[key]))
+
+    # changing
+
+    def set_secret(
+        self,
+        name: str,
+        value: str,
+        tags: Mapping[str, str] | None = None,
+        content_type: str | None = None,
+        enabled: bool = True,
+        not_before: int | None = None,
+        expires: int | None = None,
+    ) -> dict[str, Any]:
+        """A new version that inherits nothing from the one before. Raises VaultRefused."""
+        self._permit("set", name)
+        self._judge(name, value, tags or {}, content_type)
+        key = name.lower()
+        gone = self._deleted.get(key)
+        if gone is not None:
+            inner = "ObjectIsBeingDeleted" if gone.refusals_left > 0 else "ObjectIsDeletedButRecoverable"
+            message = f"Secret {name} is deleted but can still be recovered: recover or purge it to use its name."
+            raise VaultRefused(409, "Conflict", message, inner=inner)
+        self._throttle()
+        self._chance.remember(value)
+        secret = self._secrets.get(key)
+        if secret is None:
+            secret = self._secrets[key] = Secret(name)
+            insort(self._order, key)
+        now = self._seconds()
+        version = Version(
+            self._chance.hex32(), value, content_type, dict(tags or {}), enabled, not_before, expires, now, now
+        )
+        secret.versions[version.id] = version
+        return self._bundle(secret, version, with_value=True)
+
+    def seed(self, name: str, value: str, *, created: datetime | None = None, **details: Any) -> Version:
+        """Put a version there past permissions, throttles and soft delete; `details` as in `set_secret`."""
+        key = name.lower()
+        secret = self._secrets.get(key)
+        if secret is None:
+            secret = self._secrets[key] = Secret(name)
+            insort(self._order, key)
+        stamp = self._seconds() if created is None else int(created.timestamp())
+        version = Version(
+            self._chance.hex32(),
+            self._chance.remember(value),
+            details.get("content_type"),
+            dict(details.get("tags") or {}),
+            details.get("enabled", True),
+            details.get("not_before"),
+            details.get("expires"),
+            stamp,
+            stamp,
+        )
+        secret.versions[version.id] = version
+        return version
+
+    def update(self, name: str, version: str, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """PATCH with a body as sent: an absent field stays, `tags` replaces the whole map. Raises VaultRefused."""
+        self._permit("update", name)
+        secret = self._find(name)
+        found = self._version(secret, version)
+        tags = changes.get("tags")
+        content_type = changes.get("contentType")
+        attributes = changes.get("attributes") or {}
+        self._judge(secret.name, "", tags or {}, content_type)
+        if tags is not None:
+            found.tags = dict(tags)
+        if content_type is not None:
+            found.content_type = content_type
+        if attributes.get("enabled") is not None:
+            found.enabled = bool(attributes["enabled"])
+        if attributes.get("exp") is not None:
+            found.expires = int(attributes["exp"])
+        if attributes.get("nbf") is not None:
+            found.not_before = int(attributes["nbf"])
+        found.updated = self._seconds()
+        return self._bundle(secret, found, with_value=False)
+
+    def delete(self, name: str) -> dict[str, Any]:
+        """Soft delete of all versions. Raises VaultRefused."""
+        self._permit("delete", name)
+        secret = self._find(name)
+        key = name.lower()
+        del self._secrets[key]
+        self._order.remove(key)
+        secret.deleted_at = self._seconds()
+        secret.refusals_left = self._switches.delete_refusals
+        self._deleted[key] = secret
+        return self._deleted_bundle(secret)
+
+    def get_deleted(self, name: str) -> dict[str, Any]:
+        """Raises VaultRefused: 404 while the delete has not settled."""
+        self._permit("deleted", name)
+        secret = self._find_deleted(name)
+        if secret.refusals_left > 0:
+            secret.refusals_left -= 1
+            raise _not_found(name)
+        return self._deleted_bundle(secret)
+
+    def list_deleted(self, max_results: int | None = None, skip: tuple[int, str] | None = None) -> VaultPage:
+        """One page of deleted secrets. Raises VaultRefused."""
+        self._permit("deleted", "")
+
+        def item(key: str) -> dict[str, Any]:
+            secret = self._deleted[key]
+            return {**self._item(secret, None), **self._grave(secret)}
+
+        return self._page(sorted(self._deleted), max_results, skip, item)
+
+    def recover(self, name: str) -> dict[str, Any]:
+        """Bring all versions back; reading them answers 404 for a while. Raises VaultRefused."""
+        self._permit("recover", name)
+        secret = self._find_deleted(name)
+        key = name.lower()
+        del self._deleted[key]
+        secret.deleted_at = None
+        secret.refusals_left = self._switches.recover_refusals
+        secret.settles_at = self._now().timestamp() + self._switches.recover_settle_seconds
+        self._secrets[key] = secret
+        insort(self._order, key)
+        return self._bundle(secret, secret.latest, with_value=False)
+
+    def purge(self, name: str) -> None:
+        """Raises VaultRefused."""
+        self._permit("purge", name)
+        self._find_deleted(name)
+        del self._deleted[name.lower()]
+
+    # inside
+
+    def _seconds(self) -> int:
+        return int(self._now().timestamp())
+
+    def _permit(self, operation: str, name: str) -> None:
+        if operation not in self.denied:
+            return
+        action = ACTIONS[operation]
+        suffix = action if operation in ("delete", "recover", "purge") else f"{action}/action"
+        lines = (
+            "Caller is not authorized to perform action on resource.",
+            (
+                "If role assignments, deny assignments or role definitions were changed recently, please observe "
+                "propagation time."
+            ),
+            (
+                "Caller: appid=00000000-0000-0000-0000-000000000001;oid=00000000-0000-0000-0000-000000000002;"
+                "iss=https://sts.windows.net/00000000-0000-0000-0000-000000000003/"
+            ),
+            f"Action: 'Microsoft.KeyVault/vaults/secrets/{suffix}'",
+            (
+                "Resource: '/subscriptions/sandbox/resourcegroups/sandbox/providers/microsoft.keyvault"
+                f"/vaults/{self.name}/secrets/{name.lower()}'"
+            ),
+            "Assignment: (not found)",
+            f"Vault: {self.name};location=sandbox",
+        )
+        raise VaultRefused(403, "Forbidden", "\r\n".join(lines), inner="ForbiddenByRbac")
+
+    def _judge(self, name: str, value: str, tags: Mapping[str, str], content_type: str | None) -> None:
+        if NAME.fullmatch(name) is None:
+            raise _bad("The request URI contains an invalid name.")
+        if len(value.encode()) > MAX_VALUE:
+            raise _bad("The secret value is too long.")
+        if len(tags) > MAX_TAGS:
+            raise _bad(f"No more than {MAX_TAGS} tags are allowed.")
+        if any(len(tag) > MAX_TAG or len(text) > MAX_TAG for tag, text in tags.items()):
+            raise _bad(f"A tag's name and value have at most {MAX_TAG} characters.")
+        if content_type is not None and len(content_type) > MAX_CONTENT_TYPE:
+            raise _bad("The content type is too long.")
+
+    def _throttle(self) -> None:
+        limit = self._switches.vault_creations_per_10s
+        if limit is None:
+            return
+        now = self._now()
+        while self._creations and now - self._creations[0] >= timedelta(seconds=10):
+            self._creations.popleft()
+        if len(self._creations) >= limit:
+            message = "The vault has too many requests. Reason: VaultRequestTypeLimitReached"
+            raise VaultRefused(429, "Throttled", message, retry_after=self._switches.vault_retry_after)
+        self._creations.append(now)
+
+    def _find(self, name: str) -> Secret:
+        try:
+            return self._secrets[name.lower()]
+        except KeyError:
+            raise _not_found(name) from None
+
+    def _find_deleted(self, name: str) -> Secret:
+        try:
+            return self._deleted[name.lower()]
+        except KeyError:
+            raise _not_found(name) from None
+
+    def _settle(self, secret: Secret) -> None:
+        if secret.refusals_left > 0:
+            secret.refusals_left -= 1
+            raise _not_found(secret.name)
+        if secret.settles_at and self._now().timestamp() < secret.settles_at:
+            raise _not_found(secret.name)
+
+    def _version(self, secret: Secret, version: str) -> Version:
+        if not version:
+            return secret.latest
+        try:
+            return secret.versions[version.lower()]
+        except KeyError:
+            raise _not_found(f"{secret.name}/{version}") from None
+
+    def _page(
+        self,
+        keys: list[str],
+        max_results: int | None,
+        skip: tuple[int, str] | None,
+        item: Callable[[str], dict[str, Any]],
+    ) -> VaultPage:
+        """`skip` = (number of the page, last key given). Of several pages the first is short and the second empty."""
+        if max_results is not None and not 1 <= max_results <= MAX_PAGE:
+            raise _bad(f"maxresults is 1 to {MAX_PAGE}.")
+        size = min(max_results or MAX_PAGE, self._switches.vault_page_size)
+        number, after = skip or (0, "")
+        start = bisect_right(keys, after) if after else 0
+        left = len(keys) - start
+        if number == 0 and left <= size:
+            return VaultPage([item(key) for key in keys], None)
+        if self._switches.irregular_vault_pages and number < 2:
+            size = min(size, SHORT_PAGE) if number == 0 else 0
+        chosen = keys[start : start + size]
+        more = left > size
+        return VaultPage([item(key) for key in chosen], (number + 1, chosen[-1] if chosen else after) if more else None)
+
+    def _attributes(self, version: Version) -> dict[str, Any]:
+        attributes: dict[str, Any] = {"enabled": version.enabled}
+        if version.not_before is not None:
+            attributes["nbf"] = version.not_before
+        if version.expires is not None:
+            attributes["exp"] = version.expires
+        attributes["created"] = version.created
+        attributes["updated"] = version.updated
+        attributes["recoveryLevel"] = "Recoverable+Purgeable"
+        attributes["recoverableDays"] = RECOVERABLE_DAYS
+        return attributes
+
+    def _bundle(self, secret: Secret, version: Version, *, with_value: bool) -> dict[str, Any]:
+        bundle: dict[str, Any] = {"value": version.value} if with_value else {}
+        if version.content_type is not None:
+            bundle["contentType"] = version.content_type
+        bundle["id"] = f"https://{self.host}/secrets/{secret.name}/{version.id}"
+        bundle["attributes"] = self._attributes(version)
+        bundle["tags"] = dict(version.tags)
+        return bundle
+
+    def _item(self, secret: Secret, version: Version | None) -> dict[str, Any]:
+        shown = version or secret.latest
+        item = self._bundle(secret, shown, with_value=False)
+        if version is None:
+            item["id"] = f"https://{self.host}/secrets/{secret.name}"
+        return item
+
+    def _grave(self, secret: Secret) -> dict[str, Any]:
+        at = secret.deleted_at or 0
+        return {
+            "recoveryId": f"https://{self.host}/deletedsecrets/{secret.name}",
+            "deletedDate": at,
+            "scheduledPurgeDate": at + RECOVERABLE_DAYS * 86400,
+        }
+
+    def _deleted_bundle(self, secret: Secret) -> dict[str, Any]:
+        return {**self._bundle(secret, secret.latest, with_value=False), **self._grave(secret)}
+
+
+def _not_found(name: str) -> VaultRefused:
+    message = f"A secret with (name/id) {name} was not found in this key vault. It may have been deleted recently."
+    return VaultRefused(404, "SecretNotFound", message)
+
+
+def _bad(message: str) -> VaultRefused:
+    return VaultRefused(400, "BadParameter", message)

@@ -1,0 +1,1 @@
+"""The Functions host's part: HTTP, timers, queue, and the storage emulator."""

@@ -1,0 +1,1 @@
+"""The HTTP of each service over its state."""

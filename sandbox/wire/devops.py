@@ -1,0 +1,304 @@
+"""The wire of the PAT API (vssps.dev.azure.com) and of dev.azure.com."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+from uuid import NAMESPACE_URL, uuid5
+
+from sandbox.cloud.entra import AZURE_DEVOPS
+from sandbox.cloud.pat_paging import ListQuery
+from sandbox.cloud.pat_values import NoOrganization, PatHttpRefused, PatRefused, may_read
+from sandbox.cloud.pats import PERMISSIONS
+from sandbox.wire.exchange import Reply, Request, Response, Route, basic, html_response, json_response
+
+if TYPE_CHECKING:
+    from sandbox.cloud.cloud import Cloud
+
+PAT_HOST = "vssps.dev.azure.com"
+HOST = "dev.azure.com"
+PAT_PATH = re.compile(r"/([^/]+)/_apis/tokens/pats/?", re.IGNORECASE)
+PREVIEW = re.compile(r"\d+\.\d+-preview(\.\d+)?")
+ANONYMOUS = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+OPERATIONS = {"POST": "pats.create", "PUT": "pats.update", "DELETE": "pats.revoke"}
+
+
+def route_pats(cloud: Cloud, request: Request) -> Route:
+    match = PAT_PATH.fullmatch(request.path)
+    if match is None:
+        return Route("other", "", lambda: Reply(html_response(404, "Not found")))
+    organization = match[1]
+    parameters = request.parameters()
+    operation = OPERATIONS.get(request.method, "")
+    if request.method == "GET":
+        operation = "pats.get" if "authorizationid" in parameters else "pats.list"
+    if not operation:
+        return Route("other", "", lambda: Reply(_error(cloud, 405, "VssServiceException", "No such method.", 0)))
+    subject = parameters.get("authorizationid", "")
+    body: dict[str, Any] | None = None
+    if operation in ("pats.create", "pats.update"):
+        try:
+            body = request.json()
+        except ValueError:
+            body = None
+        if body is not None:
+            subject = str(body.get("authorizationId") or body.get("displayName") or "")
+    return Route(operation, subject, lambda: _pats(cloud, request, operation, organization, parameters, body))
+
+
+def _pats(
+    cloud: Cloud,
+    request: Request,
+    operation: str,
+    organization: str,
+    parameters: dict[str, str],
+    body: dict[str, Any] | None,
+) -> Reply:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    bearer = cloud.directory.bearer(token.strip(), AZURE_DEVOPS) if scheme.lower() == "bearer" else None
+    if bearer is None:
+        if scheme.lower() == "basic":  # a PAT: never good for this API
+            return Reply(unauthorized(cloud, request))
+        return Reply(not_signed_in(cloud, request))
+    need = {PERMISSIONS["read" if operation in ("pats.list", "pats.get") else "manage"]}
+    if cloud.switches.needs_both_permissions:
+        need = set(PERMISSIONS.values())
+    if not need <= bearer.scopes and not (
+        cloud.switches.user_impersonation_works and "user_impersonation" in bearer.scopes
+    ):
+        return Reply(unauthorized(cloud, request))
+    version = parameters.get("api-version", "")
+    if re.fullmatch(r"7\.[12]-preview(\.1)?", version) is None:
+        return Reply(_bad_version(cloud, version))
+    user = bearer.subject
+    try:
+        match operation:
+            case "pats.list":
+                page = cloud.pats.list_pats(user, organization, _query(parameters))
+                return _ok(cloud, {"continuationToken": page.continuation, "patTokens": page.pats})
+            case "pats.get":
+                return _result(cloud, version, cloud.pats.get(user, organization, parameters["authorizationid"]))
+            case "pats.revoke":
+                changed = cloud.pats.revoke(user, organization, parameters.get("authorizationid", ""))
+                return Reply(Response(cloud.switches.revoke_status, _headers(cloud)), changed)
+        if body is None:
+            activity = cloud.chance.guid()
+            text = f"TF400898: An Internal Error Occurred. Activity Id: {activity}."
+            return Reply(_error(cloud, 400, "JsonReaderException", text, 0))
+        if operation == "pats.create":
+            created, _ = cloud.pats.create(user, organization, body)
+            return _result(cloud, version, created, effect=True)
+        return _result(cloud, version, cloud.pats.update(user, organization, body), effect=True)
+    except NoOrganization:
+        return Reply(html_response(404, "Azure DevOps Services | Not found", _headers(cloud)))
+    except PatHttpRefused as refused:
+        return Reply(_error(cloud, refused.status, refused.type_key, refused.message, refused.event))
+    except PatRefused as refused:
+        return Reply(pat_error(cloud, version, refused.error, refused.message, cloud.switches.pat_error_status))
+
+
+def _query(parameters: dict[str, str]) -> ListQuery:
+    return ListQuery(
+        parameters.get("displayfilteroption"),
+        parameters.get("sortbyoption"),
+        parameters.get("issortascending"),
+        parameters.get("continuationtoken"),
+        parameters.get("$top"),
+    )
+
+
+def route_devops(cloud: Cloud, request: Request) -> Route:
+    organization, _, rest = request.path.removeprefix("/").partition("/")
+    if rest.lower().rstrip("/") == "_apis/connectiondata" and request.method == "GET":
+        return Route("devops.connection_data", organization, lambda: _connection_data(cloud, request, organization))
+    return Route("devops.other", organization, lambda: _other(cloud, request, organization))
+
+
+def _connection_data(cloud: Cloud, request: Request, organization: str) -> Reply:
+    caller, refusal = _caller_of(cloud, request, organization)
+    if caller is None:
+        return Reply(refusal)
+    version = request.parameters().get("api-version", "")
+    if version and PREVIEW.fullmatch(version) is None:
+        return Reply(_bad_version(cloud, version))
+    narrow = not {"app_token", "vso.profile", "vso.profile_write"} & set(caller.scopes.split())
+    if narrow and not cloud.switches.connection_data_for_narrow_scopes:
+        return Reply(_missing_scope(cloud, request))
+    person = _identity(cloud, caller.subject)
+    value = {
+        "authenticatedUser": person,
+        "authorizedUser": person,
+        "instanceId": cloud.pats.organization(organization).guid,
+        "deploymentId": "00000000-0000-0000-0000-000000000001",
+        "deploymentType": "hosted",
+        "locationServiceData": {
+            "serviceOwner": "00025394-6065-48ca-87d9-7f5672854ef7",
+            "defaultAccessMappingMoniker": "PublicAccessMapping",
+            "lastChangeId": 1,
+            "lastChangeId64": 1,
+        },
+    }
+    return _ok(cloud, value)
+
+
+def _identity(cloud: Cloud, subject: str) -> dict[str, Any]:
+    """How Azure DevOps names a user or an app's service principal to themselves."""
+    app = cloud.directory.apps.get(subject)
+    if app is not None:
+        tenant = cloud.directory.tenants()[0].guid
+        return {
+            "id": str(uuid5(NAMESPACE_URL, app.object_id)),
+            "descriptor": f"Microsoft.VisualStudio.Services.Claims.AadServicePrincipal;{tenant}\\{app.object_id}",
+            "subjectDescriptor": f"aadsp.{app.object_id}",
+            "providerDisplayName": f"app {app.client_id}",
+            "isActive": True,
+            "properties": {"Account": {"$type": "System.String", "$value": app.object_id}},
+            "resourceVersion": 2,
+            "metaTypeId": 2,
+        }
+    user = cloud.directory.user(subject)
+    return {
+        "id": user.object_id,
+        "descriptor": f"Microsoft.IdentityModel.Claims.ClaimsIdentity;{user.upn}",
+        "subjectDescriptor": f"aad.{user.object_id}",
+        "providerDisplayName": user.upn,
+        "isActive": True,
+        "properties": {"Account": {"$type": "System.String", "$value": user.upn}},
+        "resourceVersion": 2,
+        "metaTypeId": 0,
+    }
+
+
+def _other(cloud: Cloud, request: Request, organization: str) -> Reply:
+    """Any other GET: an empty list for a PAT whose scope fits, or for an access token."""
+    caller, refusal = _caller_of(cloud, request, organization)
+    if caller is None:
+        return Reply(refusal)
+    if request.method not in ("GET", "HEAD"):
+        return Reply(_error(cloud, 405, "VssServiceException", "No such method here.", 0))
+    if not may_read(caller.scopes, request.path, projects_with_code=cloud.switches.projects_with_code_scope):
+        return Reply(_missing_scope(cloud, request))
+    return _ok(cloud, {"count": 0, "value": []})
+
+
+@dataclass(frozen=True, slots=True)
+class _Caller:
+    """Who calls dev.azure.com: the owner of a PAT with its scopes, or the subject of an access token."""
+
+    subject: str
+    scopes: str
+
+
+def _caller_of(cloud: Cloud, request: Request, organization: str) -> tuple[_Caller | None, Response]:
+    """The caller of the Authorization header and an unused answer, or None and the refusal."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    try:
+        members = cloud.pats.organization(organization).members
+        if scheme.lower() == "bearer":
+            bearer = cloud.directory.bearer(token.strip(), AZURE_DEVOPS)
+            if bearer is not None and bearer.subject in members:
+                # An access token is not narrowed as a PAT is: what its subject may do is up to the organization.
+                return _Caller(bearer.subject, "app_token"), Response(200, {})
+            return None, not_signed_in(cloud, request)
+        pair = basic(request.headers.get("authorization", ""))
+        pat = cloud.pats.authenticate(organization, pair[1] if pair is not None else "")
+    except NoOrganization:
+        return None, html_response(404, "Azure DevOps Services | Not found", _headers(cloud))
+    if pat is not None:
+        return _Caller(pat.owner, pat.scope), Response(200, {})
+    return None, not_signed_in(cloud, request)
+
+
+def not_signed_in(cloud: Cloud, request: Request) -> Response:
+    """302 or 203 to readers and creators, 401 to the rest and to callers who suppress the redirect."""
+    suppressed = request.headers.get("x-tfs-fedauthredirect", "").lower() == "suppress"
+    if suppressed or request.method not in ("GET", "HEAD", "POST"):
+        return unauthorized(cloud, request)
+    return sign_in_page(cloud, request, cloud.switches.sign_in_page)
+
+
+def sign_in_page(cloud: Cloud, request: Request, form: str) -> Response:
+    """`form` is "302" or "203"."""
+    if form == "203":
+        return html_response(203, "Azure DevOps Services | Sign In", _headers(cloud))
+    return html_response(302, "Object moved", {**_headers(cloud), "Location": _sign_in_url(request)})
+
+
+def _sign_in_url(request: Request) -> str:
+    back = quote(f"https://{request.host}{request.path}", safe="")
+    return f"https://spsprodneu1.vssps.visualstudio.com/_signin?realm={request.host}&reply_to={back}"
+
+
+def unauthorized(cloud: Cloud, request: Request) -> Response:
+    tenants = cloud.directory.tenants()
+    guid = tenants[0].guid if tenants else "00000000-0000-0000-0000-000000000000"
+    text = f"TF400813: The user '{ANONYMOUS}' is not authorized to access this resource."
+    extra = {
+        "WWW-Authenticate": f"Bearer authorization_uri=https://login.microsoftonline.com/{guid}",
+        "X-TFS-ServiceError": quote(text),
+        "X-TFS-FedAuthRedirect": _sign_in_url(request),
+        "X-VSS-ResourceTenant": guid,
+    }
+    return _error(cloud, 401, "UnauthorizedRequestException", text, 3000, extra)
+
+
+def _missing_scope(cloud: Cloud, request: Request) -> Response:
+    if cloud.switches.missing_scope_status == 401:
+        return unauthorized(cloud, request)
+    return _error(cloud, cloud.switches.missing_scope_status, "InvalidAccessException", "The scope does not fit.")
+
+
+def pat_error(cloud: Cloud, version: str, error: str, message: str, status: int) -> Response:
+    value: dict[str, Any] = {"patToken": None, "patTokenError": error}
+    if _shows_message(cloud, version):
+        value["patTokenErrorMessage"] = message
+    return _json(cloud, status, value)
+
+
+def _result(cloud: Cloud, version: str, pat: dict[str, object], *, effect: bool = False) -> Reply:
+    value: dict[str, Any] = {"patToken": pat, "patTokenError": "none"}
+    if _shows_message(cloud, version):
+        value["patTokenErrorMessage"] = ""
+    return Reply(_json(cloud, 200, value), effect)
+
+
+def _shows_message(cloud: Cloud, version: str) -> bool:
+    wanted = cloud.switches.error_message_field
+    return version.startswith("7.2") if wanted is None else wanted
+
+
+def _bad_version(cloud: Cloud, version: str) -> Response:
+    if not version:
+        return _error(cloud, 400, "VssVersionNotSpecifiedException", "No api-version was supplied.", 3000)
+    text = f"The requested version {version!r} of the resource is under preview: add -preview, such as 7.1-preview.1."
+    return _error(cloud, 400, "VssInvalidPreviewVersionException", text, 3000)
+
+
+def _ok(cloud: Cloud, value: object) -> Reply:
+    return Reply(_json(cloud, 200, value))
+
+
+def _json(cloud: Cloud, status: int, value: object) -> Response:
+    return json_response(status, value, _headers(cloud), mark=cloud.switches.body_mark)
+
+
+def _error(
+    cloud: Cloud, status: int, type_key: str, message: str, event: int = 3000, extra: dict[str, str] | None = None
+) -> Response:
+    value = {
+        "$id": "1",
+        "innerException": None,
+        "message": message,
+        "typeName": f"Microsoft.VisualStudio.Services.{type_key}, Microsoft.VisualStudio.Services.WebApi",
+        "typeKey": type_key,
+        "errorCode": 0,
+        "eventId": event,
+    }
+    return json_response(status, value, {**_headers(cloud), **(extra or {})}, mark=cloud.switches.body_mark)
+
+
+def _headers(cloud: Cloud) -> dict[str, str]:
+    activity = cloud.chance.guid()
+    return {"ActivityId": activity, "X-TFS-Session": activity, "X-VSS-E2EID": activity}

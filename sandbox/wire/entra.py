@@ -1,0 +1,185 @@
+"""The wire of Entra ID and of the managed identity endpoint."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from sandbox.cloud import assertions
+from sandbox.cloud.chance import client_info
+from sandbox.cloud.entra import Token
+from sandbox.cloud.entra_refusals import EntraRefused
+from sandbox.wire.exchange import Reply, Request, Route, html_response, json_response
+
+if TYPE_CHECKING:
+    from sandbox.cloud.cloud import Cloud
+
+HOST = "login.microsoftonline.com"
+DISCOVERY = "/v2.0/.well-known/openid-configuration"
+TOKEN = "/oauth2/v2.0/token"
+CLIENT_GRANT = "client_credentials"
+IDENTITY_PATH = "/msi/token"
+
+
+def route(cloud: Cloud, request: Request) -> Route:
+    path = request.path
+    lowered = path.lower()
+    if lowered == "/common/discovery/instance":
+        return Route("entra.discovery", "", lambda: _instance(request))
+    if lowered.startswith("/common/userrealm/"):
+        upn = unquote(path[len("/common/userrealm/") :])
+        return Route("entra.userrealm", upn, lambda: _user_realm(upn))
+    if lowered.endswith(DISCOVERY):
+        tenant = path[1 : -len(DISCOVERY)]
+        return Route("entra.discovery", tenant, lambda: _discovery(cloud, tenant))
+    if lowered.endswith(TOKEN) and request.method == "POST":
+        tenant = path[1 : -len(TOKEN)]
+        form = request.form()
+        subject = form.get("username") or (form.get("client_id", "") if form.get("grant_type") == CLIENT_GRANT else "")
+        return Route("entra.token", subject, lambda: _token(cloud, tenant, form))
+    return Route("other", "", lambda: Reply(html_response(404, "Not found")))
+
+
+def route_identity(cloud: Cloud, request: Request) -> Route:
+    parameters = request.parameters()
+    resource = parameters.get("resource", "")
+    return Route("identity.token", resource, lambda: _identity(cloud, request, parameters))
+
+
+def _instance(request: Request) -> Reply:
+    asked = request.parameters().get("authorization_endpoint", "")
+    tenant = asked.removeprefix(f"https://{HOST}/").partition("/")[0] or "common"
+    value = {
+        "tenant_discovery_endpoint": f"https://{HOST}/{tenant}{DISCOVERY}",
+        "api-version": "1.1",
+        "metadata": [{"preferred_network": HOST, "preferred_cache": "login.windows.net", "aliases": [HOST]}],
+    }
+    return Reply(json_response(200, value))
+
+
+def _user_realm(upn: str) -> Reply:
+    value = {
+        "ver": "1.0",
+        "account_type": "Managed",
+        "domain_name": upn.partition("@")[2],
+        "cloud_instance_name": "microsoftonline.com",
+        "cloud_audience_urn": "urn:federation:MicrosoftOnline",
+    }
+    return Reply(json_response(200, value))
+
+
+def _discovery(cloud: Cloud, name: str) -> Reply:
+    try:
+        tenant = cloud.directory.tenant(name)
+    except EntraRefused as refused:
+        return _refusal(cloud, refused)
+    base = f"https://{HOST}/{name}"
+    value = {
+        "issuer": f"https://{HOST}/{tenant.guid}/v2.0",
+        "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+        "token_endpoint": f"{base}{TOKEN}",
+        "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",
+        "jwks_uri": f"{base}/discovery/v2.0/keys",
+        "userinfo_endpoint": "https://graph.microsoft.com/oidc/userinfo",
+        "end_session_endpoint": f"{base}/oauth2/v2.0/logout",
+        "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+        "tenant_region_scope": "EU",
+        "cloud_instance_name": "microsoftonline.com",
+    }
+    return Reply(json_response(200, value))
+
+
+def _token(cloud: Cloud, tenant: str, form: dict[str, str]) -> Reply:
+    grant = form.get("grant_type")
+    client, secret, scope = form.get("client_id", ""), form.get("client_secret"), form.get("scope", "")
+    assertion = form.get("client_assertion") if form.get("client_assertion_type") == assertions.TYPE else None
+    try:
+        if grant == "password":
+            user, password = form.get("username", ""), form.get("password", "")
+            token = cloud.directory.sign_in(tenant, client, secret, user, password, scope, assertion=assertion)
+        elif grant == "refresh_token":
+            kept = form.get("refresh_token", "")
+            token = cloud.directory.refresh(tenant, client, secret, kept, scope, assertion=assertion)
+        elif grant == CLIENT_GRANT:
+            if cloud.workloads.knows(client):
+                return _client_granted(cloud, *cloud.workloads.exchange(tenant, client, assertion, scope))
+            granted = cloud.directory.client_token(tenant, client, secret, scope, assertion=assertion)
+            return _client_granted(cloud, *granted)
+        else:
+            return Reply(json_response(400, {"error": "unsupported_grant_type", "error_codes": [70003]}))
+    except EntraRefused as refused:
+        return _refusal(cloud, refused)
+    return Reply(json_response(200, _granted(cloud, token), {"Cache-Control": "no-store, no-cache"}))
+
+
+def _granted(cloud: Cloud, token: Token) -> dict[str, Any]:
+    seconds = int((token.expires - cloud.now()).total_seconds())
+    return {
+        "token_type": "Bearer",
+        "scope": token.scope,
+        "expires_in": seconds,
+        "ext_expires_in": seconds,
+        "access_token": token.access_token,
+        "refresh_token": token.refresh_token,
+        "id_token": token.id_token,
+        "client_info": client_info(token.user_id, token.tenant_id),
+    }
+
+
+def _client_granted(cloud: Cloud, access_token: str, expires: datetime) -> Reply:
+    """No refresh token, no id token: an app asks again."""
+    seconds = int((expires - cloud.now()).total_seconds())
+    value = {
+        "token_type": "Bearer",
+        "expires_in": seconds,
+        "ext_expires_in": seconds,
+        "access_token": access_token,
+    }
+    return Reply(json_response(200, value, {"Cache-Control": "no-store, no-cache"}))
+
+
+def _refusal(cloud: Cloud, refused: EntraRefused) -> Reply:
+    at = cloud.now().astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    trace, correlation = cloud.chance.guid(), cloud.chance.guid()
+    value: dict[str, Any] = {
+        "error": refused.error,
+        "error_description": f"AADSTS{refused.code}: {refused.text} "
+        f"Trace ID: {trace} Correlation ID: {correlation} Timestamp: {at}",
+        "error_codes": [refused.code],
+        "timestamp": at,
+        "trace_id": trace,
+        "correlation_id": correlation,
+        "error_uri": f"https://{HOST}/error?code={refused.code}",
+    }
+    if refused.suberror:
+        value["suberror"] = refused.suberror
+    return Reply(json_response(refused.status, value))
+
+
+def _identity(cloud: Cloud, request: Request, parameters: dict[str, str]) -> Reply:
+    """The App Service form: `api-version=2019-08-01`, header `X-IDENTITY-HEADER`."""
+    identity = cloud.identity
+    if request.headers.get("x-identity-header") != identity.header:
+        return _identity_refusal(401, "The identity header is missing or wrong.")
+    if parameters.get("api-version") != "2019-08-01":
+        return _identity_refusal(400, "The api-version is not supported.")
+    resource, client = parameters.get("resource", ""), parameters.get("client_id")
+    if not identity.enabled or (client is not None and client not in identity.client_ids):
+        return _identity_refusal(400, "There is no such managed identity.")
+    if not resource.startswith(("https://", "api://")):
+        return _identity_refusal(400, "The resource is not valid.")
+    token, expires = cloud.directory.application_token(resource.rstrip("/"), identity.subject)
+    value = {
+        "access_token": token,
+        "expires_on": str(int(expires.timestamp())),
+        "resource": resource,
+        "token_type": "Bearer",
+        "client_id": client or cloud.identity.subject,
+    }
+    return Reply(json_response(200, value))
+
+
+def _identity_refusal(status: int, message: str) -> Reply:
+    return Reply(json_response(status, {"statusCode": status, "message": message}))

@@ -1,0 +1,194 @@
+"""`check --online`: signs in, lists, and tests the vaults' rights, without minting or changing anything; `unblock`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.cli import global_pats
+from shared.model.clock import Clock, VaultTime
+from shared.model.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, UserRefused
+from shared.model.items import (
+    Inventory,
+    Item,
+    Pat,
+    PatId,
+    SonarQube,
+    TokenItem,
+    User,
+    VaultListing,
+    credential_in_words,
+)
+from shared.rotation.consumers import Consumers
+from shared.rotation.run import World, check_clock
+from shared.rotation.sign_in import Desk
+from shared.rules import lock_out
+from shared.settings import Settings
+
+# No secret has this name, and no version this id: Key Vault judges the caller's right first (403) and the name after it
+# (404), so asking for it tells whether the right is there, and changes nothing.
+PROBE = "patrol-check-online-probe"
+PROBE_VERSION = "0" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was tried. `exit_code` is 0 when it is well; with `says` there is still something to do."""
+
+    what: str
+    says: str = ""
+    code: Code | None = None
+    exit_code: int = 0
+
+    @property
+    def well(self) -> bool:
+        return self.exit_code == 0
+
+    def to_json(self) -> dict[str, object]:
+        return {"what": self.what, "well": self.well, "code": self.code, "says": self.says}
+
+
+def check_online(inventory: Inventory, known: Settings, world: World) -> list[Finding]:
+    """Try everything a run needs that can be tried without a change.
+
+    Reading, and changing the facts of a version, are tried on a secret that is not there. A new version cannot be: a
+    write that is allowed is a write that happens (the roles that let patrol change facts let it write as well). The
+    credentials' vault is not listed: a run only reads from it, and reads here what it needs. A refused sign-in is
+    remembered and a blocked user is not tried, as in a run.
+    """
+    listing = world.vault.listing()
+    check_clock(listing.ahead)
+    findings = [
+        Finding(f"list {known.vault_host}: {len(listing.secrets)} secrets"),
+        _right(f"read secrets of {known.vault_host}", lambda: _probe_read(world)),
+        _right(f"change secrets of {known.vault_host}", lambda: _probe_change(world)),
+    ]
+    clock = VaultTime(world.clock, listing.ahead)
+    desk = world.desk(inventory.sign_in, listing, clock, known.mark)
+    if inventory.users:
+        proof = _right(f"prove the app by {credential_in_words(inventory.sign_in.credential)}", desk.prove)
+        findings.append(proof)
+        # Without it nobody signs in: one message instead of one for each user.
+        for user in inventory.users if proof.well else ():
+            findings += _check_user(desk, user, clock)
+    consumers = Consumers(world.consumer, world.credentials)
+    for item in inventory.items():
+        if item.then is not None:
+            findings.append(_check_consumer(consumers, item, item.then))
+    for token in inventory.tokens:
+        findings += _check_token(inventory.sign_in.tenant, token, world)
+    findings += [Finding(row.says, exit_code=0) for row in desk.warnings()]
+    return findings
+
+
+@dataclass(frozen=True, slots=True)
+class Unblocked:
+    """What `unblock` did."""
+
+    username: str
+    released: bool
+    says: str
+
+    def to_json(self) -> dict[str, object]:
+        return {"username": self.username, "released": self.released, "says": self.says}
+
+
+def unblock(inventory: Inventory, world: World, username: str) -> Unblocked:
+    """Release a user's remembered refusal. Raises Misconfigured for a user nobody knows."""
+    known = {user.key for user in inventory.users}
+    listing: VaultListing = world.vault.listing()
+    row = listing.secrets.get(lock_out.note_name(username))
+    if row is None and username.casefold() not in known:
+        raise Misconfigured(
+            Code.INVENTORY_INVALID, f"pats.yaml has no user {username}.", "Give the user as pats.yaml writes it."
+        )
+    if row is None or lock_out.read(row.tags) is None:
+        return Unblocked(username, False, f"{username} is not blocked; nothing was changed.")
+    world.vault.note(row.name, lock_out.released(row.tags))
+    return Unblocked(username, True, f"{username} is released; the next run tries to sign in once.")
+
+
+def _check_user(desk: Desk, user: User, clock: Clock) -> list[Finding]:
+    what = f"sign {user.username} in"
+    try:
+        api = desk.sign_in(user)
+    except PatrolError as failure:
+        return [_failed(what, failure)]
+    organizations = {item.organization.casefold(): item.organization for item in user.items}
+    found = [Finding(what)]
+    wide: dict[PatId, tuple[Pat, list[str]]] = {}
+    for organization in organizations.values():
+        try:
+            pats = api.active(organization)
+        except PatrolError as failure:
+            found.append(_failed(f"list the PATs of {user.username} in {organization}", failure))
+        else:
+            found.append(Finding(f"list the PATs of {user.username} in {organization}: {len(pats)} live"))
+            for pat in filter(global_pats.is_global, pats):
+                wide.setdefault(pat.id, (pat, []))[1].append(organization)
+    return found + [_global(pat, user, names, clock.now()) for pat, names in wide.values()]
+
+
+def _global(pat: Pat, user: User, organizations: list[str], now: datetime) -> Finding:
+    """Nothing of patrol fails by it, so all is well; consumers of it do, so it is told."""
+    return Finding(global_pats.cause(pat, now), global_pats.remedy(pat, user.username, organizations))
+
+
+def _check_consumer(consumers: Consumers, item: Item, to: SonarQube) -> Finding:
+    what = f"find {to} for {item.secret}"
+    try:
+        consumers.check(item, to)
+    except PatrolError as failure:
+        return _failed(what, failure)
+    return Finding(what)
+
+
+def _check_token(tenant: str, item: TokenItem, world: World) -> list[Finding]:
+    """A token is got and proved, and not published: it ends by itself."""
+    what = f"get a token for the service principal {item.client_id}"
+    try:
+        proof = world.proofs.of(item.credential, world.clock.now())
+        token = world.tokens.issue(tenant, item.client_id, proof)
+    except PatrolError as failure:
+        return [_failed(what, failure)]
+    proved = f"use it in {item.organization}"
+    try:
+        world.token_verifier.verify_token(item, token)
+    except PatrolError as failure:
+        return [Finding(what), _failed(proved, failure)]
+    return [Finding(what), Finding(proved)]
+
+
+def _probe_read(world: World) -> None:
+    with suppress(Absent):
+        world.vault.current(PROBE)
+
+
+def _probe_change(world: World) -> None:
+    try:
+        world.vault.change(PROBE, PROBE_VERSION, tags={})
+    except Denied:
+        raise
+    except NotDone as refusal:
+        # A refusal of the name (404, or 400 should a vault not like the id) comes after the right was judged.
+        if isinstance(refusal, Busy):
+            raise
+
+
+def _right(what: str, call: Callable[[], None]) -> Finding:
+    """One right that every item needs: without it the deployment is misconfigured."""
+    try:
+        call()
+    except Denied as failure:
+        return _failed(what, Misconfigured(failure.code, failure.cause, failure.remedy))
+    except PatrolError as failure:
+        return _failed(what, failure)
+    return Finding(what)
+
+
+def _failed(what: str, failure: PatrolError) -> Finding:
+    refused = isinstance(failure, UserRefused) or failure.code is Code.USER_BLOCKED
+    exit_code = 2 if isinstance(failure, Misconfigured) else 3 if refused else 1
+    return Finding(what, f"{failure.cause} {failure.remedy}", failure.code, exit_code)

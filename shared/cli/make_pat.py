@@ -1,0 +1,189 @@
+"""PATs made by hand. No run looks after them, so every failure says what may be left over and how to find it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from shared.model import tags
+from shared.model.clock import Clock
+from shared.model.errors import Code, Misconfigured, NotDone, PatrolError, Unclear
+from shared.model.items import BY_HAND_CONTENT_TYPE, Inventory, Item, Minted, SecretSeen, User, VaultListing
+from shared.model.ports import PatApi, Vault
+from shared.model.tags import Mark
+from shared.rotation.consumers import Consumers
+from shared.rotation.rotate import Tools, prove
+from shared.rotation.run import World
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A PAT as a person asks for it; `verify` as on an item."""
+
+    user: User
+    organization: str
+    name: str
+    scopes: tuple[str, ...]
+    lifetime: timedelta
+    verify: str = "connection-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What making a PAT by hand may touch. `clock` shows vault time."""
+
+    world: World
+    api: PatApi
+    clock: Clock
+    mark: Mark
+
+
+def make(bench: Bench, wanted: Wanted) -> Minted:
+    """Mint. Raises NotDone, or Unclear with how to find what may have been made."""
+    ends = bench.clock.now() + wanted.lifetime
+    try:
+        return bench.api.mint(wanted.organization, wanted.name, wanted.scopes, ends)
+    except Unclear as doubt:
+        whose = f"--user {wanted.user.username} --organization {wanted.organization}"
+        raise Unclear(
+            doubt.code,
+            doubt.cause,
+            f"Look with `python -m shared pats list {whose} --sort created --reverse`: if it is there, end it "
+            f"(`python -m shared pats revoke ID {whose}`) and ask again.",
+        ) from None
+
+
+def make_into(bench: Bench, wanted: Wanted, secret: str) -> Minted:
+    """Mint, verify, and write the value as the first version of `secret`; nobody sees it.
+
+    Ask `refuse_taken` first, and sign in after it. What is refused is undone: the fresh PAT is ended. In doubt it is
+    left alone, and the message says where to look.
+    """
+    minted = make(bench, wanted)
+    pat = minted.pat
+    world = bench.world
+    world.tell("pat.minted", secret=secret, authorization_id=pat.id, expires=pat.validity.ends)
+    try:
+        _prove(bench, wanted, secret, minted)
+        _refuse_existing(secret, world.vault.look(secret).seen)
+    except PatrolError as failure:
+        raise _undone(bench, wanted, secret, minted, failure) from None
+    try:
+        world.vault.publish(secret, minted.value, pat.validity.ends, _tags(wanted, minted), BY_HAND_CONTENT_TYPE)
+    except NotDone as refusal:
+        raise _undone(bench, wanted, secret, minted, refusal) from None
+    except Unclear as doubt:
+        if not _arrived(bench, secret, minted):
+            raise _in_doubt(wanted, secret, minted, doubt) from None
+    world.tell("pat.published", secret=secret, authorization_id=pat.id, expires=pat.validity.ends)
+    return minted
+
+
+def refuse_taken(vault: Vault, listing: VaultListing, inventory: Inventory, secret: str) -> None:
+    """Raises Misconfigured when this name is not free: a value by hand is never written over another one."""
+    key = secret.casefold()
+    if key in inventory.managed():
+        raise _not_free(
+            f"{secret} is an item of pats.yaml, and patrol writes it.",
+            f"Name another secret; `python -m shared rotate {secret}` makes a PAT for the item.",
+        )
+    if key in inventory.credential_names():
+        raise _not_free(f"{secret} holds a credential of pats.yaml.", "Name another secret.")
+    _refuse_existing(secret, listing.secrets.get(key))
+    if vault.is_deleted(secret):
+        raise Misconfigured(
+            Code.SECRET_DELETED,
+            f"{secret} is soft-deleted, and its name cannot be written until it is recovered or purged.",
+            "Name another secret, or purge that one.",
+        )
+
+
+def _refuse_existing(secret: str, row: SecretSeen | None) -> None:
+    if row is None:
+        return
+    stamp = tags.read(row.tags)
+    whose = f"is kept by a deployment of patrol ({stamp.managed_by})" if stamp else "exists already"
+    raise _not_free(
+        f"{secret} {whose}, and a value by hand is never written over another one.",
+        "Name another secret, or make it an item of pats.yaml (`adopt: true` takes over one that exists).",
+    )
+
+
+def _prove(bench: Bench, wanted: Wanted, secret: str, minted: Minted) -> None:
+    world, nothing = bench.world, timedelta(0)
+    item = Item(
+        secret=secret,
+        username=wanted.user.username,
+        organization=wanted.organization,
+        scopes=wanted.scopes,
+        lifetime=wanted.lifetime,
+        rotate_before=nothing,
+        overlap=nothing,
+        verify=wanted.verify,
+    )
+    tools = Tools(
+        api=bench.api,
+        vault=world.vault,
+        verifier=world.verifier,
+        clock=bench.clock,
+        deadline=world.deadline,
+        mark=bench.mark,
+        tell=world.tell,
+        consumers=Consumers(world.consumer, world.credentials),
+        sign_in_again=lambda: bench.api,
+    )
+    try:
+        prove(tools, item, minted.value, minted.pat.organization_id)
+    except NotDone as failure:
+        hint = "If its scopes cannot read connectionData, name a GET path they can read: `--verify _apis/build/builds`."
+        raise NotDone(failure.code, failure.cause, hint) from None
+
+
+def _arrived(bench: Bench, secret: str, minted: Minted) -> bool:
+    try:
+        seen = bench.world.vault.look(secret).seen
+    except PatrolError:
+        return False
+    return seen is not None and seen.tags.get(tags.AUTHORIZATION_ID, "").lower() == minted.pat.id
+
+
+def _tags(wanted: Wanted, minted: Minted) -> Mapping[str, str]:
+    """What a person finds the PAT by. Without `managed-by`: nobody rotates it."""
+    return {
+        tags.AUTHORIZATION_ID: minted.pat.id,
+        tags.ORGANIZATION: wanted.organization,
+        tags.USERNAME: wanted.user.username,
+    }
+
+
+def _undone(bench: Bench, wanted: Wanted, secret: str, minted: Minted, failure: PatrolError) -> PatrolError:
+    pat = minted.pat.id
+    try:
+        bench.api.revoke(wanted.organization, pat)
+    except PatrolError:
+        return NotDone(
+            failure.code,
+            f"{failure.cause} The fresh PAT {pat} could not be ended at once, and its value is lost.",
+            f"{failure.remedy} End it: {_revoke(wanted, minted)}.",
+        )
+    bench.world.tell("pat.revoked", secret=secret, authorization_id=pat)
+    return NotDone(failure.code, f"{failure.cause} The fresh PAT {pat} was ended.", failure.remedy)
+
+
+def _in_doubt(wanted: Wanted, secret: str, minted: Minted, doubt: Unclear) -> Unclear:
+    return Unclear(
+        Code.PUBLISH_UNCLEAR,
+        f"{doubt.cause} The new PAT {minted.pat.id} lives, and is not seen in {secret}.",
+        f"Look at the tag authorization-id of {secret} in some minutes: if it is this id, all is well; else end the "
+        f"PAT, because its value is lost: {_revoke(wanted, minted)}.",
+    )
+
+
+def _revoke(wanted: Wanted, minted: Minted) -> str:
+    whose = f"--user {wanted.user.username} --organization {wanted.organization}"
+    return f"`python -m shared pats revoke {minted.pat.id} {whose}`"
+
+
+def _not_free(cause: str, remedy: str) -> Misconfigured:
+    return Misconfigured(Code.SETTINGS_INVALID, cause, remedy)

@@ -1,0 +1,63 @@
+"""A long run on a terminal: one line with how much is done, how fast, and how long it may still take."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from shared.report.report import Row
+
+LONG = 50
+"""Items from which a bar tells more than a line for each step."""
+EVERY = 0.1
+WIDTH = 30
+
+
+class Bar:
+    """Written to a terminal only; `now` counts seconds."""
+
+    def __init__(self, out: TextIO, items: int, now: Callable[[], float] = time.monotonic) -> None:
+        self._out = out
+        self._items = items
+        self._now = now
+        self._began = self._shown = now()
+        self._seen: set[str] = set()
+        self._lock = threading.Lock()
+
+    def add(self, row: Row) -> None:
+        """One row of the report: its item is done with. Safe to call from any thread."""
+        with self._lock:
+            self._seen.add(row.secret.casefold())
+            if self._now() - self._shown >= EVERY:
+                self._show()
+
+    def end(self) -> None:
+        """Leave the line as it is, complete."""
+        with self._lock:
+            self._show()
+            self._out.write("\n")
+            self._out.flush()
+
+    def step(self, name: str, /, **fields: object) -> None:
+        """Steps are not shown beside a bar; what failed is in the report."""
+
+    def _show(self) -> None:
+        self._shown = self._now()
+        self._out.write(f"\r{line(len(self._seen), self._items, self._shown - self._began)}\x1b[K")
+        self._out.flush()
+
+
+def line(done: int, items: int, seconds: float) -> str:
+    """The bar as text; the time left is empty until there is a rate."""
+    filled = WIDTH * done // items if items else WIDTH
+    rate = done / seconds if seconds > 0 else 0.0
+    left = f", {_clock((items - done) / rate)} left" if rate and done < items else ""
+    return f"{'█' * filled}{'░' * (WIDTH - filled)} {done:,} of {items:,}, {rate:.1f} a second{left}"
+
+
+def _clock(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

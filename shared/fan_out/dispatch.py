@@ -1,0 +1,210 @@
+"""The dispatcher: observes the vault's listing, plans, and says which technical user's work goes over the queue.
+
+It signs nobody in and changes nothing. What needs no message stands in the report at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from shared.fan_out import who_is_queued
+from shared.fan_out.queue_message import Message
+from shared.fan_out.who_is_queued import WORTH_WHILE, Standing
+from shared.model.clock import VaultTime
+from shared.model.errors import Code, PatrolError
+from shared.model.items import Inventory, Item, User
+from shared.model.secret_state import Published
+from shared.model.steps import Because, Fail, Hold
+from shared.model.tags import Mark
+from shared.report.kept_run import KeptRun, Waiting
+from shared.report.report import Failure, Row, in_order
+from shared.report.rows import defect, failed, held
+from shared.rotation.looked_up import look_up
+from shared.rotation.observe import secret_seen
+from shared.rotation.run import (
+    Request,
+    World,
+    check_clock,
+    check_names,
+    counts,
+    invalid_row,
+    minted,
+    tell_expiring,
+    tell_row,
+    unmanaged,
+)
+from shared.rotation.threads import Hands
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """The run as it stands after the dispatcher, and the messages that do the rest of it.
+
+    `kept`: whether its report is kept, so that somebody can look for it.
+    """
+
+    run: KeptRun
+    messages: tuple[Message, ...]
+    kept: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """What differs between the messages of one run."""
+
+    user: User
+    names: tuple[str, ...] | None = None
+    organizations: tuple[str, ...] = ()
+
+
+def dispatch(inventory: Inventory, world: World, mark: Mark, request: Request) -> Dispatched:
+    """Plan everything that is due, and keep the head of the run. Raises Misconfigured when nothing could be seen.
+
+    Tells `run.finished` whatever the outcome: the heartbeat that alerts watch is the dispatcher's.
+    """
+    started = world.clock.now()
+    world.tell("run.started", run_id=request.run_id, dry_run=request.dry_run)
+    try:
+        done = _dispatch(inventory, world, mark, request, started)
+    except PatrolError as failure:
+        told = Failure.of(failure)
+        world.tell("run.finished", run_id=request.run_id, outcome="failed", code=failure.code, says=str(failure))
+        world.runs.keep(KeptRun(request.run_id, started, request.door, request.dry_run, world.clock.now(), error=told))
+        raise
+    except Exception as failure:
+        says = type(failure).__name__
+        world.tell("run.finished", run_id=request.run_id, outcome="failed", code=Code.UNEXPECTED, says=says)
+        told = Failure.of(defect(failure))
+        world.runs.keep(KeptRun(request.run_id, started, request.door, request.dry_run, world.clock.now(), error=told))
+        raise
+    done = replace(done, kept=world.runs.keep(done.run))
+    outcome = "queued" if done.messages else done.run.outcome
+    world.tell(
+        "run.finished", run_id=request.run_id, outcome=outcome, queued=_sent(request, done), **counts(done.run.items)
+    )
+    return done
+
+
+def dispatch_named(inventory: Inventory, world: World, request: Request, names: tuple[str, ...]) -> Dispatched:
+    """Queue what was asked for by name, without a look at any of it.
+
+    Raises Misconfigured for an unknown secret, and for a vault that cannot be asked for its time.
+    """
+    check_names(inventory, request)
+    started = world.clock.now()
+    wanted = {name.casefold() for name in names}
+    rows = [invalid_row(one) for one in inventory.invalid if one.key in wanted]
+    for row in rows:
+        tell_row(world.tell, row)
+    parts = who_is_queued.by_user(inventory, names)
+    if request.force and request.published_before is None and parts:
+        request = replace(request, published_before=_arrival(request, started, parts[0][0], world))
+    waiting = []
+    for user, mine in parts:
+        keys = {name.casefold() for name in mine}
+        waiting.append(_waiting(user, [item for item in user.items if item.key in keys]))
+    drafts = [_Draft(user, names=mine) for user, mine in parts]
+    done = _put_together(request, started, world.clock.now(), rows, (), waiting, drafts)
+    done = replace(done, kept=world.runs.keep(done.run))
+    world.tell("run.queued", run_id=request.run_id, queued=_sent(request, done))
+    return done
+
+
+def _sent(request: Request, done: Dispatched) -> int:
+    """Messages that an alert may wait for: a request is refused, and sends none, where its report is not kept."""
+    return len(done.messages) if done.kept or request.door == "timer" else 0
+
+
+def _arrival(request: Request, started: datetime, user: User, world: World) -> datetime:
+    """When it was asked for in the vault's time, in which whoever gets the message compares (rule 8)."""
+    ahead = look_up(user, frozenset(), world.vault, Hands(1)).ahead
+    check_clock(ahead)
+    return (request.arrived_at or started) + ahead
+
+
+def _dispatch(inventory: Inventory, world: World, mark: Mark, request: Request, started: datetime) -> Dispatched:
+    listing = world.vault.listing()
+    check_clock(listing.ahead)
+    now = VaultTime(world.clock, listing.ahead).now()
+    looks, minted_in = world.runs.looks(), minted(listing, mark)
+    rows: list[Row] = [invalid_row(one) for one in inventory.invalid]
+    waiting, drafts, quiet = [], [], []
+    for user in inventory.users:
+        standings, unseen = [], []
+        for item in user.items:
+            try:
+                secret = secret_seen(item.secret, listing, world.vault, mark, look_for_deleted=False)
+            except PatrolError as failure:
+                unseen.append(failed(item, Because.NOT_SEEN, failure))
+            else:
+                standings.append(Standing.of(item, secret, now))
+        last = looks.get(user.digest)
+        if who_is_queued.is_queued(user, standings, user.key in minted_in, last, now):
+            waiting.append(_waiting(user, user.items))
+            drafts.append(_Draft(user, organizations=who_is_queued.elsewhere(user, minted_in)))
+        else:
+            quiet += [one.item for one in standings]
+            rows += [*unseen, *(_row(one) for one in standings)]
+    for row in rows:
+        tell_row(world.tell, row)
+    tell_expiring(world.tell, quiet, listing, rows, mark, now)
+    names = unmanaged(listing, mark, inventory.managed())
+    return _put_together(request, started, world.clock.now(), rows, names, waiting, drafts)
+
+
+def _put_together(
+    request: Request,
+    started: datetime,
+    now: datetime,
+    rows: list[Row],
+    unmanaged_names: tuple[str, ...],
+    waiting: list[Waiting],
+    drafts: list[_Draft],
+) -> Dispatched:
+    deadline = started + WORTH_WHILE
+    messages = tuple(
+        Message(
+            run_id=request.run_id,
+            part=number,
+            of=len(drafts),
+            username=one.user.username,
+            deadline=deadline,
+            names=one.names,
+            force=request.force,
+            dry_run=request.dry_run,
+            published_before=request.published_before if request.force else None,
+            organizations=one.organizations,
+        )
+        for number, one in enumerate(drafts, start=1)
+    )
+    run = KeptRun(
+        run_id=request.run_id,
+        started_at=started,
+        door=request.door,
+        dry_run=request.dry_run,
+        finished_at=None if messages else now,
+        items=in_order(rows),
+        unmanaged=unmanaged_names,
+        waiting=tuple(waiting),
+        deadline=deadline if messages else None,
+        messages=len(messages),
+    )
+    return Dispatched(run, messages)
+
+
+def _waiting(user: User, items: Iterable[Item]) -> Waiting:
+    return Waiting(user.username, tuple((item.secret, item.organization) for item in items))
+
+
+def _row(standing: Standing) -> Row:
+    item, step = standing.item, standing.step
+    ends = standing.secret.expires_on if isinstance(standing.secret, Published) else None
+    match step:
+        case Hold(because=because, until=until):
+            return held(item, because, until, ends)
+        case Fail():
+            return failed(item, step.because, PatrolError(step.code, step.cause, step.remedy))
+    # Only a request by name waits for an overlap, and it is not planned from the listing.
+    raise AssertionError(step)

@@ -1,0 +1,1 @@
+"""What each function of function_app.py does. Never imports cli."""

@@ -1,0 +1,81 @@
+"""`GET /api/health`: that the app is up, and when the last run finished. Asks the storage once a minute at most."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from http import HTTPStatus
+
+from shared import __version__
+from shared.functions.http_answers import Answer, not_allowed
+from shared.functions.time_limit import within
+from shared.report.kept_run import last_run
+from shared.report.report import instant
+from shared.settings import Settings
+
+ASK_EVERY = 60.0
+QUICK = timedelta(seconds=3)
+"""How long a caller waits for the storage: whoever watches health has little patience."""
+LOOK_BACK = 10
+"""Among so many runs one is not dry and has finished."""
+
+
+@dataclass(slots=True)
+class LastRun:
+    """Remembers for a minute when the last run finished; `ask` says it, and gives None where nobody knows."""
+
+    ask: Callable[[], datetime | None]
+    time: Callable[[], float] = time.monotonic
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    asked_at: float | None = None
+    known: datetime | None = None
+
+    def finished_at(self) -> datetime | None:
+        """Callers never wait for one another: who comes while it is asked gets what was known before."""
+        if self.lock.acquire(blocking=False):
+            try:
+                now = self.time()
+                if self.asked_at is None or now - self.asked_at >= ASK_EVERY:
+                    self.asked_at = now
+                    self.known = self.ask() or self.known
+            finally:
+                self.lock.release()
+        return self.known
+
+
+def health(method: str, last: LastRun) -> Answer:
+    """`last_run_finished_at` is null as long as no report is kept, and where the storage does not say."""
+    if method not in ("GET", "HEAD"):
+        return not_allowed("GET")
+    body = {"status": "ok", "version": __version__, "last_run_finished_at": instant(last.finished_at())}
+    return Answer(HTTPStatus.OK, body)
+
+
+def ask_storage(environ: Mapping[str, str] = os.environ) -> datetime | None:
+    """When the last run finished, by the reports that are kept. Never raises: the app is up all the same."""
+    from shared import settings  # an app without storage loads no SDK to say that it is up
+
+    try:
+        known = settings.read(environ, settings.ROOT)
+        return None if known.storage is None else within(QUICK, lambda: _last_of(known), _nothing)
+    except Exception:  # noqa: BLE001  # nothing that fails here is the caller's business
+        return None
+
+
+def _last_of(known: Settings) -> datetime | None:
+    from shared import wiring  # as above
+
+    latest = wiring.world(known, QUICK, grace=timedelta(0)).runs.latest(LOOK_BACK, settled=False)
+    run = last_run(one for one in latest if one.finished_at is not None)
+    return None if run is None else run.finished_at
+
+
+def _nothing() -> None:
+    """A thread that logs nothing needs no preparation."""
+
+
+LAST_RUN = LastRun(ask_storage)

@@ -1,0 +1,374 @@
+"""`pats.yaml`: read strictly for `check`, and tolerantly for a run, where an invalid item fails alone."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from shared.inventory import scopes, service_principals, yaml_text
+from shared.inventory.mistakes import Found, sentence, unknown_key, validate
+from shared.inventory.schema import DefaultsPart, FilePart, ItemPart, SignInPart, UserPart, looks_like_a_pat, quoted
+from shared.inventory.service_principals import Principals
+from shared.inventory.yaml_text import Lines, Place, Unreadable, shown
+from shared.model import durations
+from shared.model.errors import Code, Misconfigured
+from shared.model.items import InvalidItem, Inventory, Item, PatId, SignIn, SonarQube, Strategy, User
+
+BUILT_IN: Mapping[str, str] = {
+    "lifetime": "30d",
+    "rotate_before": "7d",
+    "overlap": "1d",
+    "strategy": "rotate",
+    "max_age": "365d",
+    "verify": "connection-data",
+}
+SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=365)
+
+_CHECKING = Lock()
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One mistake: `path` such as `users[0].pats[1].scopes[0]`, its line from 1 where it is known, and what to do."""
+
+    path: str
+    line: int | None
+    says: str
+
+
+def check(text: str) -> tuple[Problem, ...]:
+    """Every problem at once, by line. Empty when a run would work on every item."""
+    try:
+        raw = yaml_text.parse(text)
+    except Unreadable as problem:
+        return (Problem("", problem.line, str(problem)),)
+    found = [one for one in _examine(raw).problems if not one.echo]
+    if not found:
+        return ()
+    lines = Lines(text)
+    told = [Problem(shown(one.path), lines.of(one.path), one.says) for one in found]
+    return tuple(sorted(told, key=lambda one: one.line or 0))
+
+
+def load(text: str) -> Inventory:
+    """Read for a run. Raises Misconfigured for unreadable YAML, an invalid `sign_in` or a secret named twice."""
+    try:
+        raw = yaml_text.parse(text)
+    except Unreadable as problem:
+        where = f" (line {problem.line})" if problem.line else ""
+        cause = f"pats.yaml is not readable{where}: {problem}."
+        remedy = "Correct that line; `python -m shared check` reads it again."
+        raise Misconfigured(Code.INVENTORY_UNREADABLE, cause, remedy) from None
+    examined = _examine(raw)
+    stopping = [one for one in examined.problems if one.stops]
+    if stopping or examined.sign_in is None:
+        lines = Lines(text)
+        told = "; ".join(_with_line(one, lines) for one in stopping)
+        remedy = "Correct it; `python -m shared check` shows every problem."
+        raise Misconfigured(Code.INVENTORY_INVALID, f"pats.yaml: {told}.", remedy)
+    return Inventory(
+        examined.sign_in,
+        tuple(examined.users),
+        tuple(examined.invalid),
+        examined.overlap,
+        tuple(examined.principals.tokens),
+        tuple(examined.principals.invalid),
+    )
+
+
+def _with_line(one: Found, lines: Lines) -> str:
+    line = lines.of(one.path)
+    return " ".join(filter(None, (shown(one.path), f"(line {line})" if line else "", one.says)))
+
+
+def check_file(path: Path) -> tuple[Problem, ...]:
+    return check(text_of(path))
+
+
+def load_file(path: Path) -> Inventory:
+    """The same of a file. One that reads as before is not checked again: an instance has many messages of one run."""
+    text = text_of(path)
+    with _CHECKING:
+        return _load_again(text)
+
+
+@lru_cache(maxsize=1)
+def _load_again(text: str) -> Inventory:
+    return load(text)
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of `pats.yaml`, for editors."""
+    made = FilePart.model_json_schema()
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "pats.yaml of patrol", **made}
+
+
+def text_of(path: Path) -> str:
+    """The file's text. Raises Misconfigured."""
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as failure:
+        raise Misconfigured(
+            Code.INVENTORY_UNREADABLE,
+            f"{path} cannot be read ({failure.strerror or type(failure).__name__}).",
+            "Set PATS_FILE to the inventory's path.",
+        ) from None
+    except UnicodeDecodeError:
+        raise Misconfigured(Code.INVENTORY_UNREADABLE, f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
+
+
+# --- what is in it ---------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Examined:
+    problems: list[Found] = field(default_factory=list)
+    sign_in: SignIn | None = None
+    users: list[User] = field(default_factory=list)
+    invalid: list[InvalidItem] = field(default_factory=list)
+    overlap: timedelta = timedelta(days=1)
+    principals: Principals = field(default_factory=Principals)
+
+
+def _examine(raw: Any) -> _Examined:
+    """One pass for both readers: every problem, and what a run can use."""
+    examined = _Examined()
+    if not isinstance(raw, dict):
+        examined.problems.append(Found((), "it must hold the keys sign_in and users", stops=True))
+        return examined
+    for key in raw:
+        if key not in FilePart.model_fields:
+            examined.problems.append(Found((str(key),), unknown_key(str(key), FilePart)))
+    examined.sign_in = _sign_in(raw.get("sign_in"), examined)
+    given = raw.get("defaults")
+    defaults, bad = _defaults(given if given is not None else {}, examined)
+    if "overlap" in defaults:
+        examined.overlap = durations.parse(defaults["overlap"])
+    users = raw.get("users")
+    if not isinstance(users, list):
+        says = "is missing" if users is None else "must be a list of technical users"
+        examined.problems.append(Found(("users",), says, stops=True))
+        return examined
+    principals = raw.get("service_principals")
+    credentials = _credentials(raw, users, principals if isinstance(principals, list) else [])
+    named: dict[str, Place] = {}
+    usernames: set[str] = set()
+    for number, user in enumerate(users):
+        _user(("users", number), user, _Context(defaults, bad, credentials, named, usernames), examined)
+    examined.principals = service_principals.read(raw.get("service_principals"), defaults, bad, credentials, named)
+    examined.problems += examined.principals.problems
+    return examined
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    defaults: Mapping[str, str]
+    bad_defaults: Mapping[str, str]
+    credentials: frozenset[str]
+    named: dict[str, Place]
+    usernames: set[str]
+    consumers: dict[str, Place] = field(default_factory=dict)
+
+
+def _sign_in(raw: Any, examined: _Examined) -> SignIn | None:
+    part, problems = validate(SignInPart, raw, ("sign_in",))
+    examined.problems += [Found(one.path, one.says, stops=True) for one in problems]
+    return SignIn(part.tenant, part.client_id, part.credential()) if isinstance(part, SignInPart) else None
+
+
+def _defaults(raw: Any, examined: _Examined) -> tuple[dict[str, str], dict[str, str]]:
+    """The usable defaults, and by key what is wrong with the others: an item that needs one of those is invalid."""
+    part, problems = validate(DefaultsPart, raw, ("defaults",))
+    examined.problems += problems
+    bad = {str(one.path[1]): one.says for one in problems if len(one.path) > 1}
+    if isinstance(part, DefaultsPart):
+        return {key: value for key, value in part.model_dump().items() if value is not None}, bad
+    if not isinstance(raw, dict):
+        return {}, dict.fromkeys(DefaultsPart.model_fields, "`defaults` is not readable")
+    kept = {key: value for key, value in raw.items() if key in DefaultsPart.model_fields and key not in bad}
+    part, _ = validate(DefaultsPart, kept, ("defaults",))
+    known = part.model_dump() if part is not None else {}
+    return {key: value for key, value in known.items() if value is not None}, bad
+
+
+def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None:
+    if not isinstance(raw, dict):
+        says = "must be a user with username, password_secret_name and pats"
+        examined.problems.append(Found(path, says))
+        examined.invalid.append(InvalidItem(shown(path), "", "", f"{shown(path)} {says}."))
+        return
+    pats = raw.get("pats")
+    # The items are read one by one, below: a mistake in one must not take the others along.
+    part, problems = validate(UserPart, {**raw, "pats": []}, path)
+    username = raw.get("username") if isinstance(raw.get("username"), str) else ""
+    if part is not None and str(username).casefold() in context.usernames:
+        problems.append(Found((*path, "username"), f"{username} comes twice; put its PATs under one entry"))
+        part = None
+    context.usernames.add(str(username).casefold())
+    if pats is not None and not isinstance(pats, list):
+        problems.append(Found((*path, "pats"), "must be a list of PATs"))
+    examined.problems += problems
+    # A key that patrol does not know may be a comment gone wrong; username and password say whether to work.
+    lasting = [one for one in problems if one.path[-1] in ("username", "password_secret_name", "pats")]
+    items: list[Item] = []
+    for number, one in enumerate(pats if isinstance(pats, list) else []):
+        item = _item((*path, "pats", number), one, str(username), context, examined, lasting)
+        if item is not None:
+            items.append(item)
+    if lasting and not (pats and isinstance(pats, list)):
+        # Without an item to fail, the user would drop out of the run without a word.
+        examined.invalid.append(InvalidItem(shown(path), str(username), "", sentence(lasting)))
+    if not lasting:
+        examined.users.append(User(str(username), str(raw["password_secret_name"]), tuple(items)))
+
+
+def _item(
+    path: Place, raw: Any, username: str, context: _Context, examined: _Examined, user_problems: list[Found]
+) -> Item | None:
+    part, problems = validate(ItemPart, raw, path)
+    given = raw if isinstance(raw, dict) else {}
+    secret = given.get("secret")
+    name = secret if isinstance(secret, str) and not looks_like_a_pat(secret) else shown(path)
+    twice = context.named.get(name.casefold())
+    if twice is not None:
+        says = f"{name} is named twice: also at {shown(twice)} (names are case-insensitive)"
+        examined.problems.append(Found((*path, "secret"), says, stops=True))
+    context.named[name.casefold()] = path
+    if name.casefold() in context.credentials:
+        says = f"{name} holds a credential; publish the PAT under another name"
+        problems.append(Found((*path, "secret"), says))
+    if not any(one.path[: len(path) + 1] == (*path, "scopes") for one in problems):
+        problems += [Found((*path, "scopes", number), says) for number, says in _wrong_scopes(given)]
+    item = None
+    if part is not None:
+        # Values are compared only in an item whose keys all read well: a misspelt one may be half of the comparison.
+        item, more = _effective(path, part, username, context)
+        problems += [*more, *_consumer_twice(path, part, context)]
+    examined.problems += problems
+    wrong = [*problems, *user_problems]
+    if item is not None and not wrong:
+        return item
+    organization = given.get("organization") or context.defaults.get("organization", "")
+    if not isinstance(organization, str) or looks_like_a_pat(organization):
+        organization = ""
+    examined.invalid.append(InvalidItem(name, username, organization, sentence(wrong)))
+    return None
+
+
+def _consumer(part: ItemPart) -> SonarQube | None:
+    then = part.then
+    return None if then is None else SonarQube(then.url, then.alm_setting, then.token_secret_name)
+
+
+def _consumer_twice(path: Place, part: ItemPart, context: _Context) -> Iterator[Found]:
+    """Two items that are pushed to one setting would take turns in it, and end each other's PAT there."""
+    if part.then is None:
+        return
+    setting = f"{part.then.url} {part.then.alm_setting}".casefold()
+    first = context.consumers.setdefault(setting, path)
+    if first is not path:
+        says = f"pushes to the ALM setting {part.then.alm_setting}, and so does {shown(first)}: one PAT for a setting"
+        yield Found((*path, "then"), says)
+
+
+def _effective(path: Place, part: ItemPart, username: str, context: _Context) -> tuple[Item | None, list[Found]]:
+    """The item with the defaults filled in, and what its values get wrong together."""
+    given = {key: getattr(part, key) for key in DefaultsPart.model_fields}
+    for key, says in context.bad_defaults.items():
+        if key in given and given[key] is None:
+            return None, [Found(path, f"needs `{key}` of the defaults, and that {says}", echo=True)]
+    values = {key: text or context.defaults.get(key) or BUILT_IN.get(key, "") for key, text in given.items()}
+    lifetime, overlap, max_age = (durations.parse(values[key]) for key in ("lifetime", "overlap", "max_age"))
+    rotate_before = _margin(values["rotate_before"], lifetime)
+    problems: list[Found] = []
+
+    def wrong(key: str, says: str) -> None:
+        problems.append(Found((*path, key), says))
+
+    if not values["organization"]:
+        problems.append(Found(path, "has no organization, and `defaults` names none"))
+    if not SHORTEST <= lifetime <= LONGEST:
+        wrong("lifetime", f"is {values['lifetime']} and must be from 1h to 365d")
+    elif max_age < lifetime:
+        wrong("max_age", f"is {values['max_age']} and must not be shorter than lifetime, {values['lifetime']}")
+    if rotate_before >= lifetime:
+        wrong("rotate_before", f"is {values['rotate_before']} and must be shorter than lifetime, {values['lifetime']}")
+    if overlap > rotate_before:
+        says = f"is {values['overlap']} and must not be longer than rotate_before, {values['rotate_before']}"
+        wrong("overlap", f"{says}: the old PAT dies before it ends")
+    if problems:
+        return None, problems
+    item = Item(
+        secret=part.secret,
+        username=username,
+        organization=values["organization"],
+        scopes=tuple(part.scopes),
+        lifetime=lifetime,
+        rotate_before=rotate_before,
+        overlap=overlap,
+        strategy=Strategy(values["strategy"]),
+        max_age=max_age,
+        verify=values["verify"],
+        paused=part.paused,
+        adopt=PatId(part.adopt) if isinstance(part.adopt, str) else part.adopt,
+        decommission=part.decommission,
+        recover_deleted=part.recover_deleted,
+        then=_consumer(part),
+    )
+    return item, []
+
+
+def _margin(text: str, lifetime: timedelta) -> timedelta:
+    """As a time, in whole seconds like every other one."""
+    if not text.endswith("%"):
+        return durations.parse(text)
+    return timedelta(seconds=int(lifetime.total_seconds()) * int(text[:-1]) // 100)
+
+
+def _wrong_scopes(item: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
+    """The scopes one by one; `item` is as written, and its `scopes` are a list of text."""
+    listed: list[str] = item.get("scopes", [])
+    for number, scope in enumerate(listed):
+        if scope in listed[:number]:
+            yield number, f"{scope} comes twice"
+        elif scope in scopes.SIGN_IN_ONLY:
+            yield number, f"{scope} is a permission of the app registration; a PAT cannot have it"
+        elif scope == scopes.FULL_ACCESS and item.get("allow_full_access") is not True:
+            yield number, "app_token is full access: name the scopes it needs, or set allow_full_access: true"
+        elif scope == scopes.FULL_ACCESS and len(listed) > 1:
+            yield number, "app_token is full access: the other scopes beside it add nothing"
+        elif scope not in scopes.KNOWN and item.get("allow_unknown_scopes") is not True:
+            near = scopes.nearest(scope)
+            hint = f"did you mean {near}?" if near else "`python -m shared scopes` lists the known ones"
+            yield number, f"{quoted(scope)} is not a known scope; {hint}"
+
+
+def _credentials(raw: Mapping[str, Any], users: list[Any], principals: list[Any]) -> frozenset[str]:
+    sign_in = raw.get("sign_in")
+    named = ("client_secret_name", "client_certificate_name")
+    names = [sign_in.get(key) for key in named] if isinstance(sign_in, dict) else []
+    for user in users:
+        if isinstance(user, dict):
+            names += [user.get("password_secret_name"), *_consumers_tokens(user)]
+    names += [one.get(key) for one in principals if isinstance(one, dict) for key in named]
+    return frozenset(name.casefold() for name in names if isinstance(name, str))
+
+
+def _consumers_tokens(user: Mapping[str, Any]) -> Iterator[Any]:
+    """What `then` of a user's items names, as written."""
+    pats = user.get("pats")
+    for item in pats if isinstance(pats, list) else []:
+        then = item.get("then") if isinstance(item, dict) else None
+        if isinstance(then, dict):
+            yield then.get("token_secret_name")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(schema(), indent=2, sort_keys=True) + "\n")

@@ -1,0 +1,282 @@
+"""The lines of `pats.yaml` for PATs that exist: what `import --user` proposes.
+
+Pure: PATs and the vault's listing go in, proposals and text come out. `prove` says of one secret whether it holds a PAT
+of the user.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import yaml
+
+from shared.inventory import pats_yaml, yaml_text
+from shared.inventory.item_lines import Lines, block, item_of, lifetime_of, name_of, scalar, shown_name
+from shared.model import durations, tags
+from shared.model.items import Inventory, Pat, SecretSeen, User
+from shared.model.secret_state import is_ours
+from shared.model.tags import Mark
+from shared.report.report import instant
+from shared.rules.lock_out import PREFIX
+
+# Microsoft's own rotation tool keeps the id under the second name (Azure/azure-sdk-tools, tools/secret-rotation).
+ID_TAGS = (tags.AUTHORIZATION_ID, "AdoPatAuthorizationId")
+ANY_MARK = "patrol/"
+
+Prove = Callable[[SecretSeen], str]
+"""Says why a secret is not shown to hold a PAT of the user; "" when it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    pat: Pat
+    lines: Lines
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """A PAT that gets no item, and why."""
+
+    pat: Pat
+    says: str
+    suggested: Lines | None = None
+    kept_as: str = ""
+    """The secret that this deployment of patrol keeps it in: nothing is to be done about it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """What one user has in one organization. `known`: pats.yaml has the user; `file`: there is a pats.yaml at all."""
+
+    user: User
+    organization: str
+    known: bool
+    file: bool
+    sign_in: Mapping[str, Any]
+    items: tuple[Proposal, ...]
+    left_out: tuple[LeftOut, ...]
+
+    def to_json(self) -> dict[str, object]:
+        def about(pat: Pat) -> dict[str, object]:
+            return {"authorization_id": pat.id, "display_name": shown_name(pat)}
+
+        return {
+            "username": self.user.username,
+            "password_secret_name": self.user.password_secret_name,
+            "organization": self.organization,
+            "items": [{**about(one.pat), "item": one.lines, "notes": list(one.notes)} for one in self.items],
+            "left_out": [{**about(one.pat), "says": one.says, "item": one.suggested} for one in self.left_out],
+            "pats_yaml": text_of(self),
+        }
+
+
+def propose(
+    pats: Iterable[Pat],
+    user: User,
+    organization: str,
+    *,
+    text: str,
+    file: bool,
+    estate: Inventory,
+    listed: Mapping[str, SecretSeen],
+    mark: Mark,
+    prove: Prove,
+) -> Proposals:
+    """What `pats.yaml` (`text`, read as `estate`) would say of these live PATs; `listed` is the vault's listing."""
+    raw = yaml_text.parse(text)
+    known = any(one.key == user.key for one in estate.users)
+    work = _Work(user, organization, raw, estate, listed, mark, prove)
+    # Of several with one name the youngest gets the plain name: the older ones are mostly what a rotation left behind.
+    for pat in sorted(pats, key=lambda pat: (pat.display_name.casefold(), -pat.validity.ends.timestamp(), pat.id)):
+        work.add(pat)
+    return Proposals(user, organization, known, file, raw["sign_in"], tuple(work.items), tuple(work.left_out))
+
+
+def text_of(found: Proposals) -> str:
+    """YAML to paste: a whole file, an entry of `users:`, or entries of a user's `pats:`."""
+    return "\n".join(_written(found)) + "\n"
+
+
+# --- one PAT after the other -----------------------------------------------------------------------------------------
+
+
+class _Work:
+    def __init__(
+        self,
+        user: User,
+        organization: str,
+        raw: Mapping[str, Any],
+        estate: Inventory,
+        listed: Mapping[str, SecretSeen],
+        mark: Mark,
+        prove: Prove,
+    ) -> None:
+        self._user = user
+        self._organization = organization
+        self._raw = raw
+        self._listed = listed
+        self._mark = mark
+        self._prove = prove
+        self._proofs: dict[str, str] = {}
+        self._own = estate.managed()
+        self._taken = {*self._own, *estate.credential_names(), user.password_secret_name.casefold()}
+        self._kept = {pat: row.name for row in listed.values() if is_ours(row.tags, mark) for pat in _of_stamp(row)}
+        self._foreign = {pat for row in listed.values() if not is_ours(row.tags, mark) for pat in _of_stamp(row)}
+        self.items: list[Proposal] = []
+        self.left_out: list[LeftOut] = []
+
+    def add(self, pat: Pat) -> None:
+        try:
+            left_out = self._left_out(pat)
+            if left_out is not None:
+                self.left_out.append(left_out)
+                return
+            name, adopt, found = self._place(pat)
+            lines, notes = item_of(pat, name, self._organization)
+        except ValueError as problem:
+            self.left_out.append(LeftOut(pat, f"{problem}."))
+            return
+        lines["lifetime"] = lifetime_of(pat)
+        if adopt:
+            lines["adopt"] = adopt
+        self._taken.add(name.casefold())
+        self.items.append(Proposal(pat, self._with_margins(lines), (*found, *notes)))
+
+    def _left_out(self, pat: Pat) -> LeftOut | None:
+        kept_as = self._mark.secret_of(pat.display_name) or self._kept.get(pat.id)
+        if kept_as:
+            return LeftOut(pat, f"patrol keeps it already, as {kept_as}.", kept_as=kept_as)
+        if pat.display_name.startswith(ANY_MARK) or pat.id in self._foreign:
+            return LeftOut(pat, "another deployment of patrol keeps it.")
+        if pat.organization_id is None:
+            says = "it is a global (all-organizations) PAT: make one item for each organization that uses it."
+            return LeftOut(pat, says, self._suggested(pat))
+        for name in _names(pat):
+            if name not in self._own:
+                continue
+            row = self._listed.get(name)
+            if row is not None and tags.read(row.tags) is not None:
+                says = "it has a PAT of its own: write an item under another name, if this PAT is still used."
+            else:
+                # Its item may be there without the line that takes the PAT over.
+                says = f"`adopt: {pat.id}` there takes this PAT over, if the secret holds it."
+            return LeftOut(pat, f"{name} is an item of pats.yaml already; {says}")
+        return None
+
+    def _suggested(self, pat: Pat) -> Lines | None:
+        """For a global PAT: the item of this organization."""
+        try:
+            lines, _ = item_of(pat, self._free(f"{name_of(pat)}-{self._organization.lower()}"), self._organization)
+        except ValueError:
+            return None
+        self._taken.add(lines["secret"])
+        return self._with_margins({**lines, "lifetime": lifetime_of(pat)})
+
+    def _place(self, pat: Pat) -> tuple[str, bool | str, tuple[str, ...]]:
+        """The secret's name, what `adopt` says, and how that was found."""
+        for row in self._strangers():
+            if pat.id in _ids(row):
+                return row.name, pat.id, (f"its value is in {row.name}, as the tags there say",)
+        notes = []
+        for name in _names(pat):
+            named = self._listed.get(name)
+            if named is None or name in self._taken:
+                continue
+            because = self._why_unproved(named)
+            if not because:
+                return named.name, True, (f"{named.name} holds a PAT of this user: it was used once to prove that",)
+            notes.append(f"{named.name} is in the vault, not shown to hold this PAT ({because}): another name is used")
+        for row in self._strangers():
+            # To the second, as whoever writes a PAT with its expiry has it.
+            if row.expires_on == pat.validity.ends and not self._why_unproved(row):
+                told = f"{row.name} has the same expiry and holds a PAT of this user: it was used once to prove that"
+                return row.name, True, (told,)
+        return self._free(_names(pat)[-1]), False, tuple(notes)
+
+    def _why_unproved(self, row: SecretSeen) -> str:
+        if row.key not in self._proofs:
+            self._proofs[row.key] = _of_another(row) or self._prove(row)
+        return self._proofs[row.key]
+
+    def _strangers(self) -> Iterator[SecretSeen]:
+        for key in sorted(self._listed):
+            row = self._listed[key]
+            if key not in self._taken and not key.startswith(PREFIX) and tags.read(row.tags) is None:
+                yield row
+
+    def _free(self, wanted: str) -> str:
+        names = (wanted if number == 1 else f"{wanted}-{number}" for number in range(1, 10_000))
+        return next(name for name in names if name not in self._taken and name not in self._listed)
+
+    def _with_margins(self, lines: Lines) -> Lines:
+        """With margins of its own where those of `defaults` do not fit its lifetime."""
+        overlap = min(timedelta(days=1), durations.parse(lines["lifetime"]) / 8)
+        own = {"rotate_before": "25%", "overlap": durations.show(overlap)}
+        for more in ({}, own, {**own, "max_age": "365d"}):
+            if not self._problems({**lines, **more}):
+                return {**lines, **more}
+        return {**lines, **own}
+
+    def _problems(self, lines: Lines) -> bool:
+        user = {"username": self._user.username, "password_secret_name": self._user.password_secret_name}
+        whole = {**self._raw, "users": [{**user, "pats": [lines]}]}
+        return any(one.path.startswith("users") for one in pats_yaml.check(yaml.safe_dump(whole)))
+
+
+def _of_stamp(row: SecretSeen) -> Iterator[str]:
+    """The PATs that patrol's tags on a secret name."""
+    stamp = tags.read(row.tags)
+    if stamp is not None:
+        yield stamp.authorization_id
+        yield from (old.id for old in stamp.predecessors)
+
+
+def _of_another(row: SecretSeen) -> str:
+    if tags.read(row.tags) is not None:
+        return "patrol manages it"
+    return "its tags name another PAT" if _ids(row) else ""
+
+
+def _ids(row: SecretSeen) -> frozenset[str]:
+    return frozenset(row.tags[tag].lower() for tag in ID_TAGS if tag in row.tags)
+
+
+def _names(pat: Pat) -> tuple[str, ...]:
+    """The names under which its value may be in the vault; the last one is what patrol would call it."""
+    name = name_of(pat)
+    return (name,) if name.endswith("pat") or name.startswith("pat-") else (name, f"{name}-pat")
+
+
+# --- text ------------------------------------------------------------------------------------------------------------
+
+
+def _written(found: Proposals) -> Iterator[str]:
+    where = "its `pats:` in pats.yaml" if found.known else "`users:` in pats.yaml" if found.file else "pats.yaml"
+    yield f"# PATs of {found.user.username} in {found.organization}, to be put into {where}."
+    if not found.file:
+        yield "sign_in:"
+        yield from (f"  {key}: {scalar(value)}" for key, value in found.sign_in.items())
+        yield "users:"
+    if not found.known:
+        yield f"  - username: {scalar(found.user.username)}"
+        yield f"    password_secret_name: {scalar(found.user.password_secret_name)}"
+        yield "    pats:" if found.items else "    pats: []"
+    for one in found.items:
+        yield f"      # {shown_name(one.pat)}, works until {instant(one.pat.validity.ends)}"
+        yield from (f"      # {note}" for note in one.notes)
+        yield from block(one.lines)
+    kept = sorted({left.kept_as for left in found.left_out if left.kept_as})
+    if kept:
+        yield f"      # patrol keeps already: {', '.join(kept)}"
+    for left in found.left_out:
+        if left.kept_as:
+            continue
+        yield f"      # Left out: {shown_name(left.pat)} ({left.pat.id}): {left.says}"
+        if left.suggested is not None:
+            yield from (
+                f"      # {line.strip() if at == 0 else line[6:]}" for at, line in enumerate(block(left.suggested))
+            )

@@ -1,0 +1,113 @@
+"""`service_principals:` of `pats.yaml`: one service principal each, and the secret that holds its Entra token."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from shared.inventory.mistakes import Found, sentence, validate
+from shared.inventory.schema import ServicePrincipalPart, looks_like_a_pat
+from shared.inventory.yaml_text import Place, shown
+from shared.model.items import InvalidItem, TokenItem
+
+KEY = "service_principals"
+AT: Place = (KEY,)
+
+
+@dataclass(slots=True)
+class Principals:
+    """What was read: the tokens a refresh can work on, those that fail alone, and every problem."""
+
+    tokens: list[TokenItem] = field(default_factory=list)
+    invalid: list[InvalidItem] = field(default_factory=list)
+    problems: list[Found] = field(default_factory=list)
+
+
+def read(
+    raw: Any,
+    defaults: Mapping[str, str],
+    bad_defaults: Mapping[str, str],
+    credentials: frozenset[str],
+    named: dict[str, Place],
+) -> Principals:
+    """`named`: where each secret was named so far, by casefolded name; those of tokens are added."""
+    found = Principals()
+    if raw is None:
+        return found
+    if not isinstance(raw, list):
+        problem = Found(AT, "must be a list of service principals")
+        found.problems.append(problem)
+        # Without an item to fail, the tokens would drop out without a word.
+        found.invalid.append(InvalidItem(KEY, "", "", sentence([problem])))
+        return found
+    for number, one in enumerate(raw):
+        _principal((*AT, number), one, _Context(defaults, bad_defaults, credentials, named), found)
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class _Context:
+    defaults: Mapping[str, str]
+    bad_defaults: Mapping[str, str]
+    credentials: frozenset[str]
+    named: dict[str, Place]
+
+
+def _principal(path: Place, raw: Any, context: _Context, found: Principals) -> None:
+    part, problems = validate(ServicePrincipalPart, raw, path)
+    given = _mapping(raw)
+    token = _mapping(given.get("entra_token"))
+    client_id, secret = _text(given.get("client_id")), _text(token.get("secret"))
+    name = secret or shown((*path, "entra_token"))
+    at: Place = (*path, "entra_token", "secret")
+    if secret:
+        _name(at, secret, context, problems)
+    organization = ""
+    if part is not None:
+        organization = part.entra_token.organization or context.defaults.get("organization", "")
+        if not organization:
+            problems.append(_without_organization((*path, "entra_token"), context))
+    found.problems += problems
+    if part is not None and not problems:
+        found.tokens.append(
+            TokenItem(
+                secret=part.entra_token.secret,
+                client_id=part.client_id,
+                credential=part.credential(),
+                organization=organization,
+                refresh_below=int((part.entra_token.refresh_below or "50%").removesuffix("%")),
+                paused=part.entra_token.paused,
+                adopt=part.entra_token.adopt,
+                recover_deleted=part.entra_token.recover_deleted,
+            )
+        )
+        return
+    found.invalid.append(InvalidItem(name, client_id, _text(token.get("organization")), sentence(problems)))
+
+
+def _name(at: Place, secret: str, context: _Context, problems: list[Found]) -> None:
+    twice = context.named.get(secret.casefold())
+    if twice is not None:
+        says = f"{secret} is named twice: also at {shown(twice)} (names are case-insensitive)"
+        # Two writers of one secret would replace each other's values: nobody may begin.
+        problems.append(Found(at, says, stops=True))
+    context.named[secret.casefold()] = at
+    if secret.casefold() in context.credentials:
+        problems.append(Found(at, f"{secret} holds a credential; publish the token under another name"))
+
+
+def _without_organization(path: Place, context: _Context) -> Found:
+    says = context.bad_defaults.get("organization")
+    if says is None:
+        return Found(path, "has no organization, and `defaults` names none")
+    return Found(path, f"needs `organization` of the defaults, and that {says}", echo=True)
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: Any) -> str:
+    """As it may be repeated: nothing but text, and never what looks like a PAT."""
+    return value if isinstance(value, str) and not looks_like_a_pat(value) else ""

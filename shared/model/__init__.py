@@ -1,0 +1,1 @@
+"""Words and frozen values. Imports nothing of patrol."""

@@ -1,0 +1,220 @@
+"""What the engine needs from the world. The adapters and the fakes of the tests both satisfy these.
+
+Every method makes one logical request and either did what it says, or raises an `errors.PatrolError` whose class tells
+what may be assumed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from shared.model.items import (
+    CONTENT_TYPE,
+    ClientCredential,
+    ClientProof,
+    Credential,
+    Current,
+    Item,
+    Look,
+    Minted,
+    Pat,
+    PatId,
+    ServiceToken,
+    SignIn,
+    SonarQube,
+    TokenItem,
+    User,
+    VaultListing,
+    VersionSeen,
+)
+from shared.model.secret_text import SecretText
+
+
+class Vault(Protocol):
+    """The vault of the published PATs."""
+
+    def listing(self) -> VaultListing:
+        """Every secret, all pages. Raises Misconfigured when the vault cannot be read: then nothing may be done."""
+        ...
+
+    def look(self, name: str) -> Look:
+        """One secret as the listing would show it, a disabled one included. Raises Denied when it is forbidden."""
+        ...
+
+    def current(self, name: str) -> Current:
+        """The current version with its value. Raises Absent, or Denied when it is disabled or forbidden."""
+        ...
+
+    def versions(self, name: str) -> tuple[VersionSeen, ...]:
+        """All versions, in no useful order; empty when there is no such secret (a soft-deleted one included)."""
+        ...
+
+    def publish(
+        self,
+        name: str,
+        value: SecretText,
+        expires_on: datetime,
+        tags: Mapping[str, str],
+        content_type: str = CONTENT_TYPE,
+    ) -> VersionSeen:
+        """Write one new version: value, expiry, content type and tags in one call that is sent once.
+
+        Raises NotDone only for a plain 4xx; anything else is Unclear.
+        """
+        ...
+
+    def change(
+        self,
+        name: str,
+        version: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        expires_on: datetime | None = None,
+        enabled: bool | None = None,
+    ) -> None:
+        """Change facts of exactly this version. `tags` replaces all of them; None leaves a fact as it is."""
+        ...
+
+    def note(self, name: str, tags: Mapping[str, str]) -> None:
+        """Write a secret of our own whose facts are its tags and whose value says nothing."""
+        ...
+
+    def is_deleted(self, name: str) -> bool | None:
+        """Whether the name is held by a soft-deleted secret; None when patrol may not look."""
+        ...
+
+    def recover(self, name: str) -> None:
+        """Bring a soft-deleted secret back; returns when it can be read again."""
+        ...
+
+
+class Credentials(Protocol):
+    """The vault of the technical users' credentials."""
+
+    def read(self, name: str) -> Credential:
+        """Raises Absent, Denied or Unclear."""
+        ...
+
+
+class ClientProofs(Protocol):
+    """What app registrations prove themselves with, fetched when it is needed."""
+
+    def of(self, credential: ClientCredential, now: datetime) -> ClientProof:
+        """What `credential` comes to at `now`.
+
+        Raises Misconfigured for a secret or certificate that is missing, forbidden or unusable, and Unclear.
+        """
+        ...
+
+
+class PatApi(Protocol):
+    """The PAT lifecycle API as one signed-in technical user."""
+
+    def active(self, organization: str) -> tuple[Pat, ...]:
+        """The user's live PATs in the organization, all pages."""
+        ...
+
+    def by_state(self, organization: str, state: str) -> tuple[Pat, ...]:
+        """The user's PATs by the API's own filter, all pages: active, revoked, expired or all."""
+        ...
+
+    def revoked(self, organization: str) -> frozenset[PatId]:
+        """The ids of the user's revoked PATs in the organization, all pages."""
+        ...
+
+    def get(self, organization: str, pat: PatId) -> Pat:
+        """Raises Absent only when the service itself says that the user has no such PAT."""
+        ...
+
+    def mint(self, organization: str, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Minted:
+        """Make a PAT; never sent again once it may have arrived. Raises NotDone or Unclear."""
+        ...
+
+    def extend(self, organization: str, pat: PatId, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Pat:
+        """Give a PAT a later expiry; the value stays. Gives the PAT with its granted expiry."""
+        ...
+
+    def revoke(self, organization: str, pat: PatId) -> None:
+        """End a PAT. Returns when it is confirmed: 200, 204 or SessionTokenNotFoundException."""
+        ...
+
+
+class Verifier(Protocol):
+    def verify(self, item: Item, value: SecretText, organization_id: str | None) -> None:
+        """One harmless read with the PAT: the right user in the right organization. Raises Denied or Unclear."""
+        ...
+
+
+class Consumer(Protocol):
+    """What keeps a copy of a published value. `token` opens it; `organization` is the one that the PAT works in."""
+
+    def check(self, to: SonarQube, token: SecretText, organization: str) -> None:
+        """Whether a push could be done, as far as that shows without a change. Raises as `push` does."""
+        ...
+
+    def push(self, to: SonarQube, token: SecretText, organization: str, value: SecretText) -> None:
+        """Replace the copy, and have it checked. The same push twice changes nothing more.
+
+        Raises Denied (the token), Refused (the setting, the address or the check), Busy or Unclear.
+        """
+        ...
+
+
+class ServiceTokens(Protocol):
+    """Entra ID, for service principals."""
+
+    def issue(self, tenant: str, client_id: str, proof: ClientProof) -> ServiceToken:
+        """A new access token for Azure DevOps, never one that was given before.
+
+        Raises Refused (`Code.PRINCIPAL_REFUSED`), Misconfigured (tenant), Busy or Unclear, and what the proof's own
+        assertion raises.
+        """
+        ...
+
+
+class TokenVerifier(Protocol):
+    def verify_token(self, item: TokenItem, token: ServiceToken) -> None:
+        """One harmless read with the token in the item's organization, as nobody else. Raises Denied or Unclear."""
+        ...
+
+
+class Directory(Protocol):
+    """Entra ID."""
+
+    def sign_in(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi:
+        """Raises UserRefused, ClientRefused, Busy or Unclear, and what the proof's own assertion raises.
+
+        One attempt judges the password at most once.
+        """
+        ...
+
+
+class Turn(Protocol):
+    """One's turn at one item, held until it is left."""
+
+    def idle(self) -> timedelta | None:
+        """How long before this turn was taken the item was last worked on by anyone; None: nobody ever did.
+
+        Never longer than it was, so that what was seen of the item within it can still be relied on. Zero where that is
+        not known: look again. None where there are no turns (no storage): nobody says more than was seen.
+        """
+        ...
+
+    def worked(self) -> None:
+        """Say, before leaving, that the item was changed."""
+        ...
+
+
+class SingleFlight(Protocol):
+    """One runner at a time for one item."""
+
+    def take(self, secret: str, wait_until: datetime) -> AbstractContextManager[Turn]:
+        """Wait for one's turn at the item until `wait_until` by the run's clock; ask at least once.
+
+        Raises Busy (`Code.ROTATED_ELSEWHERE`) when another still has it then, and for nothing else: without storage an
+        item goes on without a turn, because the engine converges without. Leaving never raises.
+        """
+        ...

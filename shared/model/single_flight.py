@@ -1,0 +1,62 @@
+"""One runner at a time for one item: waiting for a turn, and the single flight of one who is alone.
+
+The turns themselves are leases on blobs (`leases.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TypeVar
+
+from shared.model.clock import Clock
+from shared.model.errors import Busy, Code
+from shared.model.ports import Turn
+
+ASK_EVERY = timedelta(seconds=1)
+
+Answer = TypeVar("Answer")
+
+
+class Alone:
+    """Where no storage is configured (a laptop, a cron job): every turn is given at once.
+
+    Two runs at one moment may then waste a PAT, and harm none that is used: the engine converges.
+    """
+
+    @contextmanager
+    def take(self, secret: str, wait_until: datetime) -> Iterator[Turn]:  # noqa: ARG002  # nobody is waited for
+        yield Unwatched()
+
+
+@dataclass(frozen=True, slots=True)
+class Unwatched:
+    """A turn that nobody sees; `idle_for` is what it says of the item."""
+
+    idle_for: timedelta | None = None
+
+    def idle(self) -> timedelta | None:
+        return self.idle_for
+
+    def worked(self) -> None:
+        """Nobody looks."""
+
+
+def ask_until(clock: Clock, until: datetime, ask: Callable[[], Answer | None]) -> Answer | None:
+    """Ask once, then about every second until `until`; None: never got an answer."""
+    while (answer := ask()) is None and (left := until - clock.now()) > timedelta(0):
+        clock.sleep(min(ASK_EVERY, left))
+    return answer
+
+
+def held_elsewhere(holder: str | None, since: str | None) -> Busy:
+    """The item is another's; a holder of some seconds has not given a name yet."""
+    who = f": {holder}" if holder else ""
+    when = f" since {since}" if since else ""
+    return Busy(
+        Code.ROTATED_ELSEWHERE,
+        f"Another runner is rotating it{who}{when}.",
+        "Ask again in a minute: what it publishes may be what you asked for; one that died frees the item by then.",
+    )

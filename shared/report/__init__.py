@@ -1,0 +1,1 @@
+"""What a run tells, and what is kept of it. Imports model."""

@@ -1,0 +1,191 @@
+"""What a run tells, the same at every door: one row per item and step that did something, at least one per item."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from shared.model.errors import Code, PatrolError
+from shared.model.steps import (
+    Because,
+)
+
+
+class Verb(StrEnum):
+    HOLD = "hold"
+    ROTATE = "rotate"
+    RENEW = "renew"
+    RETIRE = "retire"
+    DECOMMISSION = "decommission"
+
+
+class Outcome(StrEnum):
+    DONE = "done"
+    HELD = "held"
+    PLANNED = "planned"
+    LEFT = "left"
+    BUSY = "busy"
+    FAILED = "failed"
+    BLOCKED = "blocked"
+
+
+WELL = frozenset({Outcome.DONE, Outcome.HELD, Outcome.PLANNED})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    code: Code
+    message: str
+    remedy: str
+
+    @classmethod
+    def of(cls, error: PatrolError) -> Failure:
+        return cls(error.code, error.cause, error.remedy)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    secret: str
+    username: str
+    organization: str
+    step: Verb
+    outcome: Outcome
+    because: Because
+    says: str
+    expires_on: datetime | None = None
+    error: Failure | None = None
+    again_at: datetime | None = None
+    """From when a busy item may be asked for again, where that is known; not part of the report."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A live PAT that patrol made, or was told to end, and cannot end by itself."""
+
+    secret: str
+    authorization_id: str
+    username: str
+    organization: str
+    says: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    run_id: str
+    started_at: datetime
+    finished_at: datetime
+    items: tuple[Row, ...]
+    leftovers: tuple[Leftover, ...] = ()
+    unmanaged: tuple[str, ...] = ()
+    misconfigured: Failure | None = None
+    """Set when a refusal of the tenant or the client ended the run early (exit 2)."""
+
+    @property
+    def outcome(self) -> str:
+        """`succeeded`: all well; `failed`: nothing was; `partial`: some."""
+        well = sum(row.outcome in WELL for row in self.items)
+        if well == len(self.items) and self.misconfigured is None:
+            return "succeeded"
+        return "partial" if well else "failed"
+
+    def exit_code(self) -> int:
+        """0 all well, 2 misconfigured, 3 a blocked user needs a person, 1 an item failed, was left or is busy."""
+        if self.misconfigured is not None:
+            return 2
+        outcomes = {row.outcome for row in self.items}
+        if Outcome.BLOCKED in outcomes:
+            return 3
+        return 0 if outcomes <= WELL else 1
+
+    def to_json(self) -> dict[str, object]:
+        """The shape of docs/report.md; instants as ISO 8601 with Z."""
+        return {
+            "run_id": self.run_id,
+            "started_at": instant(self.started_at),
+            "finished_at": instant(self.finished_at),
+            "outcome": self.outcome,
+            "items": [row_json(row) for row in self.items],
+            "leftovers": [leftover_json(one) for one in self.leftovers],
+            "unmanaged": list(self.unmanaged),
+        }
+
+
+def instant(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def read_instant(text: str | None) -> datetime | None:
+    """What `instant` wrote. Raises ValueError for anything else."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+def in_order(rows: Iterable[Row]) -> tuple[Row, ...]:
+    """What needs a person first, then what changed, then the rest, by name: a stable order for people and diffs."""
+    rank = {
+        Outcome.BLOCKED: 0,
+        Outcome.FAILED: 1,
+        Outcome.BUSY: 2,
+        Outcome.LEFT: 3,
+        Outcome.DONE: 4,
+        Outcome.PLANNED: 4,
+    }
+    # Sorting is stable, so the steps of one item stay in the order in which they happened.
+    return tuple(sorted(rows, key=lambda row: (rank.get(row.outcome, 5), row.secret.casefold())))
+
+
+def row_json(row: Row) -> dict[str, object]:
+    return {
+        "secret": row.secret,
+        "username": row.username,
+        "organization": row.organization,
+        "step": row.step.value,
+        "outcome": row.outcome.value,
+        "because": row.because.value,
+        "says": row.says,
+        "expires_on": instant(row.expires_on),
+        "error": failure_json(row.error),
+    }
+
+
+def read_row(found: Mapping[str, Any]) -> Row:
+    """What `row_json` made. Raises KeyError, TypeError or ValueError for anything else."""
+    return Row(
+        secret=found["secret"],
+        username=found["username"],
+        organization=found["organization"],
+        step=Verb(found["step"]),
+        outcome=Outcome(found["outcome"]),
+        because=Because(found["because"]),
+        says=found["says"],
+        expires_on=read_instant(found["expires_on"]),
+        error=read_failure(found["error"]),
+    )
+
+
+def leftover_json(one: Leftover) -> dict[str, object]:
+    return {
+        "secret": one.secret,
+        "authorization_id": one.authorization_id,
+        "username": one.username,
+        "organization": one.organization,
+        "says": one.says,
+    }
+
+
+def read_leftover(found: Mapping[str, Any]) -> Leftover:
+    """What `leftover_json` made; raises as `read_row` does."""
+    return Leftover(found["secret"], found["authorization_id"], found["username"], found["organization"], found["says"])
+
+
+def failure_json(failure: Failure | None) -> dict[str, object] | None:
+    if failure is None:
+        return None
+    return {"code": failure.code.value, "message": failure.message, "remedy": failure.remedy}
+
+
+def read_failure(found: Mapping[str, Any] | None) -> Failure | None:
+    """What `failure_json` made; raises as `read_row` does."""
+    return None if found is None else Failure(Code(found["code"]), found["message"], found["remedy"])

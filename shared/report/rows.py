@@ -1,0 +1,90 @@
+"""Rows of the report for one item, as every door and the dispatcher tell them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from shared.model.errors import Busy, Code, PatrolError
+from shared.model.items import Item, Named
+from shared.model.secret_text import place_of
+from shared.model.steps import Because, Decommission, Recover, Renew, Rotate, Step, Wait
+from shared.report.report import Failure, Outcome, Row, Verb, instant
+
+WHY = {
+    Because.NOTHING_PUBLISHED: "no value was published",
+    Because.NEAR_EXPIRY: "the PAT was near expiry",
+    Because.EXPIRED: "the PAT had expired",
+    Because.GONE: "the PAT no longer existed",
+    Because.MAX_AGE: "the value reached its max_age",
+    Because.SCOPES_CHANGED: "the scopes in pats.yaml changed",
+    Because.ORGANIZATION_CHANGED: "the organization in pats.yaml changed",
+    Because.USER_CHANGED: "the technical user in pats.yaml changed",
+    Because.ADOPTED: "pats.yaml says to adopt it",
+    Because.TAKEN_BACK: "it was taken back after somebody edited it",
+    Because.FORCED: "it was asked for",
+    Because.EMERGENCY: "of an emergency",
+    Because.RENEWING_NO_LONGER_HELPS: "renewing no longer helped",
+    Because.DIED_WHILE_PUBLISHED: "the value died while it was published",
+}
+
+
+def held(item: Item, because: Because, until: datetime | None, ends: datetime | None) -> Row:
+    """An item that needs nothing now; `ends` is its PAT's expiry."""
+    says = {
+        Because.FRESH: f"works until {instant(ends)}; next due at {instant(until)}.",
+        Because.PAUSED: "paused in pats.yaml; nothing was done.",
+        Because.ALREADY_REPLACED: "was already replaced after this was asked for.",
+        Because.DECOMMISSIONED: "is decommissioned: its PAT has ended, the secret is disabled.",
+        Because.NOTHING_TO_END: "has nothing of patrol's to decommission.",
+        Because.DELETED: "was recovered; the next run looks at it.",
+    }[because]
+    told = f"{item.secret}: {says}"
+    return Row(item.secret, item.username, item.organization, Verb.HOLD, Outcome.HELD, because, told, ends)
+
+
+def failed(
+    item: Named,
+    because: Because,
+    failure: PatrolError,
+    outcome: Outcome = Outcome.FAILED,
+    verb: Verb = Verb.HOLD,
+) -> Row:
+    says = f"{item.secret}: {failure.cause} {failure.remedy}"
+    return Row(item.secret, item.username, item.organization, verb, outcome, because, says, error=Failure.of(failure))
+
+
+def held_elsewhere(item: Item, step: Step, busy: Busy) -> Row:
+    """An item that another runner worked on for as long as could be waited."""
+    return failed(item, Because.ROTATED_ELSEWHERE, busy, Outcome.BUSY, verb_of(step))
+
+
+def left(item: Named) -> Row:
+    """An item that the time budget did not reach; the next run begins with the most urgent."""
+    says = f"{item.secret}: not reached before the time was over; the next run goes on with the most urgent."
+    return Row(item.secret, item.username, item.organization, Verb.HOLD, Outcome.LEFT, Because.OUT_OF_TIME, says)
+
+
+def unexpected(item: Named, failure: Exception) -> Row:
+    """An item that a defect of patrol ended."""
+    return failed(item, Because.UNEXPECTED, defect(failure))
+
+
+def defect(failure: Exception) -> PatrolError:
+    """A defect of patrol, told by type and place only."""
+    return PatrolError(
+        Code.UNEXPECTED,
+        f"patrol itself failed: {place_of(failure)}.",
+        "Report this as a defect of patrol; the next run tries again.",
+    )
+
+
+def verb_of(step: Step) -> Verb:
+    match step:
+        case Rotate() | Wait() | Recover():
+            return Verb.ROTATE
+        case Renew():
+            return Verb.RENEW
+        case Decommission():
+            return Verb.DECOMMISSION
+        case _:
+            return Verb.HOLD

@@ -1,0 +1,84 @@
+"""What was seen of one item, put together from the vault's listing and a user's listing of PATs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+
+from shared.model import tags
+from shared.model.errors import Absent, Code, Denied
+from shared.model.items import CONTENT_TYPE, Item, Pat, PatId, SecretSeen, VaultListing, VersionSeen
+from shared.model.ports import PatApi, Vault
+from shared.model.secret_state import (
+    Nothing,
+    Published,
+    Secret,
+    Seen,
+    Unmarked,
+    classify,
+)
+from shared.model.tags import Mark
+from shared.rotation.retire import look
+from shared.rules.plan import (
+    same_owner,
+)
+
+
+def secret_seen(name: str, listing: VaultListing, vault: Vault, mark: Mark, *, look_for_deleted: bool = True) -> Secret:
+    """The secret as the listing shows it.
+
+    Asks further only where the listing cannot tell: a missing name may be soft-deleted (rule 11), an unmarked version
+    may lie on top of marked ones (rule 10).
+    """
+    row = listing.secrets.get(name.casefold())
+    if row is None:
+        return Nothing(deleted=look_for_deleted and vault.is_deleted(name))
+    return _classified(name, row, vault, mark)
+
+
+def secret_again(name: str, vault: Vault, mark: Mark) -> Secret:
+    """The secret as it is now: another runner may have worked on it since the listing."""
+    try:
+        version = vault.current(name).seen
+    except Absent:
+        return Nothing(deleted=vault.is_deleted(name))
+    except Denied as refusal:
+        if refusal.code is not Code.DISABLED:
+            raise
+        version = max(vault.versions(name), key=lambda one: one.created)
+    return _classified(name, version, vault, mark)
+
+
+def _classified(name: str, seen: SecretSeen | VersionSeen, vault: Vault, mark: Mark) -> Secret:
+    whose = classify(seen.tags, mark)
+    if isinstance(whose, Unmarked) and seen.content_type == CONTENT_TYPE:
+        # Nobody but patrol writes it: somebody took the tags off a value that consumers may use. As an orphan, its PAT
+        # would be ended.
+        return Unmarked(edited=True, tags=seen.tags)
+    if isinstance(whose, Unmarked):
+        whose = classify(seen.tags, mark, vault.versions(name))
+    stamp = tags.read(seen.tags)
+    if whose is None and stamp is not None:
+        return Published(stamp, seen.created, seen.expires_on, seen.enabled, seen.tags)
+    return whose or Unmarked(tags=seen.tags)
+
+
+def item_seen(item: Item, secret: Secret, listed: Mapping[PatId, Pat], api: PatApi, now: datetime) -> Seen:
+    """Add what the API knows of the current PAT; one that is not listed is looked up before it counts as gone."""
+    if not isinstance(secret, Published):
+        return Seen(secret)
+    current = secret.stamp.authorization_id
+    if current in listed:
+        return Seen(secret, pat=listed[current])
+    if item.decommission or not same_owner(item, secret.stamp):
+        return Seen(secret)
+    found = look(api, item.organization, current, now)
+    return Seen(secret, pat=found, gone=found is None)
+
+
+def as_published(version: VersionSeen) -> Published | None:
+    """The facts of a version that patrol wrote; None when its tags are not patrol's."""
+    stamp = tags.read(version.tags)
+    if stamp is None:
+        return None
+    return Published(stamp, version.created, version.expires_on, version.enabled, version.tags)

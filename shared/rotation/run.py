@@ -1,0 +1,359 @@
+"""One whole run: observe, plan, do, report. Every door uses it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared.model import run_ids, tags, token_tags
+from shared.model.clock import Clock, Deadline, VaultTime
+from shared.model.errors import Code, Misconfigured, PatrolError
+from shared.model.items import InvalidItem, Inventory, Item, SignIn, User, VaultListing
+from shared.model.ports import (
+    ClientProofs,
+    Consumer,
+    Credentials,
+    Directory,
+    ServiceTokens,
+    SingleFlight,
+    TokenVerifier,
+    Vault,
+    Verifier,
+)
+from shared.model.secret_state import (
+    is_ours,
+)
+from shared.model.single_flight import Alone
+from shared.model.steps import (
+    Because,
+)
+from shared.model.tags import Mark
+from shared.report.history import Runs, Unkept
+from shared.report.kept_run import KeptRun
+from shared.report.report import Failure, Leftover, Outcome, Report, Row, Verb, in_order
+from shared.report.rows import defect
+from shared.rotation.consumers import Consumers
+from shared.rotation.item import Shared
+from shared.rotation.looked_up import look_up
+from shared.rotation.retire import Handover
+from shared.rotation.rotate import Breaker
+from shared.rotation.sign_in import Desk
+from shared.rotation.threads import Hands
+from shared.rotation.user import Part, UserWork
+from shared.rules import lock_out
+from shared.rules.due import expiring
+from shared.rules.plan import (
+    MOST_SKEW,
+    Asked,
+)
+from shared.telemetry import Events
+
+
+def _nothing(*_: object) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a run reaches: made by wiring, or by a test."""
+
+    vault: Vault
+    credentials: Credentials
+    proofs: ClientProofs
+    directory: Directory
+    verifier: Verifier
+    consumer: Consumer
+    tokens: ServiceTokens
+    token_verifier: TokenVerifier
+    clock: Clock
+    deadline: Deadline
+    tell: Events
+    flight: SingleFlight = field(default_factory=Alone)
+    runs: Runs = field(default_factory=Unkept)
+
+    def desk(self, sign_in: SignIn, listing: VaultListing, clock: Clock, mark: Mark) -> Desk:
+        """Where this world's users sign in."""
+        return Desk(sign_in, self.directory, self.credentials, self.proofs, self.vault, listing, clock, mark, self.tell)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What the caller of a run asks for.
+
+    `names`: only these secrets; None: everything that is due. `arrived_at`: when it was asked for, by this machine's
+    clock; None: when the run begins. `door`: timer, http or command-line.
+    """
+
+    names: tuple[str, ...] | None = None
+    force: bool = False
+    adopt: bool = False
+    emergency: bool = False
+    revoke_first: bool = False
+    dry_run: bool = False
+    published_before: datetime | None = None
+    arrived_at: datetime | None = None
+    run_id: str = field(default_factory=run_ids.new)
+    door: str = "command-line"
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """One technical user's share of a run. `organizations`: where its PATs may be besides where its items are."""
+
+    user: User
+    organizations: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """How many a run may use, and what prepares each one, so that its log lines are the caller's."""
+
+    users: int = 8
+    enter: Callable[[], None] = _nothing
+
+
+def run(
+    inventory: Inventory,
+    world: World,
+    mark: Mark,
+    request: Request,
+    threads: Threads | None = None,
+    watch: Callable[[Row], None] = _nothing,
+) -> Report:
+    """Do one run and tell what happened; `watch` sees each row as soon as it is one.
+
+    Raises Misconfigured when nothing could be attempted.
+    """
+    run_id = request.run_id
+    started = world.clock.now()
+    world.tell("run.started", run_id=run_id, dry_run=request.dry_run)
+    try:
+        report = _run(inventory, world, mark, request, threads or Threads(), watch, started)
+    except PatrolError as failure:
+        world.tell("run.finished", run_id=run_id, outcome="failed", code=failure.code, says=str(failure))
+        world.runs.keep(_broken_off(request, started, world.clock.now(), Failure.of(failure)))
+        raise
+    except Exception as failure:
+        world.tell("run.finished", run_id=run_id, outcome="failed", code=Code.UNEXPECTED, says=type(failure).__name__)
+        world.runs.keep(_broken_off(request, started, world.clock.now(), Failure.of(defect(failure))))
+        raise
+    code = report.misconfigured.code if report.misconfigured else None
+    world.tell("run.finished", run_id=run_id, outcome=report.outcome, code=code, **counts(report.items))
+    world.runs.keep(KeptRun.of(report, request.door, request.dry_run))
+    return report
+
+
+def run_user(
+    inventory: Inventory,
+    world: World,
+    mark: Mark,
+    request: Request,
+    share: Share,
+    threads: Threads,
+) -> Report:
+    """One technical user's share of a run, from what the vault has of this user alone.
+
+    Tells of items, not of the run. Raises Misconfigured when nothing could be attempted.
+    """
+    return _run(inventory, world, mark, request, threads, _nothing, world.clock.now(), share)
+
+
+def _run(
+    inventory: Inventory,
+    world: World,
+    mark: Mark,
+    request: Request,
+    threads: Threads,
+    watch: Callable[[Row], None],
+    started: datetime,
+    share: Share | None = None,
+) -> Report:
+    check_names(inventory, request)
+    wanted = None if request.names is None else frozenset(name.casefold() for name in request.names)
+    hands = Hands(threads.users, threads.enter)
+    listing = world.vault.listing() if share is None else look_up(share.user, wanted, world.vault, hands)
+    check_clock(listing.ahead)
+    clock = VaultTime(world.clock, listing.ahead)
+    desk = world.desk(inventory.sign_in, listing, clock, mark)
+    managed = inventory.managed()
+
+    def told(row: Row) -> None:
+        watch(row)
+        tell_row(world.tell, row)
+
+    minted_in = minted(listing, mark)
+    if share is not None:
+        minted_in[share.user.key] = (*minted_in.get(share.user.key, ()), *share.organizations)
+    shared = Shared(
+        inventory=inventory,
+        listing=listing,
+        looked_at=started + listing.ahead,
+        managed=managed,
+        minted_in=minted_in,
+        desk=desk,
+        vault=world.vault,
+        verifier=world.verifier,
+        clock=clock,
+        deadline=world.deadline,
+        flight=world.flight,
+        mark=mark,
+        tell=world.tell,
+        breaker=Breaker(),
+        consumers=Consumers(world.consumer, world.credentials),
+        asked=asked_of(request, (request.arrived_at or started) + listing.ahead),
+        wanted=wanted,
+        dry_run=request.dry_run,
+        told=told,
+        hands=hands,
+    )
+    users = _most_urgent_first(inventory.users, listing) if share is None else [share.user]
+    works = [UserWork(user, shared) for user in users]
+    parts = hands.side_by_side([work.do for work in works if work.anything()])
+    handovers = [one for part in parts for one in part.handovers]
+    if share is not None:
+        works = [UserWork(user, shared) for user in inventory.users]
+    if not request.dry_run:
+        parts += hands.side_by_side([job for work in works for job in _former(work, handovers)])
+    invalid = [invalid_row(one) for one in inventory.invalid if share is None and (wanted is None or one.key in wanted)]
+    for row in invalid:
+        told(row)
+    rows = [*(row for part in parts for row in part.rows), *desk.warnings(), *invalid]
+    if wanted is None and not request.dry_run:
+        # Of one user's share, what was looked at: nothing is looked up for this.
+        known = VaultListing(dict(listing.secrets), listing.ahead)
+        tell_expiring(world.tell, (item for user in users for item in user.items), known, rows, mark, clock.now())
+    leftovers = [one for part in parts for one in part.leftovers]
+    leftovers += [_ownerless(one) for one in handovers if not any(work.owns(one) for work in works)]
+    return Report(
+        run_id=request.run_id,
+        started_at=started,
+        finished_at=world.clock.now(),
+        items=in_order(rows),
+        leftovers=tuple(sorted(leftovers, key=lambda one: (one.secret.casefold(), one.authorization_id))),
+        unmanaged=unmanaged(listing, mark, managed) if wanted is None and share is None else (),
+        misconfigured=None if desk.refused is None else Failure.of(desk.refused),
+    )
+
+
+def _former(work: UserWork, handovers: list[Handover]) -> list[Callable[[], Part]]:
+    mine = [one for one in handovers if one.due and work.owns(one)]
+    return [lambda: work.end_former(mine)] if mine else []
+
+
+def check_names(inventory: Inventory, request: Request) -> None:
+    """Refuse a request that names an unknown secret before anything is attempted."""
+    known = inventory.managed()
+    unknown = [name for name in request.names or () if name.casefold() not in known]
+    if unknown:
+        raise Misconfigured(
+            Code.SECRET_UNKNOWN,
+            f"pats.yaml has no item for the secret {', '.join(sorted(unknown))}; nothing was attempted.",
+            "Correct the name; `python -m shared status` and `GET /api/pats` list the known ones.",
+        )
+
+
+def check_clock(ahead: timedelta) -> None:
+    """Stop a machine with a wrong clock before it rotates the estate (rule 15)."""
+    if abs(ahead) > MOST_SKEW:
+        minutes = round(abs(ahead).total_seconds() / 60)
+        side = "behind" if ahead > timedelta(0) else "ahead of"
+        raise Misconfigured(
+            Code.CLOCK_SKEW,
+            f"This machine's clock is {minutes} minutes {side} Key Vault's; nothing was attempted.",
+            "Set the clock (time synchronisation), then run again.",
+        )
+
+
+def counts(rows: Iterable[Row]) -> dict[str, int]:
+    """How many rows of each outcome."""
+    found = Counter(row.outcome.value for row in rows)
+    return {outcome.value: found[outcome.value] for outcome in Outcome}
+
+
+def tell_expiring(
+    tell: Events, items: Iterable[Item], listing: VaultListing, rows: Iterable[Row], mark: Mark, now: datetime
+) -> None:
+    """Say which PATs are about to expire although a run has just done all it could. `rows`: of this run."""
+    ends_now = {row.secret.casefold(): row.expires_on for row in rows if row.expires_on is not None}
+    for item, ends in expiring(items, listing, ends_now, mark, now):
+        tell("pat.expiring", secret=item.secret, username=item.username, expires=ends)
+
+
+def _broken_off(request: Request, started: datetime, now: datetime, failure: Failure) -> KeptRun:
+    return KeptRun(request.run_id, started, request.door, request.dry_run, now, error=failure)
+
+
+def asked_of(request: Request, arrived: datetime) -> Asked:
+    """What the plan is told of a request; `arrived` in vault time."""
+    return Asked(
+        published_before=request.published_before or arrived,
+        force=request.force,
+        adopt=request.adopt,
+        emergency=request.emergency,
+        revoke_first=request.revoke_first,
+    )
+
+
+def _most_urgent_first(users: Iterable[User], listing: VaultListing) -> list[User]:
+    def first_expiry(user: User) -> tuple[int, float]:
+        rows = [listing.secrets.get(item.key) for item in user.items]
+        if any(row is None for row in rows):
+            return (0, 0.0)
+        ends = [row.expires_on.timestamp() for row in rows if row is not None and row.expires_on is not None]
+        return (1, min(ends, default=0.0))
+
+    return sorted(users, key=first_expiry)
+
+
+def minted(listing: VaultListing, mark: Mark) -> dict[str, tuple[str, ...]]:
+    """The organizations in which our tags say that a user minted what is current, by casefolded username."""
+    found: dict[str, set[str]] = {}
+    for row in listing.secrets.values():
+        stamp = tags.read(row.tags)
+        if stamp is not None and is_ours(row.tags, mark):
+            found.setdefault(stamp.username.casefold(), set()).add(stamp.organization)
+    return {username: tuple(sorted(names)) for username, names in found.items()}
+
+
+def unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tuple[str, ...]:
+    names = [
+        row.name
+        for key, row in listing.secrets.items()
+        if (is_ours(row.tags, mark) or token_tags.is_ours(row.tags, mark))
+        and key not in managed
+        and not key.startswith(lock_out.PREFIX)
+    ]
+    return tuple(sorted(names, key=str.casefold))
+
+
+def invalid_row(one: InvalidItem) -> Row:
+    problem = PatrolError(Code.ITEM_INVALID, one.problem, "Correct pats.yaml; `python -m shared check` shows the line.")
+    says = f"{one.secret}: {problem.cause} {problem.remedy}"
+    return Row(
+        one.secret,
+        one.username,
+        one.organization,
+        Verb.HOLD,
+        Outcome.FAILED,
+        Because.INVALID,
+        says,
+        error=Failure.of(problem),
+    )
+
+
+def _ownerless(one: Handover) -> Leftover:
+    says = (
+        f"{one.secret}: its predecessor belongs to {one.owner.username}, who is not in pats.yaml. Put the user back "
+        "under `users:` with `pats: []` until it has ended, or revoke it by hand."
+    )
+    return Leftover(one.secret, one.predecessor.id, one.owner.username, one.owner.organization, says)
+
+
+def tell_row(tell: Events, row: Row) -> None:
+    # What is held is in the report; a line for each of thousands of healthy PATs on every run would be noise.
+    if row.outcome is Outcome.HELD:
+        return
+    code = row.error.code if row.error else None
+    name = f"item.{row.outcome}"
+    tell(name, secret=row.secret, step=row.step, because=row.because, code=code, expires=row.expires_on, says=row.says)

@@ -1,0 +1,199 @@
+"""The estate as the vault's listing alone shows it: no sign-in, no value read, nothing asked of Azure DevOps.
+
+What the listing cannot show (a PAT that a person revoked, an orphan, a missing secret's name among the deleted ones) is
+what `plan` looks at.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.model.items import InvalidItem, Inventory, Item, TokenItem, VaultListing
+from shared.model.ports import Vault
+from shared.model.secret_state import Foreign, Nothing, Published, Secret, Seen, Unmarked
+from shared.model.steps import Because, Decommission, Hold, Recover, Renew, Rotate, Step
+from shared.model.tags import Mark, Predecessor
+from shared.report.report import Verb, instant
+from shared.rotation.observe import secret_seen
+from shared.rotation.token_refresh import token_seen
+from shared.rules import lock_out, token_plan
+from shared.rules.lock_out import Block, Facts
+from shared.rules.overlap import overlap_end, owes_push
+from shared.rules.plan import plan
+from shared.rules.token_plan import PublishedToken, TokenSecret
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """One item's state. `state`: healthy, due, expired, missing, edited, foreign, paused or blocked.
+
+    `days_left` counts whole days and is negative from the expiry on.
+    """
+
+    secret: str
+    username: str
+    organization: str
+    state: str
+    expires_on: datetime | None
+    days_left: int | None
+    predecessors: tuple[Predecessor, ...]
+    step: Verb
+    because: Because
+    at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """`blocks`: refused sign-ins by casefolded username, of users without items too."""
+
+    as_of: datetime
+    pats: tuple[Standing, ...]
+    blocks: Mapping[str, Block] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        return {"as_of": instant(self.as_of), "seen": "vault", "pats": [_json(one) for one in self.pats]}
+
+
+def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark, now: datetime) -> Status:
+    """The state of every item at `now` (vault time). Asks the vault further only for unmarked secrets (rule 10)."""
+    blocks = blocked_users(inventory, listing)
+    standings = []
+    for item in inventory.items():
+        secret = secret_seen(item.secret, listing, vault, mark, look_for_deleted=False)
+        standings.append(standing(item, secret, blocks.get(item.username.casefold()), now))
+    for token in inventory.tokens:
+        row = listing.secrets.get(token.key)
+        standings.append(token_standing(token, Nothing() if row is None else token_seen(row, vault, mark), now))
+    for invalid in inventory.invalid_tokens:
+        row = listing.secrets.get(invalid.key)
+        seen = Nothing() if row is None else token_seen(row, vault, mark)
+        standings.append(_invalid(invalid, seen, now))
+    for invalid in inventory.invalid:
+        secret = secret_seen(invalid.secret, listing, vault, mark, look_for_deleted=False)
+        standings.append(_invalid(invalid, secret, now))
+    return Status(now, tuple(sorted(standings, key=lambda one: one.secret.casefold())), blocks)
+
+
+def blocked_users(inventory: Inventory, listing: VaultListing) -> dict[str, Block]:
+    """Users whose sign-in was refused, by casefolded username.
+
+    Versions of the credentials are not part of this listing, so a credential that was replaced since shows as blocked
+    until a run has tried it.
+    """
+    found = {}
+    for user in inventory.users:
+        row = listing.secrets.get(lock_out.note_name(user.username))
+        block = lock_out.read(row.tags) if row is not None else None
+        if block is None:
+            continue
+        old = block.facts
+        if old == Facts.of(user.username, inventory.sign_in, old.password_version, old.client_version):
+            found[user.key] = block
+    return found
+
+
+def standing(item: Item, secret: Secret, block: Block | None, now: datetime) -> Standing:
+    """Pure: what one item's secret says of it."""
+    step = plan(item, Seen(secret), now)
+    published = secret if isinstance(secret, Published) else None
+    ends = published.expires_on if published else None
+    predecessors = _predecessors(item, published) if published else ()
+    state = "blocked" if block else _state(item, secret, step, ends, now)
+    verb, because, at = _next(item, secret, step, predecessors, now)
+    if block is not None:
+        verb, because, at = Verb.HOLD, Because.BLOCKED, block.next_try()
+    left = _days_left(ends, now)
+    return Standing(item.secret, item.username, item.organization, state, ends, left, predecessors, verb, because, at)
+
+
+def token_standing(item: TokenItem, secret: TokenSecret, now: datetime) -> Standing:
+    """Pure: what one token's secret says of it. What it replaced ends by itself, so no predecessors are told."""
+    step = token_plan.plan(item, secret, now)
+    ends = secret.expires_on if isinstance(secret, PublishedToken) else None
+    state = "paused" if item.paused else _vault_state(secret, ends, now)
+    if isinstance(step, Rotate) and (state == "healthy" or isinstance(secret, Unmarked)):
+        state = "due"
+    at = now if isinstance(step, Rotate | Recover) else step.until if isinstance(step, Hold) else None
+    waits = isinstance(step, Hold) and step.because is Because.FRESH
+    verb = Verb.ROTATE if waits or isinstance(step, Rotate) else Verb.HOLD
+    because = Because.NEAR_EXPIRY if waits else step.because
+    left = _days_left(ends, now)
+    return Standing(item.secret, item.username, item.organization, state, ends, left, (), verb, because, at)
+
+
+def _days_left(ends: datetime | None, now: datetime) -> int | None:
+    return None if ends is None else (ends - now).days
+
+
+def _predecessors(item: Item, secret: Published) -> tuple[Predecessor, ...]:
+    return tuple(Predecessor(one.id, overlap_end(one, secret, item)) for one in secret.stamp.predecessors)
+
+
+def _state(item: Item, secret: Secret, step: Step, ends: datetime | None, now: datetime) -> str:
+    if item.paused and not item.decommission:
+        return "paused"
+    if isinstance(secret, Unmarked) and isinstance(step, Rotate):
+        return "due"  # adopted: patrol takes it over at the next run
+    known = _vault_state(secret, ends, now)
+    return "due" if known == "healthy" and isinstance(step, Rotate | Renew) else known
+
+
+def _vault_state(secret: Secret | TokenSecret, ends: datetime | None, now: datetime) -> str:
+    match secret:
+        case Nothing():
+            return "missing"
+        case Foreign():
+            return "foreign"
+        case Unmarked(edited=edited):
+            return "edited" if edited else "foreign"
+        case Published(enabled=False) | PublishedToken(enabled=False):
+            return "missing"  # consumers cannot read it
+    return "expired" if ends is None or ends <= now else "healthy"
+
+
+def _next(
+    item: Item, secret: Secret, step: Step, predecessors: tuple[Predecessor, ...], now: datetime
+) -> tuple[Verb, Because, datetime | None]:
+    """The report's verb for what a run does next, why, and when; None when only a person can move it on."""
+    match step:
+        case Rotate(because=because):
+            return Verb.ROTATE, because, now
+        case Renew(because=because):
+            return Verb.RENEW, because, now
+        case Decommission(because=because):
+            return Verb.DECOMMISSION, because, now
+        case Hold(because=Because.FRESH) if owes_push(item, secret):
+            return Verb.ROTATE, Because.NOT_PUSHED, now
+        case Hold(because=Because.FRESH, until=datetime() as until):
+            ends = min((one.retire_at for one in predecessors), default=None)
+            if ends is not None and ends <= until:
+                return Verb.RETIRE, Because.OVERLAP_OVER, max(ends, now)
+            # What it will be then is the plan's to say: rotate or renew, near expiry or too old.
+            return _next(item, secret, plan(item, Seen(secret), until), (), until)
+        case Hold(because=because, until=until):
+            return Verb.HOLD, because, until
+        case _:
+            return Verb.HOLD, step.because, None
+
+
+def _invalid(one: InvalidItem, secret: Secret | TokenSecret, now: datetime) -> Standing:
+    """Its state by the vault alone: what pats.yaml asks for cannot be read, so nothing of it falls due."""
+    ends = secret.expires_on if isinstance(secret, Published | PublishedToken) else None
+    state, left = _vault_state(secret, ends, now), _days_left(ends, now)
+    return Standing(one.secret, one.username, one.organization, state, ends, left, (), Verb.HOLD, Because.INVALID, None)
+
+
+def _json(one: Standing) -> Mapping[str, object]:
+    return {
+        "secret": one.secret,
+        "username": one.username,
+        "organization": one.organization,
+        "state": one.state,
+        "expires_on": instant(one.expires_on),
+        "days_left": one.days_left,
+        "predecessors": [{"authorization_id": old.id, "retire_at": instant(old.retire_at)} for old in one.predecessors],
+        "next": {"step": one.step.value, "because": one.because.value, "at": instant(one.at)},
+        "last_failure": None,
+    }

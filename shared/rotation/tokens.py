@@ -1,0 +1,220 @@
+"""One refresh: the tokens of all service principals, looked at and replaced where they are due.
+
+Apart from a run over PATs: no user signs in and no PAT is listed, so the timer can look every ten minutes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+
+from shared.model.clock import VaultTime
+from shared.model.errors import Code, PatrolError
+from shared.model.items import Inventory, TokenItem
+from shared.model.steps import Because, Fail, Hold, Recover, Rotate, Step
+from shared.model.tags import Mark
+from shared.report.report import Outcome, Report, Row, Verb, in_order, instant
+from shared.report.rows import failed, left, unexpected
+from shared.rotation.run import (
+    Request,
+    Threads,
+    World,
+    asked_of,
+    check_clock,
+    check_names,
+    counts,
+    invalid_row,
+    tell_row,
+)
+from shared.rotation.sign_in import CREDENTIAL_WARNING
+from shared.rotation.threads import Hands
+from shared.rotation.token_refresh import TokenTools, look
+from shared.rotation.token_refresh import refresh as refresh_token
+from shared.rules.token_plan import PublishedToken, TokenSecret, is_short, plan
+
+# What another runner works on is waited for as long as a holder that died keeps it (leases.py).
+PATIENCE = timedelta(seconds=90)
+
+WHY = {
+    Because.NOTHING_PUBLISHED: "no value was published",
+    Because.NEAR_EXPIRY: "little of its life was left",
+    Because.EXPIRED: "the token had expired",
+    Because.USER_CHANGED: "the service principal in pats.yaml changed",
+    Because.ORGANIZATION_CHANGED: "the organization in pats.yaml changed",
+    Because.ADOPTED: "pats.yaml says to adopt it",
+    Because.TAKEN_BACK: "it was taken back after somebody edited it",
+    Because.FORCED: "it was asked for",
+}
+
+
+def _nothing(*_: object) -> None: ...
+
+
+def refresh(
+    inventory: Inventory,
+    world: World,
+    mark: Mark,
+    request: Request,
+    threads: Threads | None = None,
+    watch: Callable[[Row], None] = _nothing,
+) -> Report:
+    """Look at every token, or the named ones, and replace what is due; `watch` sees each row as soon as it is one.
+
+    Raises Misconfigured when nothing could be attempted.
+    """
+    try:
+        report = _refresh(inventory, world, mark, request, threads or Threads(), watch)
+    except PatrolError as failure:
+        world.tell("refresh.finished", run_id=request.run_id, outcome="failed", code=failure.code, says=str(failure))
+        raise
+    except Exception as failure:
+        says = type(failure).__name__
+        world.tell("refresh.finished", run_id=request.run_id, outcome="failed", code=Code.UNEXPECTED, says=says)
+        raise
+    world.tell("refresh.finished", run_id=request.run_id, outcome=report.outcome, **counts(report.items))
+    return report
+
+
+def _refresh(
+    inventory: Inventory, world: World, mark: Mark, request: Request, threads: Threads, watch: Callable[[Row], None]
+) -> Report:
+    started = world.clock.now()
+    check_names(inventory, request)
+    wanted = None if request.names is None else frozenset(name.casefold() for name in request.names)
+
+    def told(row: Row) -> Row:
+        watch(row)
+        tell_row(world.tell, row)
+        return row
+
+    hands = Hands(threads.users, threads.enter)
+    items = [item for item in inventory.tokens if wanted is None or item.key in wanted]
+    works = [TokenWork(item, world, mark, inventory.sign_in.tenant, request, started, told) for item in items]
+    looked = hands.side_by_side([work.look for work in works])
+    for one in looked:
+        if isinstance(one, Seen):
+            check_clock(one.ahead)
+    jobs = [partial(work.do, one) for work, one in zip(works, looked, strict=True) if isinstance(one, Seen)]
+    rows = [one for one in looked if isinstance(one, Row)] + hands.side_by_side(jobs)
+    invalid = [one for one in inventory.invalid_tokens if wanted is None or one.key in wanted]
+    rows += [told(invalid_row(one)) for one in invalid]
+    return Report(request.run_id, started, world.clock.now(), in_order(rows))
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A secret as it was looked at, and the vault's clock minus ours."""
+
+    secret: TokenSecret
+    ahead: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class TokenWork:
+    """Everything one token has to do in one refresh. Never raises: one failure stays one failure (promise 5)."""
+
+    item: TokenItem
+    world: World
+    mark: Mark
+    tenant: str
+    request: Request
+    started: datetime
+    told: Callable[[Row], Row]
+
+    def look(self) -> Seen | Row:
+        """The secret, or the row that says why it could not be looked at."""
+        try:
+            return Seen(*look(self.item.secret, self.world.vault, self.mark))
+        except PatrolError as failure:
+            return self.told(failed(self.item, Because.NOT_SEEN, failure))
+        except Exception as failure:  # noqa: BLE001  # what nobody expected is told, without its text
+            return self.told(unexpected(self.item, failure))
+
+    def do(self, seen: Seen) -> Row:
+        """Plan, and do what is due."""
+        clock = VaultTime(self.world.clock, seen.ahead)
+        step = self._plan(seen.secret, clock.now(), seen)
+        try:
+            row = self._do(seen, step, clock)
+        except PatrolError as failure:
+            elsewhere = failure.code is Code.ROTATED_ELSEWHERE
+            because = Because.ROTATED_ELSEWHERE if elsewhere else step.because
+            row = failed(self.item, because, failure, Outcome.BUSY if elsewhere else Outcome.FAILED, Verb.ROTATE)
+        except Exception as failure:  # noqa: BLE001  # as above
+            row = unexpected(self.item, failure)
+        ends = row.expires_on or _ends(seen.secret)
+        if not (self.request.dry_run or self.item.paused) and is_short(ends, clock.now()):
+            # The event of PATs, so that the same alert sees it.
+            self.world.tell("pat.expiring", secret=self.item.secret, username=self.item.username, expires=ends)
+        return self.told(row)
+
+    def _plan(self, secret: TokenSecret, now: datetime, seen: Seen) -> Step:
+        arrived = (self.request.arrived_at or self.started) + seen.ahead
+        return plan(self.item, secret, now, asked_of(self.request, arrived))
+
+    def _do(self, seen: Seen, step: Step, clock: VaultTime) -> Row:
+        if isinstance(step, Hold | Fail):
+            return self._still(step, seen.secret)
+        if self.request.dry_run:
+            why = WHY.get(step.because, "the secret is soft-deleted")
+            return self._row(step.because, f"would be replaced, because {why}.", _ends(seen.secret), Outcome.PLANNED)
+        if self.world.deadline.passed():
+            return left(self.item)
+        until = min(self.world.deadline.at, self.world.clock.now() + PATIENCE)
+        with self.world.flight.take(self.item.secret, until) as turn:
+            # Looked at again: another runner may just have replaced it, and the version that it replaces counts.
+            seen = Seen(*look(self.item.secret, self.world.vault, self.mark))
+            step = self._plan(seen.secret, clock.now(), seen)
+            if isinstance(step, Recover):
+                self.world.vault.recover(self.item.secret)
+                self.world.tell("secret.recovered", secret=self.item.secret)
+                seen = Seen(*look(self.item.secret, self.world.vault, self.mark))
+                step = self._plan(seen.secret, clock.now(), seen)
+            if not isinstance(step, Rotate):
+                return self._still(step, seen.secret)
+            try:
+                done = refresh_token(self._tools(clock), self.item, step.because, seen.secret)
+            finally:
+                turn.worked()
+            says = f"replaced, because {WHY[step.because]}; the new token works until {instant(done.ends)}."
+            if done.credential_ends is not None and done.credential_ends - clock.now() <= CREDENTIAL_WARNING:
+                says += f" The service principal's credential expires at {instant(done.credential_ends)}: replace it."
+            return self._row(step.because, says, done.ends, Outcome.DONE)
+
+    def _tools(self, clock: VaultTime) -> TokenTools:
+        world = self.world
+        return TokenTools(
+            tenant=self.tenant,
+            vault=world.vault,
+            proofs=world.proofs,
+            tokens=world.tokens,
+            verifier=world.token_verifier,
+            clock=clock,
+            mark=self.mark,
+            tell=world.tell,
+        )
+
+    def _still(self, step: Step, secret: TokenSecret) -> Row:
+        """The row of a token that was left as it is."""
+        if isinstance(step, Fail):
+            return failed(self.item, step.because, PatrolError(step.code, step.cause, step.remedy))
+        ends = _ends(secret)
+        until = step.until if isinstance(step, Hold) else None
+        says = {
+            Because.FRESH: f"works until {instant(ends)}; replaced from {instant(until)} on.",
+            Because.PAUSED: "paused in pats.yaml; nothing was done.",
+            Because.ALREADY_REPLACED: "was already replaced after this was asked for.",
+            Because.DELETED: "was recovered; the next refresh looks at it.",
+        }[step.because]
+        return self._row(step.because, says, ends, Outcome.HELD)
+
+    def _row(self, because: Because, says: str, ends: datetime | None, outcome: Outcome) -> Row:
+        item, verb = self.item, Verb.HOLD if outcome is Outcome.HELD else Verb.ROTATE
+        told = f"{item.secret}: {says}"
+        return Row(item.secret, item.username, item.organization, verb, outcome, because, told, ends)
+
+
+def _ends(secret: TokenSecret) -> datetime | None:
+    return secret.expires_on if isinstance(secret, PublishedToken) else None

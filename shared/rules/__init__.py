@@ -1,0 +1,1 @@
+"""Decisions, pure: no network, no clock, no chance. Imports model."""

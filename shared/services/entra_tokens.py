@@ -1,0 +1,136 @@
+"""Access tokens that Entra ID issues to service principals for Azure DevOps (msal, client credentials grant)."""
+
+from __future__ import annotations
+
+import base64
+import json
+import threading
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+import msal
+import requests
+
+from shared.model.clock import Clock, Deadline
+from shared.model.errors import Busy, Code, Misconfigured, NotDone, PatrolError, Refused, Unclear
+from shared.model.items import ClientProof, ServiceToken
+from shared.model.secret_text import SecretText
+from shared.services.client_credentials import for_msal
+from shared.services.entra_errors import Concerns, refusal, trusts_nobody
+from shared.services.entra_sign_in import SCOPES, Wire, plain
+from shared.services.managed_identity import shows
+from shared.services.transport import Later, patiently, retry_after
+
+_TRY_LATER = "Nothing to do if the next refresh succeeds; otherwise look at Entra's service health and the network."
+_LOOK_UP = "Look the code up in Microsoft's list of AADSTS codes and in Entra's sign-in log (service principals)."
+_CREDENTIAL = "Write a valid credential of the service principal as a new version of the secret that holds it."
+_REMEDIES: Mapping[int, str] = {
+    700016: "Correct `client_id` of the service principal in pats.yaml, or `sign_in.tenant`.",
+    700021: "Correct `client_id` of the service principal in pats.yaml.",
+    700023: "Correct `sign_in.tenant` in pats.yaml, and AZURE_AUTHORITY_HOST.",
+    7000112: "Enable the app registration.",
+    7000215: f"{_CREDENTIAL} A client secret's value is needed, not its id.",
+    7000218: _CREDENTIAL,
+    7000222: _CREDENTIAL,
+    500011: "Connect an organization to the tenant first: Azure DevOps is not known in it.",
+    53003: "Exclude the service principal from that Conditional Access policy for workload identities.",
+}
+
+
+class EntraTokens:
+    """See `ports.ServiceTokens`."""
+
+    def __init__(self, session: requests.Session, authority_host: str, clock: Clock, deadline: Deadline) -> None:
+        self._session = session
+        self._authority_host = authority_host
+        self._clock = clock
+        self._deadline = deadline
+        self._discovered: dict[str, requests.Response] = {}
+        self._lock = threading.Lock()
+
+    def issue(self, tenant: str, client_id: str, proof: ClientProof) -> ServiceToken:
+        return patiently(self._clock, self._deadline, lambda: self._attempt(tenant, client_id, proof))
+
+    def _attempt(self, tenant: str, client_id: str, proof: ClientProof) -> ServiceToken | Later:
+        # A new app object for each attempt: msal gives the token in its cache for as long as it lives, and replays
+        # refusals (measured with msal 1.39).
+        wire = Wire(self._session, self._deadline, self._discovered, self._lock)
+        try:
+            app = msal.ConfidentialClientApplication(
+                client_id,
+                client_credential=for_msal(proof),
+                authority=f"https://{self._authority_host}/{tenant}",
+                http_client=wire,
+                instance_discovery=False,
+            )
+            result: Mapping[str, Any] = app.acquire_token_for_client(scopes=SCOPES)
+        except PatrolError as failure:
+            raise _without_identity(client_id, failure) from None
+        except Exception as failure:  # noqa: BLE001  # msal raises what it meets: ValueError, JSON, requests, its own
+            return self._no_answer(tenant, client_id, wire, failure)
+        seconds = str(result.get("expires_in"))
+        if "access_token" in result and seconds.isdecimal():
+            value = str(result["access_token"])
+            return ServiceToken(SecretText(value), timedelta(seconds=int(seconds)), _object_id(value))
+        return self._refused(client_id, proof, wire, result)
+
+    def _refused(self, client_id: str, proof: ClientProof, wire: Wire, result: Mapping[str, Any]) -> Later:
+        numbers = [number for number in result.get("error_codes") or [] if isinstance(number, int)]
+        error = str(result.get("error") or "")
+        if not error and not numbers:
+            cause = f"Entra ID gave no usable answer for {client_id} (HTTP {wire.last_status})."
+            return Later(Unclear(Code.SIGN_IN_UNAVAILABLE, cause, _TRY_LATER))
+        why = refusal(error, numbers)
+        word = f"AADSTS{numbers[0]}" if numbers else plain(error)
+        cause = f"Entra ID gave the service principal {client_id} no token ({word}). {why.cause}"
+        if why.concerns is Concerns.NOBODY:
+            busy = Busy(Code.SIGN_IN_UNAVAILABLE, cause, _TRY_LATER)
+            return Later(busy, retry_after(wire.retry_after, self._clock.now()))
+        if why.concerns is Concerns.TENANT:
+            raise Misconfigured(Code.TENANT_UNKNOWN, f"Entra ID ({word}): {why.cause}", why.remedy)
+        known = why.remedy if why.concerns is Concerns.CLIENT else _LOOK_UP
+        remedy = next((_REMEDIES[number] for number in numbers if number in _REMEDIES), known)
+        # Cached: what was presented a moment ago.
+        shown = shows(proof.means()) if callable(proof.means) and any(map(trusts_nobody, numbers)) else ""
+        raise Refused(Code.PRINCIPAL_REFUSED, cause, f"{remedy} {shown}".rstrip(), word)
+
+    def _no_answer(self, tenant: str, client_id: str, wire: Wire, failure: Exception) -> Later:
+        if wire.last_path.endswith("/openid-configuration") and wire.last_status in (400, 404):
+            raise Misconfigured(
+                Code.TENANT_UNKNOWN,
+                f"Entra ID does not know the tenant {tenant}.",
+                "Correct `sign_in.tenant` in pats.yaml.",
+            ) from None
+        kind = f"HTTP {wire.last_status}" if wire.last_status else type(failure).__name__
+        # Asking again costs nothing: no password is judged, and no lock-out counts service principals.
+        unclear = Unclear(
+            Code.SIGN_IN_UNAVAILABLE, f"Entra ID gave no usable answer for {client_id} ({kind}).", _TRY_LATER
+        )
+        return Later(unclear, retry_after(wire.retry_after, self._clock.now()))
+
+
+def _without_identity(client_id: str, failure: PatrolError) -> PatrolError:
+    """What the assertion says of `sign_in`, said of the service principal."""
+    if failure.code is not Code.IDENTITY_UNAVAILABLE:
+        return failure
+    return NotDone(
+        failure.code,
+        f"The service principal {client_id} has neither client_secret_name nor client_certificate_name in pats.yaml, "
+        "and there is no managed identity here that it could trust.",
+        "In Azure: assign the app its user-assigned identity and set AZURE_CLIENT_ID to its client id. Elsewhere (a "
+        "laptop, a pipeline): name a client secret or a certificate of the service principal.",
+    )
+
+
+def _object_id(token: str) -> str | None:
+    """The claim `oid`, unverified: it is compared, never trusted. None for a token of another form."""
+    parts = token.split(".")
+    if len(parts) != 3:
+        return None
+    try:
+        claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+    except ValueError:
+        return None
+    object_id = claims.get("oid") if isinstance(claims, dict) else None
+    return object_id.lower() if isinstance(object_id, str) else None

@@ -1,0 +1,336 @@
+"""The PAT lifecycle API (Azure DevOps REST, Tokens / Pats 7.2-preview.1), and what its answers mean."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from requests.auth import AuthBase
+
+from shared.model.clock import Clock, Deadline
+from shared.model.errors import Absent, Busy, Code, Denied, NotDone, PatrolError, Refused, Unclear
+from shared.model.items import Minted, Pat, PatId, Validity, whole_seconds
+from shared.model.secret_text import SecretText
+from shared.services import pat_token_errors
+from shared.services.transport import Later, never_sent, patiently, retry_after, timeouts
+
+PATS = "https://vssps.dev.azure.com/{organization}/_apis/tokens/pats"
+API_VERSION = "7.2-preview.1"
+PAGE = 100
+
+# Without Suppress, a caller who is not signed in is sent to a page for people (302, or 203 with HTML).
+HEADERS = {"Accept": "application/json", "X-TFS-FedAuthRedirect": "Suppress", "X-VSS-ForceMsaPassThrough": "true"}
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,7})?Z")
+_LATER = "Nothing to do if the next run succeeds; otherwise look at the status page of Azure DevOps and the network."
+ACCESS = (
+    "Check that the technical user is a member of the organization, that the organization belongs to the tenant, and "
+    "that the app registration has vso.pats and vso.pats_manage with admin consent."
+)
+ORGANIZATION = "Correct `organization` in pats.yaml; was the organization renamed or deleted?"
+
+
+class Bearer(AuthBase):
+    """Also keeps requests from taking an Authorization header out of ~/.netrc."""
+
+    def __init__(self, token: SecretText) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
+        return request
+
+
+class UserPats:
+    """The PAT lifecycle API as one technical user: see `ports.PatApi`."""
+
+    def __init__(self, session: requests.Session, token: SecretText, clock: Clock, deadline: Deadline) -> None:
+        self._session = session
+        self._token = token
+        self._clock = clock
+        self._deadline = deadline
+        self._not_before: datetime | None = None
+
+    def active(self, organization: str) -> tuple[Pat, ...]:
+        rows = self._list(organization, "active")
+        found = [pat for row in rows if (pat := _read_listed(row)) is not None]
+        # A PAT that ended while the pages were fetched is no longer alive.
+        return tuple(pat for pat in found if pat.validity.ends > self._clock.now())
+
+    def by_state(self, organization: str, state: str) -> tuple[Pat, ...]:
+        return tuple(pat for row in self._list(organization, state) if (pat := _read_listed(row)) is not None)
+
+    def revoked(self, organization: str) -> frozenset[PatId]:
+        return frozenset(
+            PatId(str(row.get("authorizationId", "")).lower()) for row in self._list(organization, "revoked")
+        )
+
+    def get(self, organization: str, pat: PatId) -> Pat:
+        body = self._ask_again("GET", organization, {"authorizationId": pat})
+        return read_pat(_pat_token(body))
+
+    def mint(self, organization: str, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Minted:
+        wanted = _wanted(display_name, scopes, ends)
+
+        def attempt() -> Minted | Later:
+            sent = self._clock.now()
+            try:
+                body = self._send("POST", organization, {}, wanted)
+            except Busy as busy:
+                return Later(busy, self._wait_asked())  # 429: refused before anything was done
+            except (Refused, Absent) as refusal:
+                word = getattr(refusal, "word", "")
+                raise Refused(Code.MINT_REFUSED, f"No PAT was made. {refusal.cause}", refusal.remedy, word) from None
+            except Unclear as doubt:
+                raise _mint_unclear(doubt) from None
+            try:
+                token = _pat_token(body)
+                return Minted(read_pat(token), _value_of(token), sent)
+            except Unclear as doubt:
+                raise _mint_unclear(doubt) from None
+
+        return patiently(self._clock, self._deadline, attempt)
+
+    def extend(self, organization: str, pat: PatId, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Pat:
+        wanted = {"authorizationId": pat, **_wanted(display_name, scopes, ends)}
+        return read_pat(_pat_token(self._ask_again("PUT", organization, {}, wanted)))
+
+    def revoke(self, organization: str, pat: PatId) -> None:
+        try:
+            self._ask_again("DELETE", organization, {"authorizationId": pat})
+        except Absent:
+            return
+        except Refused as refusal:
+            raise Refused(Code.REVOKE_REFUSED, refusal.cause, refusal.remedy, refusal.word) from None
+        except Unclear as doubt:
+            raise Unclear(Code.REVOKE_UNCLEAR, f"{doubt.cause} The PAT may still live.", doubt.remedy) from None
+
+    def _list(self, organization: str, state: str) -> Iterator[Mapping[str, Any]]:
+        """All pages: the same filter on every one, until the continuation token is empty, null or absent."""
+        options = {
+            "displayFilterOption": state,
+            "sortByOption": "displayName",
+            "isSortAscending": "true",
+            "$top": str(PAGE),
+        }
+        token, seen = "", set[str]()
+        while True:
+            page = {**options, "continuationToken": token} if token else options
+            body = self._ask_again("GET", organization, page)
+            rows = body.get("patTokens")
+            if not isinstance(rows, list):
+                raise _unreadable("the listing of PATs")
+            yield from (row for row in rows if isinstance(row, dict))
+            token = body.get("continuationToken") or ""
+            if not token:
+                return
+            if token in seen:
+                raise _unreadable("the listing of PATs (a page repeats)")
+            seen.add(token)
+
+    def _ask_again(
+        self, method: str, organization: str, query: Mapping[str, str], body: Mapping[str, object] | None = None
+    ) -> Mapping[str, Any]:
+        """A call that may be repeated: reads, and writes that say the same twice."""
+
+        def attempt() -> Mapping[str, Any] | Later:
+            try:
+                return self._send(method, organization, query, body)
+            except (Busy, Unclear) as failure:
+                return Later(failure, self._wait_asked())
+
+        return patiently(self._clock, self._deadline, attempt)
+
+    def _send(
+        self, method: str, organization: str, query: Mapping[str, str], body: Mapping[str, object] | None = None
+    ) -> Mapping[str, Any]:
+        self._be_polite()
+        url = PATS.format(organization=quote(organization, safe=""))
+        try:
+            response = self._session.request(
+                method,
+                url,
+                params={"api-version": API_VERSION, **query},
+                json=body,
+                headers=HEADERS,
+                auth=Bearer(self._token),
+                timeout=timeouts(self._deadline),
+                allow_redirects=False,
+            )
+        except requests.RequestException as failure:
+            raise lost(failure, organization) from None
+        wait = retry_after(response.headers.get("Retry-After"), self._clock.now())
+        if wait:
+            self._not_before = self._clock.now() + wait
+        return judge(method, organization, response)
+
+    def _be_polite(self) -> None:
+        # A Retry-After on a success is Azure DevOps delaying this user: every thread that works for it waits before its
+        # next call, and nothing is repeated.
+        wait = self._wait_asked()
+        if wait is not None and wait < min(self._deadline.left(), timedelta(seconds=30)):
+            self._clock.sleep(wait)
+
+    def _wait_asked(self) -> timedelta | None:
+        not_before = self._not_before
+        wait = not_before - self._clock.now() if not_before else timedelta(0)
+        return wait if wait > timedelta(0) else None
+
+
+def judge(
+    method: str,
+    organization: str,
+    response: requests.Response,
+    what: str = "the sign-in",
+    remedy: str | None = None,
+) -> Mapping[str, Any]:
+    """The JSON of a success, `{}` for 204; anything else as the failure it is. Body texts go no further than here."""
+    status = response.status_code
+    body = _json_of(response)
+    word = body.get("patTokenError") if body is not None else None
+    if isinstance(word, str) and word != pat_token_errors.NONE and (not body or body.get("patToken") is None):
+        raise _pat_refused(word)
+    if status == requests.codes.no_content or (
+        status == requests.codes.ok and method == "DELETE" and not response.content
+    ):
+        return {}
+    if status == requests.codes.ok:
+        if body is None:
+            raise _unreadable("JSON", response)
+        return body
+    kind = str(body.get("typeKey") or "") if body else ""
+    told = f"Azure DevOps answered HTTP {status}{f' {kind}' if kind.isalnum() else ''}{_activity(response)}"
+    if status == requests.codes.not_found and kind == "SessionTokenNotFoundException":
+        raise Absent(Code.PAT_UNKNOWN, "Azure DevOps does not know the PAT.", "The next run replaces it.")
+    if status == requests.codes.not_found:
+        # A renamed or unknown organization answers HTML: that says nothing about a PAT (rule 5).
+        raise _no_organization(method, f"{told} for the organization {organization}.")
+    if status == requests.codes.too_many_requests:
+        raise Busy(Code.DEVOPS_UNAVAILABLE, f"{told}: too many requests.", _LATER)
+    if status in (requests.codes.unauthorized, requests.codes.forbidden, 203) or 300 <= status < 400:
+        raise Denied(Code.ORGANIZATION_DENIED, f"{told}: {organization} does not accept {what}.", remedy or ACCESS)
+    if status == requests.codes.request_timeout or status >= 500:
+        raise Unclear(Code.DEVOPS_UNAVAILABLE, f"{told}.", _LATER)
+    if 400 <= status < 500:
+        raise Refused(Code.DEVOPS_REFUSED, f"{told}.", "Read the activity in the organization's audit log.", kind)
+    raise Unclear(Code.DEVOPS_UNCLEAR, f"{told}.", _LATER)
+
+
+def lost(failure: requests.RequestException, organization: str) -> PatrolError:
+    """A request without an answer: NotDone (Busy) when it was never sent, Unclear otherwise."""
+    cause = f"Azure DevOps ({organization}) gave no answer ({type(failure).__name__})."
+    if never_sent(failure):
+        return Busy(Code.DEVOPS_UNAVAILABLE, cause, _LATER)
+    return Unclear(Code.DEVOPS_UNAVAILABLE, cause, _LATER)
+
+
+def read_instant(text: object) -> datetime:
+    """Read an Azure DevOps timestamp: ISO 8601, `Z`, 0 to 7 fractional digits.
+
+    Gives aware UTC in whole seconds. Raises Unclear on anything else. Source: REST reference, Tokens / Pats, `validTo`.
+    """
+    match = _INSTANT.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise _unreadable("a timestamp")
+    try:
+        return datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
+    except ValueError:
+        raise _unreadable("a timestamp") from None
+
+
+def read_pat(token: Mapping[str, Any]) -> Pat:
+    """Read a `PatToken`. Raises Unclear when a needed field is missing or wrong."""
+    identity = token.get("authorizationId")
+    if not isinstance(identity, str) or not _GUID.fullmatch(identity):
+        raise _unreadable("an authorization id")
+    accounts = token.get("targetAccounts")
+    organization_id = accounts[0] if isinstance(accounts, list) and len(accounts) == 1 else None
+    return Pat(
+        id=PatId(identity.lower()),
+        display_name=str(token.get("displayName") or ""),
+        scopes=frozenset(str(token.get("scope") or "").split()),
+        validity=Validity(read_instant(token.get("validFrom")), read_instant(token.get("validTo"))),
+        organization_id=organization_id.lower() if isinstance(organization_id, str) else None,
+    )
+
+
+def _read_listed(row: Mapping[str, Any]) -> Pat | None:
+    # A person's odd PAT must not fail a technical user's run; one with a mark must be readable.
+    try:
+        return read_pat(row)
+    except Unclear:
+        if str(row.get("displayName") or "").startswith("patrol/"):
+            raise
+        return None
+
+
+def _wanted(display_name: str, scopes: tuple[str, ...], ends: datetime) -> dict[str, object]:
+    # All four always: what the service takes for an omitted one is not documented.
+    return {
+        "displayName": display_name,
+        "scope": " ".join(scopes),
+        "validTo": whole_seconds(ends).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "allOrgs": False,
+    }
+
+
+def _pat_token(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    token = body.get("patToken")
+    if not isinstance(token, dict):
+        raise _unreadable("a PAT")
+    return token
+
+
+def _value_of(token: Mapping[str, Any]) -> SecretText:
+    value = token.get("token")
+    if not isinstance(value, str) or not value:
+        raise _unreadable("the value of a new PAT")
+    return SecretText(value)
+
+
+def _pat_refused(word: str) -> PatrolError:
+    shown = word if word.isalnum() else "an unreadable word"
+    cause = f"Azure DevOps refused: {shown}."
+    if word in pat_token_errors.GONE:
+        return Absent(Code.PAT_UNKNOWN, cause, pat_token_errors.remedy(word))
+    return Refused(Code.DEVOPS_REFUSED, cause, pat_token_errors.remedy(word), shown)
+
+
+def _no_organization(method: str, cause: str) -> PatrolError:
+    if method == "POST":
+        return NotDone(Code.ORGANIZATION_UNKNOWN, cause, ORGANIZATION)
+    return Unclear(Code.ORGANIZATION_UNKNOWN, cause, ORGANIZATION)
+
+
+def _mint_unclear(doubt: Unclear) -> Unclear:
+    return Unclear(
+        Code.MINT_UNCLEAR,
+        f"{doubt.cause} A PAT may have been made that nobody knows the value of.",
+        "Nothing to do: the next run mints again, and ends what was left over after two hours.",
+    )
+
+
+def _unreadable(what: str, response: requests.Response | None = None) -> Unclear:
+    where = _activity(response) if response is not None else ""
+    return Unclear(Code.DEVOPS_UNCLEAR, f"Azure DevOps answered with something that is not {what}{where}.", _LATER)
+
+
+def _json_of(response: requests.Response) -> Mapping[str, Any] | None:
+    if "json" not in response.headers.get("Content-Type", "").lower():
+        return None
+    try:
+        body = json.loads(response.content.decode("utf-8-sig"))  # some answers begin with a byte order mark
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
+
+
+def _activity(response: requests.Response) -> str:
+    identity = response.headers.get("ActivityId", "")
+    return f" (activity {identity.lower()})" if _GUID.fullmatch(identity) else ""

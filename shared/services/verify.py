@@ -1,0 +1,110 @@
+"""The proof that a PAT or a token works, and for whom: one harmless read (Azure DevOps REST, connectionData)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+import requests
+from requests.auth import HTTPBasicAuth
+
+from shared.model.clock import Clock, Deadline
+from shared.model.errors import Busy, Code, Denied, Unclear
+from shared.model.items import Item, ServiceToken, TokenItem
+from shared.model.secret_text import SecretText
+from shared.services.pat_api import ACCESS, HEADERS, ORGANIZATION, Bearer, judge, lost
+from shared.services.transport import Later, patiently, retry_after, timeouts
+
+DEVOPS = "https://dev.azure.com/{organization}/"
+CONNECTION_DATA = "_apis/connectionData?connectOptions=none&api-version=7.1-preview.1"
+ANONYMOUS = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+
+_MEMBER = (
+    "Add the service principal to the organization (Organization settings, Users), with an access level and the "
+    "permissions its consumers need, and check that the organization belongs to the tenant."
+)
+_PRINCIPAL = "Microsoft.VisualStudio.Services.Claims.AadServicePrincipal;"
+_PERSON = "Microsoft.IdentityModel.Claims.ClaimsIdentity;"
+
+
+class Prover:
+    """One harmless read with a PAT or a token: see `ports.Verifier` and `ports.TokenVerifier`."""
+
+    def __init__(self, session: requests.Session, clock: Clock, deadline: Deadline) -> None:
+        self._session = session
+        self._clock = clock
+        self._deadline = deadline
+
+    def verify(self, item: Item, value: SecretText, organization_id: str | None) -> None:
+        by_identity = item.verify == "connection-data"
+        path = CONNECTION_DATA if by_identity else item.verify
+        url = DEVOPS.format(organization=quote(item.organization, safe="")) + path.lstrip("/")
+        try:
+            response = self._session.get(
+                url,
+                headers=HEADERS,
+                auth=HTTPBasicAuth("", value.reveal()),
+                timeout=timeouts(self._deadline),
+                allow_redirects=False,
+            )
+        except requests.RequestException as failure:
+            raise lost(failure, item.organization) from None
+        body = judge("GET", item.organization, response, what="the PAT")
+        if by_identity:
+            _check_identity(body, item, organization_id)
+
+    def verify_token(self, item: TokenItem, token: ServiceToken) -> None:
+        """See `ports.TokenVerifier`; repeated where nobody could say."""
+        url = DEVOPS.format(organization=quote(item.organization, safe="")) + CONNECTION_DATA
+
+        def attempt() -> Mapping[str, Any] | Later:
+            try:
+                response = self._session.get(
+                    url,
+                    headers=HEADERS,
+                    auth=Bearer(token.value),
+                    timeout=timeouts(self._deadline),
+                    allow_redirects=False,
+                )
+            except requests.RequestException as failure:
+                return Later(lost(failure, item.organization))
+            try:
+                return judge("GET", item.organization, response, what="the token", remedy=_MEMBER)
+            except (Busy, Unclear) as failure:
+                return Later(failure, retry_after(response.headers.get("Retry-After"), self._clock.now()))
+
+        _check_principal(patiently(self._clock, self._deadline, attempt), token)
+
+
+def _check_identity(body: Mapping[str, Any], item: Item, organization_id: str | None) -> None:
+    """A 200 is not proof: anonymous callers get one too, and a PAT of somebody else works as well."""
+    user = body.get("authenticatedUser")
+    user = user if isinstance(user, dict) else {}
+    account = (user.get("properties") or {}).get("Account") if isinstance(user.get("properties"), dict) else None
+    name = account.get("$value") if isinstance(account, dict) else None
+    if not user.get("id") or str(user["id"]).lower() == ANONYMOUS:
+        raise Denied(Code.VERIFY_FAILED, "Azure DevOps answered as to an anonymous caller.", ACCESS)
+    if not isinstance(name, str) or name.casefold() != item.username.casefold():
+        raise Denied(Code.VERIFY_FAILED, "The PAT signs in as somebody else than the technical user.", ACCESS)
+    instance = body.get("instanceId")
+    if organization_id and isinstance(instance, str) and instance.lower() != organization_id:
+        raise Denied(Code.VERIFY_FAILED, "The PAT signs in to another organization.", ORGANIZATION)
+
+
+def _check_principal(body: Mapping[str, Any], token: ServiceToken) -> None:
+    """That Azure DevOps took the token as somebody, and as nobody else.
+
+    How connectionData names a service principal is not documented. Microsoft's own tools write its descriptor as
+    `<kind>;<tenant>\\<object id>`, so a descriptor of that form must carry the token's object id, and a person's is
+    wrong. One of a form nobody knows is let pass: the token came from Entra ID for this very client.
+    """
+    user = body.get("authenticatedUser")
+    user = user if isinstance(user, dict) else {}
+    if not user.get("id") or str(user["id"]).lower() == ANONYMOUS:
+        raise Denied(Code.VERIFY_FAILED, "Azure DevOps answered as to an anonymous caller.", _MEMBER)
+    descriptor = str(user.get("descriptor") or "")
+    named = descriptor.rpartition("\\")[2].lower() if descriptor.startswith(_PRINCIPAL) else None
+    other = named is not None and token.object_id is not None and named != token.object_id
+    if other or descriptor.startswith(_PERSON):
+        raise Denied(Code.VERIFY_FAILED, "The token signs in as somebody else than the service principal.", _MEMBER)

@@ -1,0 +1,120 @@
+"""What the command line says of itself: help with examples that work, and completion for shells."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from sandbox.process.running import ROOT
+from shared.cli import main
+
+
+def commands(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
+    """Every command and action below `parser`."""
+    for action in parser._actions:
+        if isinstance(action, argparse._SubParsersAction):
+            for inner in action.choices.values():
+                yield inner.prog, inner
+                yield from commands(inner)
+
+
+COMMANDS = dict(commands(main.parser()))
+TABLE = (ROOT / "README.md").read_text().split("## Command line")[1].split("\n## ")[0]
+
+
+@pytest.mark.parametrize("prog", COMMANDS)
+def test_the_help_of_every_command_ends_with_an_example_that_it_understands(prog: str) -> None:
+    told = COMMANDS[prog].format_help()
+    examples = re.findall(r"^(?:Example:| {8}) python -m shared (.*)$", told, re.MULTILINE)
+    assert examples, told
+    for line in examples:
+        options = main.parser().parse_args(shlex.split(line))
+        assert callable(options.run)
+        assert f"python -m shared {line}".startswith(prog)
+
+
+def test_every_command_has_a_row_in_the_readme() -> None:
+    wanted = {prog.split()[3] for prog in COMMANDS}
+    assert {re.split(r"[ `]", row)[0] for row in re.findall(r"^\| `(.*?)` \|", TABLE, re.MULTILINE)} == wanted
+
+
+def test_help_has_no_colours_where_they_are_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("PYTHON_COLORS", "0")
+    for parser in (main.parser(), *COMMANDS.values()):
+        assert "\x1b[" not in parser.format_help()
+
+
+def test_no_flag_takes_the_value_of_a_secret() -> None:
+    flags = {flag for parser in COMMANDS.values() for action in parser._actions for flag in action.option_strings}
+    assert {flag for flag in flags if re.search("password|secret|token|value", flag)} == {
+        "--password-secret-name",
+        "--client-secret-name",
+        "--to-secret",
+        "--show-value",
+    }
+
+
+def completion(shell: str) -> str:
+    out = StringIO()
+    assert main.main(["completion", shell], environ={}, root=ROOT, out=out) == 0
+    return out.getvalue()
+
+
+SCRIPTS = {
+    "bash": 'source "$1"; COMP_WORDS=(patrol pats list --state ""); COMP_CWORD=4; _shtab_patrol patrol ""; '
+    'printf "%s\\n" "${COMPREPLY[@]}"; cd /; patrol --version',
+    "zsh": 'autoload -Uz compinit; compinit -u -D; eval "$(cat "$1")"; print "active expired revoked all"; '
+    '[ "${_comps[patrol]}" = _shtab_patrol ]; cd /; patrol --version',
+    "fish": 'source $argv[1]; complete -C "patrol pats list --state " | cut -f1; cd /; patrol --version',
+}
+
+
+@pytest.mark.parametrize("shell", SCRIPTS)
+def test_a_shell_completes_the_words_and_runs_the_command_from_any_folder(shell: str, tmp_path: Path) -> None:
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"{shell} is not on this machine")
+    script = tmp_path / "completion"
+    script.write_text(completion(shell), encoding="utf-8")
+    flags = {"bash": ["--norc", "-ec"], "zsh": ["-fec"], "fish": ["--no-config", "-c"]}[shell]
+    name = [] if shell == "fish" else ["test"]
+    ran = subprocess.run(
+        [program, *flags, SCRIPTS[shell], *name, script],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert ran.returncode == 0, ran.stderr
+    assert set(ran.stdout.split()) == {"active", "expired", "revoked", "all", "patrol", "0.1.0"}
+
+
+def test_completion_as_json_is_one_document() -> None:
+    out = StringIO()
+    assert main.main(["completion", "zsh", "--json"], environ={}, root=ROOT, out=out) == 0
+    assert "#compdef patrol" in json.loads(out.getvalue())["script"]
+
+
+def test_an_unknown_shell_is_told_with_the_known_ones(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main.main(["completion", "tcsh"], environ={}, root=ROOT)
+    told = capsys.readouterr().err
+    assert all(shell in told for shell in ("bash", "zsh", "fish"))
+
+
+def test_no_other_command_loads_the_library_for_completion() -> None:
+    code = "import sys; from shared.cli.main import main; main(['scopes', 'wiki']); print('shtab' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    assert ran.stdout.splitlines()[-1] == "False"

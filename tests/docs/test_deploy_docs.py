@@ -1,0 +1,88 @@
+"""docs/deploy.md and docs/security.md name what exists."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+import yaml
+
+from sandbox.process.running import ROOT
+from tests.infra.test_infra_resources import (
+    BLOB_DATA_OWNER,
+    METRICS_PUBLISHER,
+    QUERIES,
+    QUEUE_DATA_CONTRIBUTOR,
+    ROLES,
+    SECRETS_OFFICER,
+    SECRETS_USER,
+)
+from tests.lab.bicep import INFRA
+
+DEPLOY = (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
+SECURITY = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+TEMPLATE = (INFRA / "main.bicep").read_text(encoding="utf-8")
+DECLARED = set(re.findall(r"^param (\w+) ", TEMPLATE, re.MULTILINE))
+
+
+def test_every_parameter_output_and_variable_that_is_named_exists() -> None:
+    both = DEPLOY + SECURITY
+    named = set(re.findall(r"`([a-z]+(?:[A-Z][A-Za-z]*)+)(?:=\w+)?`", both))
+    assert named
+    assert named <= DECLARED
+    given = re.findall(r"--parameters (.*)", DEPLOY)
+    assert {pair.partition("=")[0] for line in given for pair in line.split()} <= DECLARED
+    assert set(re.findall(r"\$\(output (\w+)\)", DEPLOY)) <= set(re.findall(r"^output (\w+) ", TEMPLATE, re.MULTILINE))
+    for_azd = json.dumps(json.loads((INFRA / "main.parameters.json").read_text()))
+    assert all(f"${{{name}" in for_azd for name in re.findall(r"azd env set (\w+)", DEPLOY))
+
+
+def test_every_file_and_make_target_that_is_named_exists() -> None:
+    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert set(re.findall(r"\bmake (\w+)", DEPLOY)) <= targets
+    for name in re.findall(r"\binfra/[\w./-]+\w", DEPLOY + SECURITY):
+        assert (ROOT / name).exists(), name
+
+
+def test_its_workflows_are_yaml_and_sign_in_without_a_secret() -> None:
+    blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", DEPLOY, re.DOTALL)]
+    assert len(blocks) == 2
+    assert blocks[0]["permissions"]["id-token"] == "write"
+    text = json.dumps(blocks)
+    assert "client-secret" not in text
+    assert "publish-profile" not in text
+    assert text.count("infra/after-deploy.sh") == 2
+
+
+def test_promise_7_no_secret_is_an_argument_of_a_documented_command() -> None:
+    assert "--value" not in DEPLOY
+    assert "keyvault secret set" in DEPLOY
+
+
+def test_security_names_the_roles_that_the_template_gives() -> None:
+    names = {
+        SECRETS_OFFICER: "Key Vault Secrets Officer",
+        SECRETS_USER: "Key Vault Secrets User",
+        BLOB_DATA_OWNER: "Storage Blob Data Owner",
+        QUEUE_DATA_CONTRIBUTOR: "Storage Queue Data Contributor",
+        METRICS_PUBLISHER: "Monitoring Metrics Publisher",
+    }
+    section = SECURITY.split("## What its identity can reach")[1].split("\n## ")[0]
+    assert {names[role] for _, role, _ in ROLES["small"]} == {name for name in names.values() if f"| {name}" in section}
+
+
+def test_the_costs_add_up() -> None:
+    section = DEPLOY.split("## What it costs")[1]
+    assert "120 runs × 15 s × 2 GB = 3,600 GB-s" in section
+    assert 120 * 15 * 2 == 3600
+    assert 120 * 20 + 100 * 5 == 2900
+    slow = len(QUERIES) - 1  # one is asked every 5 minutes
+    assert (
+        f"{slow} rules on logs, about 0.50 each, and one every 5 minutes, about 1.50 | {slow * 0.5 + 1.5:.2f} |"
+        in section
+    )
+    assert round(30 * 24 * 120 / 10_000) * 0.004 + 0.05 == pytest.approx(0.09, abs=0.005)
+    assert round(0.01 + 0.09 + slow * 0.5 + 1.5) == 6
+    assert round(4 * 7.30 + 3 * 0.50) == 31
+    assert round(2 * 2.6e6 * 0.000004) == 21

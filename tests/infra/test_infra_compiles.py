@@ -1,0 +1,121 @@
+"""The template as the real compiler and its template engine see it; skipped where there is no compiler."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.lab.bicep import INFRA, PARAMETERS, PLACE, app_settings, bicep, expanded, needs_compiler, of_type
+
+ENTRIES = [INFRA / "main.bicep", INFRA / "custom-role.bicep"]
+SOURCES = sorted([*INFRA.rglob("*.bicep"), *PARAMETERS])
+SHORT, LONG = "ab", "A-very-long-name-of-a-deployment-of-40-x"
+
+LENGTHS = {
+    "Microsoft.KeyVault/vaults": (3, 24),
+    "Microsoft.Storage/storageAccounts": (3, 24),
+    "Microsoft.Web/sites": (2, 60),
+    "Microsoft.Web/serverfarms": (1, 40),
+    "Microsoft.ManagedIdentity/userAssignedIdentities": (3, 128),
+    "Microsoft.OperationalInsights/workspaces": (4, 63),
+    "Microsoft.Insights/components": (1, 260),
+    "Microsoft.Insights/actionGroups": (1, 260),
+    "Microsoft.Insights/scheduledQueryRules": (1, 260),
+    "Microsoft.Network/virtualNetworks": (2, 64),
+    "Microsoft.Network/privateEndpoints": (2, 64),
+    "Microsoft.Network/networkSecurityGroups": (1, 80),
+}
+
+
+@needs_compiler
+@pytest.mark.parametrize("path", [*ENTRIES, *PARAMETERS], ids=lambda path: path.name)
+def test_the_linter_has_nothing_to_say(path: Path) -> None:
+    ran = bicep("lint", path)
+    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+
+
+@needs_compiler
+@pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
+def test_every_file_is_in_the_one_format(path: Path) -> None:
+    assert bicep("format", path, "--stdout").stdout == path.read_text()
+
+
+@needs_compiler
+@pytest.mark.parametrize("path", PARAMETERS, ids=lambda path: path.stem)
+def test_the_committed_snapshot_is_what_a_deployment_would_create(path: Path) -> None:
+    """After a change on purpose: `make infra` writes the snapshots again, so that a review sees what changes."""
+    ran = bicep("snapshot", path, "--mode", "validate", *PLACE)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+@needs_compiler
+def test_the_button_s_template_is_compiled_from_this_source() -> None:
+    built = json.loads(bicep("build", INFRA / "main.bicep", "--stdout").stdout)
+    assert json.loads((INFRA / "azuredeploy.json").read_text()) == built, "run `make infra`"
+
+
+@needs_compiler
+@pytest.mark.parametrize("name", [SHORT, LONG])
+def test_names_are_within_azure_s_limits(name: str, tmp_path: Path) -> None:
+    resources = expanded(tmp_path, deploymentName=name, networkMode="private", addressPrefix="10.20.0.0/24")
+    seen = set()
+    for resource in resources:
+        if resource["type"] in LENGTHS:
+            seen.add(resource["type"])
+            shortest, longest = LENGTHS[resource["type"]]
+            assert shortest <= len(resource["name"]) <= longest, resource["name"]
+    assert seen == set(LENGTHS)
+    for vault in of_type(resources, "Microsoft.KeyVault/vaults"):
+        assert re.fullmatch(r"[a-z](?!.*--)[a-z0-9-]*[a-z0-9]", vault["name"])
+    for account in of_type(resources, "Microsoft.Storage/storageAccounts"):
+        assert re.fullmatch(r"[a-z0-9]+", account["name"])
+    (site,) = of_type(resources, "Microsoft.Web/sites")
+    assert len(site["name"]) <= 32, "the host tells apps apart by their first 32 characters"
+
+
+@needs_compiler
+def test_the_instances_that_share_the_pace_follow_the_limit(tmp_path: Path) -> None:
+    resources = expanded(tmp_path, maximumInstanceCount=100, fanOutAbove="never")
+    (site,) = of_type(resources, "Microsoft.Web/sites")
+    assert site["properties"]["functionAppConfig"]["scaleAndConcurrency"]["maximumInstanceCount"] == 100
+    given = app_settings(resources)
+    assert (given["QUEUE_INSTANCES"], given["FAN_OUT_ABOVE"]) == ("100", "never")
+
+
+@needs_compiler
+@pytest.mark.parametrize(
+    ("given", "says"),
+    [
+        ({"networkMode": "private"}, "give addressPrefix"),
+        ({"addressPrefix": "10.20.0.0/24"}, "networkMode is not private"),
+        ({"patsVaultResourceGroup": "rg"}, "without patsVaultName"),
+        ({"credentialsVaultResourceGroup": "rg"}, "without credentialsVaultName"),
+        ({"authAllowedApplications": ["x"]}, "without authClientId"),
+        ({"authClientId": "patrol"}, "not a client id"),
+        ({"deploymentName": "two words"}, "letters, digits and hyphens"),
+        ({"deploymentName": "contoso_pats"}, "letters, digits and hyphens"),
+        ({"deploymentName": "-contoso"}, "letters, digits and hyphens"),
+        ({"deploymentName": "a"}, "BCP333"),
+        ({"networkMode": "closed"}, "'private' | 'public'"),
+        ({"instanceMemoryMB": 1024}, "2048 | 4096 | 512"),
+        ({"maximumInstanceCount": 0}, "1"),
+        ({"maximumInstanceCount": 1001}, "1000"),
+        ({"fanOutAbove": "-1"}, "from 0 on, or never"),
+        ({"fanOutAbove": "some"}, "some"),
+        ({"patsVaultRoleId": "owner"}, "36"),
+        ({"heartbeatHours": 72}, "47"),
+        ({"alertEmail": ""}, "6"),
+        ({"region": "westeurope"}, "BCP259"),
+    ],
+    ids=str,
+)
+def test_wrong_or_half_configured_parameters_are_refused_with_a_reason(
+    given: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    with pytest.raises(AssertionError) as refused:
+        expanded(tmp_path, **given)
+    assert says in str(refused.value)

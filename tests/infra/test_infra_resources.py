@@ -1,0 +1,467 @@
+"""What a deployment creates, by the committed snapshots: roles, settings, network, alerts. Needs no compiler."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sandbox.cloud.seed import PATS_VAULT
+from shared import settings
+from shared.fan_out import who_is_queued
+from shared.fan_out.queue_message import KIND, MOST_DELIVERIES, POISON, QUEUE
+from shared.report.kept_run import KEPT_DAYS
+from shared.services import rate_limits
+from shared.services.blob_leases import CONTAINER
+from shared.services.blob_reports import CONTAINER as RUNS
+from tests.lab import event_names
+from tests.lab.bicep import INFRA, PARAMETERS, ROOT, app_settings, committed, of_type, one
+
+NAMES = [path.stem for path in PARAMETERS]
+BLOB_DATA_OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
+QUEUE_DATA_CONTRIBUTOR = "974c5e8b-45b9-4653-ba55-5f855dd0fb88"
+METRICS_PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
+SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
+SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
+
+DIAGNOSTICS = "Microsoft.Insights/diagnosticSettings"
+APP = "the app"
+HOST_ROLES = {
+    (APP, BLOB_DATA_OWNER, "st"),
+    (APP, QUEUE_DATA_CONTRIBUTOR, "st"),
+    (APP, METRICS_PUBLISHER, "appi-"),
+}
+ROLES: dict[str, set[tuple[str, str, str]]] = {
+    name: {*HOST_ROLES, (APP, SECRETS_OFFICER, "kvp-"), (APP, SECRETS_USER, "kvc-")} for name in NAMES
+}
+ROLES["existing-vaults"] = {
+    *HOST_ROLES,
+    (APP, SECRETS_OFFICER, "rg-contoso-pats/contoso-pats"),
+    (APP, SECRETS_USER, "rg-contoso-identity/contoso-technical-users"),
+    ("44444444-0000-4000-8000-000000000001", SECRETS_USER, "rg-contoso-pats/contoso-pats/agents-linux-pat"),
+    ("44444444-0000-4000-8000-000000000002", SECRETS_USER, "rg-contoso-pats/contoso-pats/sonarqube-pat"),
+}
+
+# What Flex Consumption refuses or ignores (Azure Functions, "Flex Consumption plan: deprecated settings").
+FORBIDDEN = {
+    "ENABLE_ORYX_BUILD",
+    "FUNCTIONS_EXTENSION_VERSION",
+    "FUNCTIONS_WORKER_RUNTIME",
+    "SCM_DO_BUILD_DURING_DEPLOYMENT",
+    "TZ",
+    "WEBSITES_CONTAINER_START_TIME_LIMIT",
+    "WEBSITE_CONTENTAZUREFILECONNECTIONSTRING",
+    "WEBSITE_CONTENTSHARE",
+    "WEBSITE_MAX_DYNAMIC_APPLICATION_SCALE_OUT",
+    "WEBSITE_MOUNT_ENABLED",
+    "WEBSITE_RUN_FROM_PACKAGE",
+    "WEBSITE_TIME_ZONE",
+    "alwaysOn",
+    "endToEndEncryptionEnabled",
+    "functionAppScaleLimit",
+    "healthCheckPath",
+    "linuxFxVersion",
+}
+
+# Read by the host, the worker and the SDKs, not by patrol's own settings.
+PLATFORM = {
+    "AzureWebJobsStorage__accountName",
+    "AzureWebJobsStorage__blobServiceUri",
+    "AzureWebJobsStorage__queueServiceUri",
+    "AzureWebJobsStorage__credential",
+    "AzureWebJobsStorage__clientId",
+    "APPLICATIONINSIGHTS_CONNECTION_STRING",
+    "APPLICATIONINSIGHTS_AUTHENTICATION_STRING",
+    "AZURE_CLIENT_ID",
+    "AZURE_AUTHORITY_HOST",
+    "PYTHON_THREADPOOL_THREAD_COUNT",
+}
+
+
+def assignment(resource: dict[str, Any]) -> tuple[str, str, str]:
+    """Who, which role, on what: the beginning of a new resource's name, the whole of one that exists."""
+    properties = resource["properties"]
+    who = APP if "userAssignedIdentities" in properties["principalId"] else properties["principalId"]
+    extension = re.match(r"\[extensionResourceId\('([^']+)'", resource["id"])
+    scope = extension[1] if extension else resource["id"].partition("/providers/Microsoft.Authorization")[0]
+    group = re.findall(r"/resourceGroups/([^/]+)/", scope)[-1]
+    path = re.findall(r"/(?:storageAccounts|components|vaults|secrets)/([^/]+)", scope)
+    new = re.match(r"st|appi-|kv[pc]-", path[0]) if group == "rg-patrol" else None
+    return who, properties["roleDefinitionId"].rpartition("/")[2], new[0] if new else "/".join([group, *path])
+
+
+def at_deployment(value: str) -> str:
+    """A setting as the app gets it: what only Azure can say is filled in with the public cloud's names."""
+    known = {
+        "environment().suffixes.storage": "core.windows.net",
+        "environment().suffixes.keyvaultDns": ".vault.azure.net",
+    }
+    formatted = re.fullmatch(r"\[format\('([^']*)', (.*)\)\]", value)
+    if formatted is not None:
+        words = [one.strip(" '") for one in formatted[2].split(", ")]
+        return formatted[1].format(*[known.get(word, word) for word in words])
+    return "login.microsoftonline.com" if "loginEndpoint" in value else value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_gets_which_role_on_what_and_nothing_more(name: str) -> None:
+    found = [assignment(one) for one in of_type(committed(name), "Microsoft.Authorization/roleAssignments")]
+    assert len(found) == len(set(found))
+    assert set(found) == ROLES[name]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_app_settings_are_those_the_code_reads(name: str) -> None:
+    given = app_settings(committed(name))
+    assert set(given) == {one.name for one in settings.SETTINGS} | PLATFORM
+    assert "AzureWebJobsStorage" not in given, "an empty one beside the identity's breaks the host"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_code_takes_the_app_settings_that_are_deployed(name: str) -> None:
+    given = {key: at_deployment(value) for key, value in app_settings(committed(name)).items()}
+    known = settings.read({**given, "WEBSITE_AUTH_ENABLED": "True"}, ROOT)
+    assert known.key_vault_url.endswith(PATS_VAULT.partition(".")[2])
+    assert known.storage is not None
+    assert known.has_queue
+    given_nothing = settings.read({"KEY_VAULT_URL": known.key_vault_url}, ROOT)
+    assert known.fan_out_above == given_nothing.fan_out_above
+    assert known.queue_instances == given_nothing.queue_instances
+    assert known.http_auth == ("entra" if name == "entra-auth" else "function-key")
+    assert known.mark.text.startswith("patrol/contoso-pats-")
+
+
+def test_every_name_in_a_binding_is_an_app_setting() -> None:
+    bound = set(re.findall(r"%(\w+)%", (ROOT / "function_app.py").read_text()))
+    example = json.loads((ROOT / "local.settings.json.example").read_text())["Values"]
+    assert bound
+    for name in NAMES:
+        assert bound <= set(app_settings(committed(name)))
+    assert bound <= set(example)
+    assert not [one for one in bound if "__" in one], "the host reads `__` as `:`"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_that_flex_consumption_refuses_is_there(name: str) -> None:
+    words = set(re.findall(r"\w+", json.dumps(committed(name))))
+    assert not words & FORBIDDEN
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_app_runs_on_flex_consumption_with_its_identity(name: str) -> None:
+    resources = committed(name)
+    assert one(resources, "Microsoft.Web/serverfarms")["sku"] == {"name": "FC1", "tier": "FlexConsumption"}
+    site = one(resources, "Microsoft.Web/sites")
+    assert site["kind"] == "functionapp,linux"
+    assert site["identity"]["type"] == "UserAssigned"
+    assert site["tags"]["azd-service-name"] == "patrol"
+    properties = site["properties"]
+    assert properties["httpsOnly"] is True
+    assert properties["siteConfig"]["minTlsVersion"] == "1.2"
+    config = properties["functionAppConfig"]
+    assert config["runtime"] == {"name": "python", "version": "3.13"}
+    assert config["deployment"]["storage"]["authentication"]["type"] == "UserAssignedIdentity"
+    threads = int(app_settings(resources)["PYTHON_THREADPOOL_THREAD_COUNT"])
+    assert config["scaleAndConcurrency"]["triggers"]["http"]["perInstanceConcurrency"] * 2 <= threads
+    policies = of_type(resources, "Microsoft.Web/sites/basicPublishingCredentialsPolicies")
+    assert {row["name"].rpartition("/")[2]: row["properties"]["allow"] for row in policies} == {
+        "ftp": False,
+        "scm": False,
+    }
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_storage_takes_no_key_and_holds_what_the_app_needs(name: str) -> None:
+    resources = committed(name)
+    properties = one(resources, "Microsoft.Storage/storageAccounts")["properties"]
+    wanted = {
+        "allowSharedKeyAccess": False,
+        "allowBlobPublicAccess": False,
+        "isLocalUserEnabled": False,
+        "minimumTlsVersion": "TLS1_2",
+        "supportsHttpsTrafficOnly": True,
+    }
+    assert {key: properties[key] for key in wanted} == wanted
+    containers = of_type(resources, "Microsoft.Storage/storageAccounts/blobServices/containers")
+    assert {row["name"].rpartition("/")[2] for row in containers} == {"app-package", CONTAINER, RUNS}
+    assert all(row["properties"]["publicAccess"] == "None" for row in containers)
+    value = one(resources, "Microsoft.Web/sites")["properties"]["functionAppConfig"]["deployment"]["storage"]["value"]
+    assert "app-package" in value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_queues_are_those_that_the_code_and_the_host_use(name: str) -> None:
+    queues = of_type(committed(name), "Microsoft.Storage/storageAccounts/queueServices/queues")
+    assert {row["name"].rpartition("/")[2] for row in queues} == {QUEUE, POISON}
+    assert f"{QUEUE}-poison" == POISON, "the host makes this name from the queue's"
+    app = (ROOT / "function_app.py").read_text()
+    assert set(re.findall(r"queue_name=(.+?), connection=(\w+)", app)) == {
+        ("_QUEUE", "_STORAGE"),
+        ('f"{_QUEUE}-poison"', "_STORAGE"),
+    }
+    assert f'_QUEUE, _STORAGE = "{QUEUE}", "AzureWebJobsStorage"\n' in app
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_reports_are_deleted_after_thirty_days_and_nothing_else_is(name: str) -> None:
+    (policy,) = of_type(committed(name), "Microsoft.Storage/storageAccounts/managementPolicies")
+    assert policy["name"].endswith("/default"), "the only name that the storage takes"
+    (rule,) = policy["properties"]["policy"]["rules"]
+    assert (rule["enabled"], rule["type"]) == (True, "Lifecycle")
+    # `.json` is a block blob, `.parts` an append blob (shared/run_store.py).
+    assert rule["definition"]["filters"] == {"blobTypes": ["blockBlob", "appendBlob"], "prefixMatch": [f"{RUNS}/"]}
+    # After the last change: who still has its daily look keeps it.
+    assert rule["definition"]["actions"] == {"baseBlob": {"delete": {"daysAfterModificationGreaterThan": KEPT_DAYS}}}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_as_many_instances_share_the_pace_as_may_work_off_the_queue(name: str) -> None:
+    resources = committed(name)
+    scale = one(resources, "Microsoft.Web/sites")["properties"]["functionAppConfig"]["scaleAndConcurrency"]
+    assert app_settings(resources)["QUEUE_INSTANCES"] == str(scale["maximumInstanceCount"])
+
+
+def test_no_number_of_instances_that_the_template_takes_outruns_the_vault_or_entra_id() -> None:
+    most = int(re.findall(r"@maxValue\((\d+)\)\nparam maximumInstanceCount", (INFRA / "main.bicep").read_text())[0])
+    assert most <= settings.MOST_INSTANCES
+    for limit in (rate_limits.VERSIONS, rate_limits.SIGN_INS):
+        for instances in range(1, most + 1):
+            share = limit.share(instances)
+            assert (
+                instances * share.most / share.within.total_seconds()
+                <= limit.most / limit.within.total_seconds() * (1 + 1e-9)
+            )
+
+
+def test_the_host_sets_a_message_aside_when_the_code_says_that_it_does() -> None:
+    queues = json.loads((ROOT / "host.json").read_text())["extensions"]["queues"]
+    assert queues["maxDequeueCount"] == MOST_DELIVERIES
+    assert queues.get("messageEncoding", "base64") == "base64", "as docs/operations.md decodes it"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_storage_tells_what_is_put_on_a_queue(name: str) -> None:
+    resources = committed(name)
+    (found,) = [row for row in of_type(resources, DIAGNOSTICS) if "/queueServices/" in row["id"]]
+    assert found["properties"]["logs"] == [{"category": "StorageWrite", "enabled": True}]
+    assert found["properties"]["workspaceId"] == one(resources, "Microsoft.OperationalInsights/workspaces")["id"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_new_vaults_are_by_role_recoverable_and_on_record(name: str) -> None:
+    resources = committed(name)
+    vaults = of_type(resources, "Microsoft.KeyVault/vaults")
+    assert len(vaults) == (0 if name == "existing-vaults" else 2)
+    for vault in vaults:
+        properties = vault["properties"]
+        assert properties["enableRbacAuthorization"] is True
+        assert properties["enableSoftDelete"] is True
+        assert properties["enablePurgeProtection"] is True
+        assert not any(value for key, value in properties.items() if key.startswith("enabledFor"))
+    audits = [row for row in of_type(resources, DIAGNOSTICS) if "/vaults/" in row["id"]]
+    assert len(audits) == len(vaults)
+    assert all(row["properties"]["logs"] == [{"category": "AuditEvent", "enabled": True}] for row in audits)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_logs_are_taken_from_identities_alone(name: str) -> None:
+    resources = committed(name)
+    workspace = one(resources, "Microsoft.OperationalInsights/workspaces")
+    assert workspace["properties"]["features"]["disableLocalAuth"] is True
+    assert one(resources, "Microsoft.Insights/components")["properties"]["DisableLocalAuth"] is True
+    assert "Authorization=AAD" in app_settings(resources)["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_network_is_open_or_closed_as_a_whole(name: str) -> None:
+    resources = committed(name)
+    is_private = name == "private-network"
+    guarded = of_type(resources, "Microsoft.KeyVault/vaults") + of_type(resources, "Microsoft.Storage/storageAccounts")
+    for resource in guarded:
+        properties = resource["properties"]
+        assert properties["publicNetworkAccess"] == ("Disabled" if is_private else "Enabled")
+        assert properties["networkAcls"]["defaultAction"] == ("Deny" if is_private else "Allow")
+    endpoints = of_type(resources, "Microsoft.Network/privateEndpoints")
+    groups = [row["properties"]["privateLinkServiceConnections"][0]["properties"]["groupIds"][0] for row in endpoints]
+    site = one(resources, "Microsoft.Web/sites")["properties"]
+    if not is_private:
+        assert not [row for row in resources if row["type"].startswith("Microsoft.Network/")]
+        assert "virtualNetworkSubnetId" not in site
+        return
+    assert sorted(groups) == ["blob", "queue", "vault", "vault"]
+    assert len(of_type(resources, "Microsoft.Network/privateEndpoints/privateDnsZoneGroups")) == 4
+    assert len(of_type(resources, "Microsoft.Network/privateDnsZones/virtualNetworkLinks")) == 3
+    network = one(resources, "Microsoft.Network/virtualNetworks")
+    by_name = {row["name"]: row["properties"] for row in network["properties"]["subnets"]}
+    assert by_name["app"]["delegations"][0]["properties"]["serviceName"] == "Microsoft.App/environments"
+    assert by_name["app"]["addressPrefix"] != by_name["endpoints"]["addressPrefix"]
+    assert site["virtualNetworkSubnetId"].endswith("/subnets/app")
+    assert site["outboundVnetRouting"] == {"applicationTraffic": True}
+
+
+def test_app_service_authentication_stands_in_front_where_a_client_id_is_given() -> None:
+    found = one(committed("entra-auth"), "Microsoft.Web/sites/config", "/authsettingsV2")["properties"]
+    assert found["globalValidation"]["requireAuthentication"] is True
+    assert found["globalValidation"]["unauthenticatedClientAction"] == "Return401"
+    assert found["globalValidation"]["excludedPaths"] == ["/api/health"]
+    directory = found["identityProviders"]["azureActiveDirectory"]
+    assert "clientSecretSettingName" not in directory["registration"]
+    assert directory["validation"]["allowedAudiences"][0].startswith("api://")
+    assert directory["validation"]["defaultAuthorizationPolicy"]["allowedApplications"]
+    for name in set(NAMES) - {"entra-auth"}:
+        assert not [row for row in committed(name) if str(row["name"]).endswith("/authsettingsV2")]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_promise_7_no_key_or_secret_is_deployed_or_put_out(name: str) -> None:
+    text = (INFRA / "params" / f"{name}.snapshot.json").read_text()
+    assert not re.search(
+        r"listKeys|listSecrets|listAccountSas|AccountKey=|SharedAccessSignature|InstrumentationKey", text
+    )
+    for path in INFRA.rglob("*.bicep"):
+        outputs = [line for line in path.read_text().splitlines() if line.startswith("output ")]
+        assert not [
+            one for one in outputs if re.search(r"connectionstring|key\b|secret\b|password", one, re.IGNORECASE)
+        ]
+
+
+# alerts
+
+QUERIES = sorted((INFRA / "queries").glob("*.kql"))
+OF_THE_APP = [path for path in QUERIES if "\ntraces\n" in f"\n{path.read_text()}"]
+
+
+@pytest.mark.parametrize("path", OF_THE_APP, ids=lambda path: path.stem)
+def test_each_query_asks_for_events_and_fields_that_the_code_logs(path: Any) -> None:
+    assert event_names.problems(path.read_text()) == []
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_query_has_its_alert_which_tells_somebody(name: str) -> None:
+    resources = committed(name)
+    rules = {row["name"].rpartition("-contosopats-")[0]: row["properties"] for row in of_type(resources, RULES)}
+    assert set(rules) == {path.stem for path in QUERIES}
+    people = one(resources, "Microsoft.Insights/actionGroups")
+    assert people["properties"]["emailReceivers"][0]["emailAddress"] == "platform@contoso.com"
+    for rule, properties in rules.items():
+        assert properties["actions"]["actionGroups"] == [people["id"]]
+        (criterion,) = properties["criteria"]["allOf"]
+        source = (INFRA / "queries" / f"{rule}.kql").read_text()
+        summed = next(line for line in source.splitlines() if line.startswith("| summarize "))
+        by = re.findall(r"(\w+)(?: = [^,]+)?", summed.partition(" by ")[2])
+        assert {row["name"] for row in criterion["dimensions"]} <= set(by), rule
+        assert set(re.findall(r"\{(\w+)\}", source)) <= {"hours", "readers"}
+        assert "{hours}" not in criterion["query"]
+        assert properties["skipQueryValidation"] is True
+        asked = (
+            "Microsoft.Insights/components" if "\ntraces\n" in source else "Microsoft.OperationalInsights/workspaces"
+        )
+        assert properties["scopes"] == [one(resources, asked)["id"]], "where its table is"
+
+
+RULES = "Microsoft.Insights/scheduledQueryRules"
+
+
+def test_an_item_failure_is_told_once_for_each_item_code_and_day() -> None:
+    (rule,) = [row for row in of_type(committed("small"), RULES) if row["name"].startswith("item-failed")]
+    (criterion,) = rule["properties"]["criteria"]["allOf"]
+    assert [row["name"] for row in criterion["dimensions"]] == ["secret", "code", "day"]
+
+
+def test_the_heartbeat_reads_every_outcome() -> None:
+    (rule,) = [row for row in of_type(committed("small"), RULES) if row["name"].startswith("schedule-stopped")]
+    query = rule["properties"]["criteria"]["allOf"][0]["query"]
+    assert "outcome" not in query.partition("summarize")[2]
+    assert "ago(13h)" in query
+
+
+def rule(name: str) -> dict[str, Any]:
+    (found,) = [row for row in of_type(committed("small"), RULES) if row["name"].startswith(f"{name}-contosopats-")]
+    properties: dict[str, Any] = found["properties"]
+    return properties
+
+
+def test_the_poison_queue_tells_somebody_whoever_filled_it() -> None:
+    found = rule("message-set-aside")
+    (criterion,) = found["criteria"]["allOf"]
+    assert f"/{POISON}/" in criterion["query"]
+    assert "traces" not in criterion["query"], "an app that was killed tells nothing"
+    assert found["severity"] == 2
+
+
+def test_a_queue_that_is_not_worked_off_wakes_somebody() -> None:
+    found = rule("message-waiting")
+    assert found["severity"] == 1
+    assert found["windowSize"] == "P1D", "from the sending of a message until its deadline, and longer"
+    assert timedelta(days=1) > who_is_queued.WORTH_WHILE
+    assert found["criteria"]["allOf"][0]["dimensions"] == [], "once, however many runs wait"
+
+
+def test_known_readers_are_the_app_and_the_consumers() -> None:
+    (rule,) = [row for row in of_type(committed("existing-vaults"), RULES) if row["name"].startswith("unexpected")]
+    query = rule["properties"]["criteria"]["allOf"][0]["query"]
+    assert "44444444-0000-4000-8000-000000000001" in query
+    assert "userAssignedIdentities" in query
+
+
+def test_operations_says_what_to_do_at_each_alert() -> None:
+    section = (ROOT / "docs/operations.md").read_text().split("## Alerts")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| `([\w-]+)` \|", section, re.MULTILINE)
+    assert sorted(rows) == [path.stem for path in QUERIES]
+
+
+def test_operations_gives_the_queue_as_it_is() -> None:
+    section = (ROOT / "docs/operations.md").read_text().split("## The queue")[1].split("\n## ")[0]
+    queues = json.loads((ROOT / "host.json").read_text())["extensions"]["queues"]
+    assert "delivered again after 2 minutes, five times in all" in section
+    assert (queues["visibilityTimeout"], MOST_DELIVERIES) == ("00:02:00", 5)
+    assert "the deadline is over, 4 hours after the run began" in section
+    assert timedelta(hours=4) == who_is_queued.WORTH_WHILE
+    assert f'{{"kind": "{KIND}"' in section
+    commands = re.findall(r"^az storage message .*(?:\\\n.*)*", section, re.MULTILINE)
+    assert len(commands) == 2
+    assert all(f"--queue-name {POISON} " in one and "--auth-mode login" in one for one in commands)
+
+
+# structure, without a compiler
+
+
+def test_role_ids_in_the_source_are_those_of_azure() -> None:
+    known = {BLOB_DATA_OWNER, QUEUE_DATA_CONTRIBUTOR, METRICS_PUBLISHER, SECRETS_OFFICER, SECRETS_USER}
+    text = "".join(path.read_text() for path in INFRA.rglob("*.bicep"))
+    example = "22222222-2222-3333-4444-555555555555"
+    assert set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", text)) - {example} == known
+
+
+def test_the_custom_role_can_do_what_patrol_does_and_cannot_delete_or_purge() -> None:
+    text = (INFRA / "custom-role.bicep").read_text()
+    actions = set(re.findall(r"Microsoft\.KeyVault/vaults/secrets/(\w+)/action", text))
+    assert actions == {"getSecret", "readMetadata", "setSecret", "update", "recover"}
+
+
+def test_parameter_files_name_parameters_that_exist() -> None:
+    declared = set(re.findall(r"^param (\w+) ", (INFRA / "main.bicep").read_text(), re.MULTILINE))
+    for path in PARAMETERS:
+        assert set(re.findall(r"^param (\w+) =", path.read_text(), re.MULTILINE)) <= declared
+    for_azd = json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
+    assert set(for_azd) <= declared
+    required = set(re.findall(r"^param (\w+) \w+$", (INFRA / "main.bicep").read_text(), re.MULTILINE))
+    assert required == {"deploymentName", "alertEmail"}
+    assert required <= set(for_azd)
+
+
+def test_every_parameter_is_described() -> None:
+    lines = (INFRA / "main.bicep").read_text().splitlines()
+    for number, line in enumerate(lines):
+        if line.startswith("param "):
+            above = [row for row in lines[max(0, number - 5) : number] if row.startswith("@")]
+            assert any(row.startswith("@description(") for row in above), line
+
+
+def test_a_run_ends_before_the_host_ends_it() -> None:
+    timeout = json.loads((ROOT / "host.json").read_text())["functionTimeout"]
+    assert timeout == "00:30:00"
+    assert settings.LONGEST_BUDGET.total_seconds() < 30 * 60

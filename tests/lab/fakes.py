@@ -1,0 +1,603 @@
+"""The engine's ports over the sandbox's state, without HTTP: some hundred times faster than the adapters.
+
+tests/test_contract.py holds fakes and adapters to the same behaviour.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from threading import Lock
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from sandbox.cloud.cloud import Cloud
+from sandbox.cloud.entra import AZURE_DEVOPS
+from sandbox.cloud.entra_refusals import EntraRefused
+from sandbox.cloud.key_vault import VaultRefused, Version
+from sandbox.cloud.pat_paging import ListQuery
+from sandbox.cloud.pat_values import NoOrganization, PatHttpRefused, PatRefused, write_instant
+from sandbox.cloud.pats import Pat as SandboxPat
+from sandbox.cloud.sonarqube import SonarQube as SonarQubeServer
+from sandbox.cloud.sonarqube import SonarRefused
+from sandbox.wire.sonarqube import projects_status
+from shared.model.clock import Clock
+from shared.model.errors import (
+    Absent,
+    Busy,
+    ClientRefused,
+    Code,
+    Denied,
+    Misconfigured,
+    NotDone,
+    PatrolError,
+    Refused,
+    Unclear,
+    UserRefused,
+)
+from shared.model.items import (
+    CONTENT_TYPE,
+    ClientProof,
+    Credential,
+    Current,
+    Item,
+    Look,
+    Minted,
+    Pat,
+    PatId,
+    SecretSeen,
+    ServiceToken,
+    SignIn,
+    SonarQube,
+    TokenItem,
+    User,
+    Validity,
+    VaultListing,
+    VersionSeen,
+    whole_seconds,
+)
+from shared.model.ports import PatApi, Turn
+from shared.model.secret_text import SecretText
+from shared.model.single_flight import ask_until, held_elsewhere
+from shared.report.kept_run import Brief, KeptRun, PartDone, part_json, put_together, read_part, read_run, run_json
+from shared.services import pat_token_errors
+from shared.services.entra_errors import Concerns, refusal
+
+Answer = TypeVar("Answer")
+
+
+@dataclass(slots=True)
+class Trouble:
+    """What goes wrong at the ports: asked before and after the effect of each call, by the port's operation name."""
+
+    before: Callable[[str], PatrolError | None] = lambda _: None
+    after: Callable[[str], PatrolError | None] = lambda _: None
+
+    def around(self, operation: str, effect: Callable[[], Answer]) -> Answer:
+        if (failure := self.before(operation)) is not None:
+            raise failure
+        answer = effect()
+        if (failure := self.after(operation)) is not None:
+            raise failure
+        return answer
+
+
+class FakeVault:
+    """`ports.Vault` and `ports.Credentials` over one of the cloud's vaults."""
+
+    def __init__(self, cloud: Cloud, host: str, trouble: Trouble) -> None:
+        self._vault = cloud.vaults[host]
+        self._cloud = cloud
+        self._trouble = trouble
+
+    def listing(self) -> VaultListing:
+        def effect() -> VaultListing:
+            self._vault.list_secrets(1)  # judges whether the caller may
+            rows = {secret.name.casefold(): _listed(secret.name, secret.latest) for secret in self._vault.secrets()}
+            return VaultListing(rows)
+
+        try:
+            return self._do("vault.list", effect)
+        except PatrolError as failure:
+            code = Code.VAULT_FORBIDDEN if isinstance(failure, Denied) else Code.VAULT_UNREACHABLE
+            raise Misconfigured(code, failure.cause, failure.remedy) from None
+
+    def look(self, name: str) -> Look:
+        def effect() -> Look:
+            try:
+                latest = self._vault.secret(name).latest
+            except KeyError:
+                return Look(None)
+            return Look(replace(_listed(name, latest), version=latest.id))
+
+        return self._do("vault.get", effect)
+
+    def current(self, name: str) -> Current:
+        def effect() -> Current:
+            value = str(self._vault.get(name)["value"])
+            return Current(_version(self._vault.secret(name).latest), SecretText(value))
+
+        return self._do("vault.get", effect)
+
+    def versions(self, name: str) -> tuple[VersionSeen, ...]:
+        def effect() -> tuple[VersionSeen, ...]:
+            try:
+                return tuple(_version(version) for version in self._vault.secret(name).versions.values())
+            except KeyError:
+                return ()
+
+        return self._do("vault.versions", effect)
+
+    def publish(
+        self,
+        name: str,
+        value: SecretText,
+        expires_on: datetime,
+        tags: Mapping[str, str],
+        content_type: str = CONTENT_TYPE,
+    ) -> VersionSeen:
+        def effect() -> VersionSeen:
+            ends = int(expires_on.timestamp())
+            self._vault.set_secret(name, value.reveal(), tags=tags, content_type=content_type, expires=ends)
+            return _version(self._vault.secret(name).latest)
+
+        try:
+            return self._do("vault.set", effect)
+        except Denied as failure:
+            raise Denied(Code.PUBLISH_FORBIDDEN, failure.cause, failure.remedy) from None
+        except Refused as failure:
+            code = failure.code if failure.code is Code.SECRET_DELETED else Code.PUBLISH_REFUSED
+            raise Refused(code, failure.cause, failure.remedy) from None
+        except Unclear as failure:
+            raise Unclear(Code.PUBLISH_UNCLEAR, failure.cause, failure.remedy) from None
+
+    def note(self, name: str, tags: Mapping[str, str]) -> None:
+        self._do(
+            "vault.set", lambda: self._vault.set_secret(name, "see the tags", tags=tags, content_type="text/plain")
+        )
+
+    def change(
+        self,
+        name: str,
+        version: str,
+        *,
+        tags: Mapping[str, str] | None = None,
+        expires_on: datetime | None = None,
+        enabled: bool | None = None,
+    ) -> None:
+        attributes = {"exp": None if expires_on is None else int(expires_on.timestamp()), "enabled": enabled}
+        self._do("vault.update", lambda: self._vault.update(name, version, {"tags": tags, "attributes": attributes}))
+
+    def is_deleted(self, name: str) -> bool:
+        gone = {secret.name.casefold() for secret in self._vault.deleted_secrets()}
+        return self._do("vault.deleted", lambda: name.casefold() in gone)
+
+    def recover(self, name: str) -> None:
+        self._do("vault.recover", lambda: self._vault.recover(name))
+        while True:
+            try:
+                self._vault.get(name)
+            except VaultRefused:
+                continue
+            return
+
+    def read(self, name: str) -> Credential:
+        def effect() -> Credential:
+            value = str(self._vault.get(name)["value"])
+            latest = self._vault.secret(name).latest
+            return Credential(SecretText(value), latest.id, _instant(latest.expires))
+
+        return self._do("vault.get", effect)
+
+    def _do(self, operation: str, effect: Callable[[], Answer]) -> Answer:
+        try:
+            return self._trouble.around(operation, effect)
+        except VaultRefused as refused:
+            word = refused.inner or refused.code
+            told = f"HTTP {refused.status} {word}"
+            if word == "SecretDisabled":
+                raise Denied(Code.DISABLED, told, "-") from None
+            kinds: dict[int, tuple[type[NotDone], Code]] = {
+                403: (Denied, Code.VAULT_FORBIDDEN),
+                404: (Absent, Code.VAULT_REFUSED),
+                409: (Refused, Code.SECRET_DELETED),
+                429: (Busy, Code.VAULT_UNREACHABLE),
+            }
+            kind, code = kinds.get(refused.status, (Refused, Code.VAULT_REFUSED))
+            raise kind(code, told, "-") from None
+
+
+class FakePats:
+    """`ports.PatApi` as one technical user."""
+
+    def __init__(self, cloud: Cloud, username: str, trouble: Trouble) -> None:
+        self._cloud = cloud
+        self._username = username
+        self._trouble = trouble
+
+    def active(self, organization: str) -> tuple[Pat, ...]:
+        return self._do("pats.list", lambda: self._mine(organization, "active"))
+
+    def by_state(self, organization: str, state: str) -> tuple[Pat, ...]:
+        return self._do("pats.list", lambda: self._mine(organization, state))
+
+    def revoked(self, organization: str) -> frozenset[PatId]:
+        return self._do("pats.list", lambda: frozenset(pat.id for pat in self._mine(organization, "revoked")))
+
+    def get(self, organization: str, pat: PatId) -> Pat:
+        def effect() -> Pat:
+            self._cloud.pats.get(self._username, organization, pat)
+            return _pat(self._cloud.pats.pat(pat))
+
+        return self._do("pats.get", effect)
+
+    def mint(self, organization: str, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Minted:
+        sent = self._cloud.now()
+
+        def effect() -> Minted:
+            body = {
+                "displayName": display_name,
+                "scope": " ".join(scopes),
+                "validTo": write_instant(whole_seconds(ends)),
+                "allOrgs": False,
+            }
+            _, made = self._cloud.pats.create(self._username, organization, body)
+            return Minted(_pat(made), SecretText(made.value), sent)
+
+        try:
+            return self._do("pats.create", effect)
+        except Unclear as doubt:
+            raise Unclear(Code.MINT_UNCLEAR, doubt.cause, doubt.remedy) from None
+        except (Refused, Absent) as refused:
+            raise Refused(Code.MINT_REFUSED, refused.cause, refused.remedy, getattr(refused, "word", "")) from None
+
+    def extend(self, organization: str, pat: PatId, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Pat:
+        def effect() -> Pat:
+            body = {
+                "authorizationId": pat,
+                "displayName": display_name,
+                "scope": " ".join(scopes),
+                "validTo": write_instant(whole_seconds(ends)),
+                "allOrgs": False,
+            }
+            self._cloud.pats.update(self._username, organization, body)
+            return _pat(self._cloud.pats.pat(pat))
+
+        return self._do("pats.update", effect)
+
+    def revoke(self, organization: str, pat: PatId) -> None:
+        try:
+            self._do("pats.revoke", lambda: self._cloud.pats.revoke(self._username, organization, pat))
+        except Absent:
+            return
+        except Unclear as doubt:
+            raise Unclear(Code.REVOKE_UNCLEAR, doubt.cause, doubt.remedy) from None
+
+    def _mine(self, organization: str, state: str) -> tuple[Pat, ...]:
+        # Judges whether the caller may, and reads past its pages.
+        self._cloud.pats.list_pats(self._username, organization, ListQuery(filter=state, top="1"))
+        home = self._cloud.pats.organization(organization)
+        now = self._cloud.now()
+        return tuple(
+            _pat(pat)
+            for pat in self._cloud.pats.all()
+            if pat.owner == self._username.lower()
+            and pat.organization == home.guid
+            and state in (pat.state(now), "all")
+        )
+
+    def _do(self, operation: str, effect: Callable[[], Answer]) -> Answer:
+        try:
+            return self._trouble.around(operation, effect)
+        except PatRefused as refused:
+            if refused.error in pat_token_errors.GONE:
+                raise Absent(Code.PAT_UNKNOWN, refused.error, pat_token_errors.remedy(refused.error)) from None
+            remedy = pat_token_errors.remedy(refused.error)
+            raise Refused(Code.DEVOPS_REFUSED, refused.error, remedy, refused.error) from None
+        except PatHttpRefused as refused:
+            if refused.type_key == "SessionTokenNotFoundException":
+                raise Absent(Code.PAT_UNKNOWN, refused.type_key, "-") from None
+            raise Denied(Code.ORGANIZATION_DENIED, refused.type_key, "-") from None
+        except NoOrganization:
+            raise Unclear(Code.ORGANIZATION_UNKNOWN, "HTTP 404", "-") from None
+
+
+class FakeVerifier:
+    def __init__(self, cloud: Cloud, trouble: Trouble) -> None:
+        self._cloud = cloud
+        self._trouble = trouble
+
+    def verify(self, item: Item, value: SecretText, organization_id: str | None) -> None:
+        def effect() -> SandboxPat | None:
+            return self._cloud.pats.authenticate(item.organization, value.reveal())
+
+        pat = self._trouble.around("devops.connection_data", effect)
+        if pat is None or pat.owner != item.username.lower():
+            raise Denied(Code.ORGANIZATION_DENIED, "HTTP 401", "-")
+
+    def verify_token(self, item: TokenItem, token: ServiceToken) -> None:
+        def effect() -> str | None:
+            bearer = self._cloud.directory.bearer(token.value.reveal(), AZURE_DEVOPS)
+            home = self._cloud.pats.organization(item.organization)
+            return None if bearer is None or bearer.subject not in home.members else bearer.subject
+
+        try:
+            subject = self._trouble.around("devops.connection_data", effect)
+        except NoOrganization:
+            raise Unclear(Code.ORGANIZATION_UNKNOWN, "HTTP 404", "-") from None
+        if subject is None:
+            raise Denied(Code.ORGANIZATION_DENIED, "HTTP 401", "-")
+        if subject != item.client_id.lower():
+            raise Denied(Code.VERIFY_FAILED, "somebody else", "-")
+
+
+class FakeTokens:
+    """`ports.ServiceTokens`, for client secrets."""
+
+    def __init__(self, cloud: Cloud, trouble: Trouble) -> None:
+        self._cloud = cloud
+        self._trouble = trouble
+
+    def issue(self, tenant: str, client_id: str, proof: ClientProof) -> ServiceToken:
+        assert isinstance(proof.means, SecretText)
+        secret = proof.means.reveal()
+
+        def effect() -> ServiceToken:
+            scope = f"{AZURE_DEVOPS}/.default"
+            value, ends = self._cloud.directory.client_token(tenant, client_id, secret, scope)
+            object_id = self._cloud.directory.apps[client_id.lower()].object_id
+            return ServiceToken(SecretText(value), ends - self._cloud.now(), object_id)
+
+        try:
+            return self._trouble.around("entra.token", effect)
+        except EntraRefused as refused:
+            if refused.code == 90002:
+                raise Misconfigured(Code.TENANT_UNKNOWN, refused.text, "-") from None
+            raise Refused(Code.PRINCIPAL_REFUSED, refused.text, "-", f"AADSTS{refused.code}") from None
+
+
+class FakeConsumer:
+    """`ports.Consumer` over the cloud's SonarQube servers."""
+
+    def __init__(self, cloud: Cloud, trouble: Trouble) -> None:
+        self._cloud = cloud
+        self._trouble = trouble
+
+    def check(self, to: SonarQube, token: SecretText, organization: str) -> None:
+        self._address(to, token, organization)
+
+    def push(self, to: SonarQube, token: SecretText, organization: str, value: SecretText) -> None:
+        address = self._address(to, token, organization)
+        form = {"key": to.alm_setting, "url": address, "personalAccessToken": value.reveal()}
+        self._do("sonarqube.update_azure", lambda: self._server(to).update_azure(token.reveal(), form))
+        projects = partial(projects_status, self._cloud)
+        self._do("sonarqube.validate", lambda: self._server(to).validate(token.reveal(), to.alm_setting, projects))
+
+    def _address(self, to: SonarQube, token: SecretText, organization: str) -> str:
+        rows = self._do("sonarqube.list_definitions", lambda: self._server(to).list_definitions(token.reveal()))
+        address = next((row["url"] for row in rows["azure"] if row["key"] == to.alm_setting), None)
+        if address is None or address.rpartition("/")[2].casefold() != organization.casefold():
+            raise Refused(Code.CONSUMER_REFUSED, "no such setting", "-")
+        return address
+
+    def _server(self, to: SonarQube) -> SonarQubeServer:
+        return self._cloud.sonarqubes[urlsplit(to.url).hostname or ""]
+
+    def _do(self, operation: str, effect: Callable[[], Answer]) -> Answer:
+        try:
+            return self._trouble.around(operation, effect)
+        except SonarRefused as refused:
+            kind = Denied if refused.status in (401, 403) else Refused
+            raise kind(Code.CONSUMER_REFUSED, f"HTTP {refused.status}", "-") from None
+
+
+class FakeDirectory:
+    def __init__(self, cloud: Cloud, trouble: Trouble) -> None:
+        self._cloud = cloud
+        self._trouble = trouble
+
+    def sign_in(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi:
+        scope = "499b84ac-1321-427f-aa17-267ca6975798/.default"
+        secret = proof.means.reveal() if isinstance(proof.means, SecretText) else None
+        assertion = proof.means().reveal() if callable(proof.means) else None
+
+        def effect() -> PatApi:
+            asked = (sign_in.tenant, sign_in.client_id, secret, user.username, password.reveal())
+            self._cloud.directory.sign_in(*asked, scope, assertion=assertion)
+            return FakePats(self._cloud, user.username, self._trouble)
+
+        try:
+            return self._trouble.around("entra.token", effect)
+        except EntraRefused as refused:
+            why = refusal(refused.error, [refused.code])
+            word = f"AADSTS{refused.code}"
+            if why.concerns is Concerns.USER:
+                raise UserRefused(why.cause, why.remedy, word, why.again) from None
+            code = Code.TENANT_UNKNOWN if why.concerns is Concerns.TENANT else Code.CLIENT_REFUSED
+            raise ClientRefused(code, why.cause, why.remedy) from None
+
+
+def _pat(pat: SandboxPat) -> Pat:
+    return Pat(
+        id=PatId(pat.authorization_id),
+        display_name=pat.display_name,
+        scopes=frozenset(pat.scope.split()),
+        validity=Validity(whole_seconds(pat.valid_from), whole_seconds(pat.valid_to)),
+        organization_id=None if pat.all_orgs else pat.organization,
+    )
+
+
+def _listed(name: str, version: Version) -> SecretSeen:
+    return SecretSeen(
+        name=name,
+        enabled=version.enabled,
+        created=datetime.fromtimestamp(version.created, UTC),
+        expires_on=_instant(version.expires),
+        content_type=version.content_type,
+        tags=dict(version.tags),
+    )
+
+
+def _version(version: Version) -> VersionSeen:
+    created = datetime.fromtimestamp(version.created, UTC)
+    ends = _instant(version.expires)
+    return VersionSeen(version.id, version.enabled, created, ends, dict(version.tags), version.content_type)
+
+
+def _instant(seconds: int | None) -> datetime | None:
+    return None if seconds is None else datetime.fromtimestamp(seconds, UTC)
+
+
+@dataclass(slots=True)
+class Place:
+    """One item in the storage: who has its turn, since when and until when, and when it was last worked on.
+
+    `ends` is None while its runner lives and renews.
+    """
+
+    runner: FakeFlight | None = None
+    since: datetime | None = None
+    ends: datetime | None = None
+    worked: datetime | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Storage:
+    """What all runners share; `down`: it gives no answer, and everybody goes on without turns."""
+
+    places: dict[str, Place] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+    down: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class FakeFlight:
+    """`ports.SingleFlight` of one runner over a storage in memory, on the world's clock."""
+
+    storage: Storage
+    clock: Clock
+    holder: str = "a runner"
+    lease: timedelta = timedelta(seconds=60)
+    crashed: bool = False
+
+    @contextmanager
+    def take(self, secret: str, wait_until: datetime) -> Iterator[Turn]:
+        key = secret.casefold()
+        waited = False
+
+        def ask() -> Turn | None:
+            nonlocal waited
+            turn = self._ask(key, waited)
+            waited = True
+            return turn
+
+        turn = ask_until(self.clock, wait_until, ask)
+        if turn is None:
+            place = self.storage.places[key]
+            since = place.since.strftime("%Y-%m-%dT%H:%M:%SZ") if place.since else None
+            raise held_elsewhere(place.runner.holder if place.runner else None, since)
+        try:
+            yield turn
+        finally:
+            with self.storage.lock:
+                place = self.storage.places.get(key, Place())
+                if place.runner is self and not self.crashed:
+                    place.runner = place.since = None
+
+    def crash(self) -> None:
+        """From now on nothing is renewed or given back."""
+        self.crashed = True
+        for place in self.storage.places.values():
+            if place.runner is self:
+                place.ends = self.clock.now() + self.lease
+
+    def _ask(self, key: str, waited: bool) -> Turn | None:
+        with self.storage.lock:
+            now = self.clock.now()
+            if self.storage.down:
+                return FakeTurn(None, self.clock, timedelta(0))
+            place = self.storage.places.setdefault(key, Place())
+            if place.runner is not None and (place.ends is None or now < place.ends):
+                return None
+            place.runner, place.since, place.ends = self, now, None
+            idle = None if place.worked is None else max(timedelta(0), now - place.worked - timedelta(seconds=1))
+            return FakeTurn(place, self.clock, timedelta(0) if waited else idle)
+
+
+@dataclass(slots=True)
+class FakeRuns:
+    """`history.Runs` in memory, as text, as a storage has it; `down`: it gives no answer."""
+
+    clock: Clock
+    heads: dict[str, str] = field(default_factory=dict)
+    parts: dict[str, list[str]] = field(default_factory=dict)
+    seen: dict[str, datetime] = field(default_factory=dict)
+    lock: Lock = field(default_factory=Lock)
+    down: bool = False
+
+    def keep(self, run: KeptRun) -> bool:
+        if not self.down:
+            self.heads[run.run_id] = json.dumps(run_json(run))
+        return not self.down
+
+    def add(self, run_id: str, part: PartDone, of: int) -> bool:
+        if self.down:
+            return False
+        with self.lock:
+            mine = self.parts.setdefault(run_id, [])
+            mine.append(json.dumps(part_json(part)))
+            return part.final and sum(json.loads(one)["final"] for one in mine) >= of
+
+    def read(self, run_id: str) -> KeptRun | None:
+        self._answer()
+        if run_id not in self.heads:
+            return None
+        try:
+            head = read_run(json.loads(self.heads[run_id]))
+            parts = [read_part(json.loads(one)) for one in self.parts.get(run_id, [])]
+        except (KeyError, TypeError, ValueError):
+            raise NotDone(Code.REPORT_UNREADABLE, "not readable", "-") from None
+        return put_together(head, parts, self.clock.now())
+
+    def latest(self, most: int, *, settled: bool = True) -> tuple[Brief, ...]:
+        self._answer()
+        newest = sorted(self.heads, reverse=True)[:most]
+        return tuple(Brief.of(self._settled(run_id) if settled else self._head(run_id)) for run_id in newest)
+
+    def looked(self, user: User) -> None:
+        if not self.down:
+            self.seen[user.digest] = self.clock.now()
+
+    def looks(self) -> Mapping[str, datetime]:
+        return {} if self.down else dict(self.seen)
+
+    def _head(self, run_id: str) -> KeptRun:
+        return read_run(json.loads(self.heads[run_id]))
+
+    def _settled(self, run_id: str) -> KeptRun:
+        try:
+            return self.read(run_id) or self._head(run_id)
+        except NotDone:
+            return self._head(run_id)
+
+    def _answer(self) -> None:
+        if self.down:
+            raise Unclear(Code.REPORT_UNREADABLE, "gave no answer", "-")
+
+
+@dataclass(slots=True)
+class FakeTurn:
+    place: Place | None
+    clock: Clock
+    idle_for: timedelta | None
+
+    def idle(self) -> timedelta | None:
+        return self.idle_for
+
+    def worked(self) -> None:
+        if self.place is not None:
+            self.place.worked = self.clock.now()

@@ -1,0 +1,65 @@
+"""Calls of the HTTP API against a lab: the doors as function_app.py uses them, without a host."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from shared.functions import http_routes
+from shared.functions.http_answers import Answer
+from shared.functions.http_requests import Call
+from shared.rotation.run import World
+from shared.settings import Settings
+from tests.lab import openapi
+from tests.lab.lab import ENVIRONMENT, Lab
+
+DOORS: dict[str, tuple[str, Callable[[Call, http_routes.App], Answer]]] = {
+    "rotate": ("POST", http_routes.rotate),
+    "emergency": ("POST", http_routes.emergency),
+    "pats": ("GET", http_routes.pats),
+    "runs": ("GET", http_routes.runs),
+}
+
+
+def app(lab: Lab, folder: Path, **more: Any) -> http_routes.App:
+    """The app of this lab; its pats.yaml is written into `folder`. `environ` adds settings."""
+    (folder / "pats.yaml").write_text(lab.pats_yaml(), encoding="utf-8")
+    environ = {**ENVIRONMENT, **lab.environment, **more.pop("environ", {})}
+
+    def make_world(known: Settings, budget: timedelta) -> World:
+        return lab.world(budget, http_routes.GRACE)
+
+    settings: dict[str, Any] = {"make_world": make_world, "now": lab.clock.now, **more}
+    return http_routes.App(environ=environ, root=folder, **settings)
+
+
+def call(
+    door: str,
+    using: http_routes.App,
+    body: Any = b"",
+    *,
+    method: str | None = None,
+    headers: Mapping[str, str] | None = None,
+    query: Mapping[str, str] | None = None,
+    run_id: str | None = None,
+) -> Answer:
+    """One call, whose answer is one that docs/openapi.yaml describes; a body that is not bytes is sent as JSON."""
+    raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    usual, handler = DOORS[door]
+    answer = handler(Call(method or usual, headers or {}, query or {}, raw, run_id), using)
+    if method in (None, usual):
+        openapi.check(door if run_id is None else f"{door}/{{run_id}}", usual, answer)
+    return answer
+
+
+def principal(*roles: str, **changes: Any) -> dict[str, str]:
+    """The header as App Service authentication writes it."""
+    kind = "http://schemas.microsoft.com/ws/2008/06/identity/claims/role"
+    claims = [{"typ": kind, "val": role} for role in roles]
+    claims.append({"typ": "http://schemas.microsoft.com/identity/claims/objectidentifier", "val": "caller-id"})
+    facts = {"auth_typ": "aad", "name_typ": "name", "role_typ": kind, "claims": claims, **changes}
+    return {"x-ms-client-principal": base64.b64encode(json.dumps(facts).encode()).decode()}

@@ -1,0 +1,296 @@
+"""A whole estate in one process: the sandbox's cloud, patrol's real adapters over it, and a clock that tests move."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+import yaml
+from azure.core.credentials import AccessToken, TokenCredential
+from azure.core.exceptions import ClientAuthenticationError
+from azure.keyvault.secrets._shared import http_challenge_cache
+
+from sandbox.cloud.clock import ManualClock
+from sandbox.cloud.cloud import Cloud
+from sandbox.cloud.key_vault import Vault, Version
+from sandbox.cloud.pats import Pat
+from sandbox.cloud.seed import AGENTS, CREDENTIALS_VAULT, PATS_VAULT, apply, mark, small_estate
+from sandbox.cloud.sonarqube import AzureSetting, SonarQube
+from sandbox.process.in_process import SandboxAdapter, session_for
+from shared import settings, wiring
+from shared.inventory import pats_yaml
+from shared.model.clock import GRACE, Deadline
+from shared.model.errors import PatrolError
+from shared.model.items import Inventory
+from shared.model.ports import SingleFlight
+from shared.model.single_flight import Alone
+from shared.model.tags import Mark
+from shared.report.history import Runs, Unkept
+from shared.report.report import Report, Row
+from shared.rotation.run import Request, Threads, World, run
+from shared.rotation.tokens import refresh
+from shared.services.client_credentials import ClientCredentials
+from shared.services.managed_identity import ManagedAssertion
+from tests.lab.fakes import FakeConsumer, FakeDirectory, FakeTokens, FakeVault, FakeVerifier, Trouble
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ENVIRONMENT = {
+    "KEY_VAULT_URL": f"https://{PATS_VAULT}",
+    "CREDENTIALS_VAULT_URL": "https://patrol-demo-creds.vault.azure.net",
+    # One thread, unless a test wants more: a clock that calls move has no use for two.
+    "PARALLEL_USERS": "1",
+}
+
+
+THEN = {
+    "kind": "sonarqube",
+    "url": "https://sonarqube.contoso.com",
+    "alm_setting": "contoso-azure",
+    "token_secret_name": "sonarqube-token",
+}
+
+Work = Callable[[Inventory, World, Mark, Request, Threads], Report]
+
+MADE: list[Lab] = []
+"""The labs of the running test, for what is checked after every test."""
+
+
+def days(number: float) -> timedelta:
+    return timedelta(days=number)
+
+
+def hours(number: float) -> timedelta:
+    return timedelta(hours=number)
+
+
+@dataclass(frozen=True, slots=True)
+class LabClock:
+    """The product's clock: sleeping moves it, and costs nothing."""
+
+    manual: ManualClock
+    ahead: timedelta = timedelta(0)
+
+    def now(self) -> datetime:
+        return self.manual.now() + self.ahead
+
+    def sleep(self, duration: timedelta) -> None:
+        self.manual.move(max(duration, timedelta(0)))
+
+
+class LabIdentity:
+    """The app's own identity, without the managed identity endpoint in between."""
+
+    def __init__(self, cloud: Cloud) -> None:
+        self._cloud = cloud
+
+    def get_token(self, *scopes: str, **_: Any) -> AccessToken:
+        if not self._cloud.identity.enabled:
+            raise ClientAuthenticationError("no managed identity")
+        audience, subject = scopes[0].removesuffix("/.default"), self._cloud.identity.subject
+        value = self._cloud.directory.application_token(audience, subject)[0]
+        # azure-core judges the token's age by the machine's clock, not the lab's.
+        return AccessToken(value, int(datetime.now(UTC).timestamp()) + 3600)
+
+
+class Unreachable(SandboxAdapter):
+    """The network cannot even connect for a write to a vault."""
+
+    def __init__(self, cloud: Cloud, operation: str) -> None:
+        super().__init__(cloud)
+        self._method = {"vault.set": "PUT"}[operation]
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        if request.method == self._method and ".vault." in (request.url or ""):
+            raise requests.exceptions.ConnectTimeout("Connection timed out", request=request)
+        return super().send(request, *args, **kwargs)
+
+
+@dataclass
+class Lab:
+    """`items` are the `pats:` of the one technical user unless `users` says more."""
+
+    items: list[dict[str, Any]] = field(default_factory=list)
+    users: list[dict[str, Any]] = field(default_factory=list)
+    defaults: dict[str, Any] = field(default_factory=dict)
+    principals: list[dict[str, Any]] = field(default_factory=list)
+    sign_in: dict[str, Any] = field(default_factory=lambda: {"client_secret_name": "patrol-client-secret"})
+    estate: Mapping[str, Any] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    start: datetime = START
+    quick: bool = False
+    flight: SingleFlight = field(default_factory=Alone)
+    runs: Runs = field(default_factory=Unkept)
+    federated: TokenCredential | None = None
+
+    def __post_init__(self) -> None:
+        self.manual = ManualClock(self.start)
+        self.cloud = Cloud(self.manual.now, seed=1)
+        apply(self.cloud, dict(self.estate or small_estate()))
+        self.clock = LabClock(self.manual)
+        self.trouble = Trouble()
+        self.skew = timedelta(0)
+        self.unreachable_for = ""
+        self.large: Inventory | None = None  # instead of `users`: written out and read once
+        self.events: list[tuple[str, dict[str, object]]] = []
+        self.reports: list[Report] = []
+        self.failures: list[str] = []
+        MADE.append(self)
+        self.settings = settings.read({**ENVIRONMENT, **self.environment}, Path())
+
+    @property
+    def vault(self) -> Vault:
+        return self.cloud.vaults[self.settings.vault_host]
+
+    def pats_yaml(self) -> str:
+        return str(yaml.safe_dump(self._tree()))
+
+    def _tree(self) -> dict[str, Any]:
+        users = self.users or [{"username": AGENTS, "password_secret_name": "svc-agents-password", "pats": self.items}]
+        defaults = {"organization": "contoso", "lifetime": "30d", "rotate_before": "7d", "overlap": "1d"}
+        sign_in = {
+            "tenant": "contoso.onmicrosoft.com",
+            "client_id": "11111111-2222-3333-4444-555555555555",
+            **self.sign_in,
+        }
+        tree = {"sign_in": sign_in, "defaults": {**defaults, **self.defaults}, "users": users}
+        if self.principals:
+            tree["service_principals"] = self.principals
+        return tree
+
+    def inventory(self) -> Inventory:
+        return self.large or _loaded(json.dumps(self._tree()))
+
+    def world(self, budget: timedelta = timedelta(minutes=20), grace: timedelta = GRACE) -> World:
+        """Fresh adapters, as a new process has them: the SDK keeps Key Vault's challenges for the whole process."""
+        http_challenge_cache.clear()
+        http = session_for(self.cloud, on_wait=lambda seconds: self.clock.sleep(timedelta(seconds=seconds)))
+        if self.unreachable_for:
+            http.mount("https://", Unreachable(self.cloud, self.unreachable_for))
+        clock = LabClock(self.manual, self.skew)
+        identity = LabIdentity(self.cloud)
+        world = wiring.world(
+            self.settings,
+            budget,
+            grace=grace,
+            clock=clock,
+            http=http,
+            identity=identity,
+            federated=lambda: self.federated or identity,
+            tell=self.tell,
+        )
+        return replace(world, flight=self.flight, runs=self.runs)
+
+    def quick_world(self, budget: timedelta = timedelta(minutes=20)) -> World:
+        """The ports without HTTP in between."""
+        pats_vault, credentials = (urlsplit(url).hostname or "" for url in self._urls())
+        passwords, verifier = FakeVault(self.cloud, credentials, self.trouble), FakeVerifier(self.cloud, self.trouble)
+        return World(
+            vault=FakeVault(self.cloud, pats_vault, self.trouble),
+            credentials=passwords,
+            proofs=ClientCredentials(
+                passwords, ManagedAssertion(lambda: LabIdentity(self.cloud), self.settings.authority_host)
+            ),
+            directory=FakeDirectory(self.cloud, self.trouble),
+            verifier=verifier,
+            consumer=FakeConsumer(self.cloud, self.trouble),
+            tokens=FakeTokens(self.cloud, self.trouble),
+            token_verifier=verifier,
+            clock=self.clock,
+            deadline=Deadline.after(self.clock, budget),
+            tell=self.tell,
+            flight=self.flight,
+            runs=self.runs,
+        )
+
+    def end_trouble(self) -> None:
+        self.trouble.before = self.trouble.after = lambda _: None
+
+    def _urls(self) -> tuple[str, str]:
+        return self.settings.key_vault_url, self.settings.credentials_vault_url
+
+    def tell(self, name: str, /, **fields: object) -> None:
+        self.events.append((name, fields))
+
+    def run(self, *names: str, budget: timedelta = timedelta(minutes=20), parallel: int = 1, **asks: Any) -> Report:
+        """One run as a new process would do it."""
+        return self._do(run, names, budget, parallel, asks)
+
+    def refresh(self, *names: str, budget: timedelta = timedelta(minutes=8), parallel: int = 1, **asks: Any) -> Report:
+        """One refresh of the tokens, as a new process would do it."""
+        return self._do(refresh, names, budget, parallel, asks)
+
+    def _do(
+        self, what: Work, names: tuple[str, ...], budget: timedelta, parallel: int, asks: Mapping[str, Any]
+    ) -> Report:
+        request = Request(names=names or None, **asks)
+        world = self.quick_world(budget) if self.quick else self.world(budget)
+        try:
+            report = what(self.inventory(), world, self.settings.mark, request, Threads(parallel))
+        except PatrolError as failure:
+            self.failures.append(str(failure))
+            raise
+        self.reports.append(report)
+        return report
+
+    def sonarqube(self) -> SonarQube:
+        """A SonarQube server that `item(then=THEN)` pushes to; its setting holds nothing yet."""
+        server = self.cloud.add_sonarqube("sonarqube.contoso.com")
+        token = self.cloud.chance.remember("squ_" + self.cloud.chance.text(40))
+        server.tokens[token] = True
+        server.azure["contoso-azure"] = AzureSetting("contoso-azure", "https://dev.azure.com/contoso", "")
+        self.cloud.vaults[CREDENTIALS_VAULT].seed("sonarqube-token", token, created=self.clock.now() - days(90))
+        return server
+
+    def wait(self, duration: timedelta) -> None:
+        self.manual.move(duration)
+
+    def later(self, duration: timedelta, **asks: Any) -> Report:
+        self.wait(duration)
+        return self.run(**asks)
+
+    def current(self, secret: str) -> Version:
+        """The version consumers read now."""
+        return self.vault.secret(secret).latest
+
+    def works(self, secret: str, organization: str = "contoso") -> bool:
+        """Whether a consumer that reads the secret now can use its value."""
+        version = self.current(secret)
+        return version.enabled and self.cloud.pats.authenticate(organization, version.value) is not None
+
+    def live(self, secret: str | None = None) -> list[Pat]:
+        """Live PATs with our mark, of one secret or of all."""
+        wanted = mark(secret or "", self.settings.vault_host, self.settings.deployment_name)
+        pats = self.cloud.live_pats()
+        return [pat for pat in pats if (pat.display_name == wanted if secret else pat.display_name.startswith(wanted))]
+
+    def operations(self) -> list[str]:
+        return [row.operation for row in self.cloud.calls() if row.operation != "vault.challenge"]
+
+    def told(self, name: str) -> list[dict[str, object]]:
+        return [fields for known, fields in self.events if known == name]
+
+
+@cache
+def _loaded(json_text: str) -> Inventory:
+    """JSON is YAML, and quicker to write than to read: the same text is read once in a test process."""
+    return pats_yaml.load(json_text)
+
+
+def item(secret: str = "build-pat", **more: Any) -> dict[str, Any]:
+    return {"secret": secret, "scopes": ["vso.code"], **more}
+
+
+def row(report: Report, secret: str = "build-pat", step: str | None = None) -> Row:
+    """The first row of a secret; of one step where several did something."""
+    return next(one for one in report.items if one.secret == secret and step in (None, one.step))
+
+
+def outcomes(rows: Iterable[Row]) -> list[str]:
+    return [f"{one.secret} {one.step} {one.outcome} {one.because}" for one in rows]

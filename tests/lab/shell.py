@@ -1,0 +1,61 @@
+"""The command line in process, on a lab's estate."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from shared.cli.main import main
+from shared.rotation.run import World
+from shared.settings import Settings
+from shared.telemetry import Events
+from tests.lab.lab import ENVIRONMENT, Lab
+
+
+class Screenful(StringIO):
+    """A terminal: what a person types, or what a person sees."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@dataclass
+class Shell:
+    """Runs commands in process, on a lab's estate."""
+
+    lab: Lab
+    root: Path
+    answers: str | None = None
+    """What a person types; None: nobody is there."""
+    environ: dict[str, str] = field(default_factory=dict)
+    terminal: bool = False
+    """Whether a person reads what is printed."""
+    writes: bool = True
+    """Whether the lab's inventory is written before each command."""
+
+    def __call__(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
+        if self.writes:
+            (self.root / "pats.yaml").write_text(self.lab.pats_yaml(), encoding="utf-8")
+        out, errors = Screenful() if self.terminal else StringIO(), StringIO()
+
+        def make_world(known: Settings, budget: timedelta, tell: Events) -> World:
+            return replace(self.lab.world(budget), tell=tell)
+
+        code = main(
+            arguments,
+            environ={**ENVIRONMENT, **self.environ, **environ},
+            root=self.root,
+            out=out,
+            errors=errors,
+            answers=StringIO() if self.answers is None else Screenful(self.answers),
+            make_world=make_world,
+        )
+        return code, out.getvalue(), errors.getvalue()
+
+    def json(self, *arguments: str) -> tuple[int, Any]:
+        code, out, _ = self(*arguments, "--json")
+        return code, json.loads(out)

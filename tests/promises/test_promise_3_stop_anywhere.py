@@ -1,0 +1,78 @@
+"""Promise 3: killed before or after the effect of any single outgoing call, the next run converges."""
+
+from __future__ import annotations
+
+import pytest
+
+from sandbox.cloud.cloud import Operation
+from shared.report.report import WELL
+from tests.lab.lab import Lab, hours
+from tests.lab.scenarios import SCENARIOS, SECRET, Scenario
+
+
+class Killed(BaseException):
+    """Not an Exception: nothing in the product may catch it, as nothing catches SIGKILL."""
+
+
+def kill_at(lab: Lab, call: int, moment: str) -> None:
+    def hook(operation: Operation) -> None:
+        if operation.number == call:
+            raise Killed
+
+    setattr(lab.cloud, f"{moment}_effect", hook)
+
+
+def calls_of(scenario: Scenario) -> range:
+    """The numbers of the calls that the undisturbed run makes."""
+    lab = scenario.prepare()
+    first = len(lab.cloud.calls())
+    lab.run(*scenario.names, **scenario.asks)
+    return range(first + 1, len(lab.cloud.calls()) + 1)
+
+
+def consumer_works(lab: Lab) -> bool:
+    try:
+        return lab.works(SECRET)
+    except KeyError:
+        return False
+
+
+def copies_work(lab: Lab) -> bool:
+    """Whether every copy that a consumer keeps is a live PAT."""
+    copies = [one.pat for server in lab.cloud.sonarqubes.values() for one in server.azure.values()]
+    return all(lab.cloud.pats.authenticate("contoso", copy) is not None for copy in copies if copy)
+
+
+def assert_converges(lab: Lab, scenario: Scenario) -> None:
+    """The next runs succeed, and after the overlap only what is current lives."""
+    lab.quick = True
+    report = lab.later(hours(6))
+    assert {one.outcome for one in report.items} <= WELL, report.to_json()
+    for _ in range(10):
+        lab.later(hours(6))
+    live = [pat.authorization_id for pat in lab.live()]
+    if scenario.ends:
+        assert live == []
+        assert not lab.current(SECRET).enabled
+        return
+    assert lab.works(SECRET)
+    assert live == [lab.current(SECRET).tags["authorization-id"]]
+    assert "predecessors" not in lab.current(SECRET).tags
+    for server in lab.cloud.sonarqubes.values():
+        assert [one.pat for one in server.azure.values()] == [lab.current(SECRET).value]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_promise_3_killed_at_any_call_nothing_is_lost(scenario: Scenario, moment: str) -> None:
+    for call in calls_of(scenario):
+        lab = scenario.prepare()
+        worked = consumer_works(lab) and not scenario.ends and not scenario.asks.get("revoke_first")
+        copied = copies_work(lab) and not scenario.asks.get("emergency")
+        kill_at(lab, call, moment)
+        with pytest.raises(Killed):
+            lab.run(*scenario.names, **scenario.asks)
+        lab.cloud.before_effect = lab.cloud.after_effect = None
+        assert not worked or consumer_works(lab), f"the value died when call {call} was killed"
+        assert not copied or copies_work(lab), f"SonarQube's copy died when call {call} was killed"
+        assert_converges(lab, scenario)

@@ -1,0 +1,246 @@
+"""Before, while and after a value is published: rules 2 and 11, verification, policies (promises 1 and 2)."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from sandbox.cloud.cloud import Operation
+from sandbox.cloud.seed import AGENTS
+from shared.model.errors import Code
+from shared.report.report import Outcome
+from tests.lab.lab import Lab, days, hours, item, outcomes, row
+
+
+def due(**more: Any) -> Lab:
+    """One item, published 24 days ago and due now; its estate was made without HTTP."""
+    lab = Lab([item(**more)], quick=True)
+    lab.run()
+    lab.wait(days(24))
+    lab.quick = False
+    return lab
+
+
+def code_of(lab: Lab, **asks: Any) -> Code:
+    report = lab.run(**asks)
+    failure = row(report).error
+    assert row(report).outcome is Outcome.FAILED
+    assert failure is not None
+    assert failure.remedy
+    return failure.code
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "code"),
+    [
+        (
+            403,
+            '{"error":{"code":"Forbidden","message":"x","innererror":{"code":"ForbiddenByRbac"}}}',
+            "publish-forbidden",
+        ),
+        (409, '{"error":{"code":"Conflict","innererror":{"code":"ObjectIsDeletedButRecoverable"}}}', "secret-deleted"),
+        (400, '{"error":{"code":"BadParameter","message":"x"}}', "publish-refused"),
+        (413, "", "publish-refused"),
+        (429, '{"error":{"code":"Throttled","message":"x"}}', "vault-unreachable"),
+    ],
+)
+def test_rule_2_a_plain_refusal_ends_the_fresh_pat_and_leaves_the_old_one_current(
+    status: int, body: str, code: str
+) -> None:
+    lab = due()
+    before = lab.current("build-pat")
+    lab.cloud.add_fault("vault.set", "status", call=None, status=status, body=body)
+    assert code_of(lab) == code
+    assert len(lab.cloud.calls("vault.set")) == 1
+    assert lab.current("build-pat") == before
+    assert lab.works("build-pat")
+    assert [pat.authorization_id for pat in lab.live()] == [before.tags["authorization-id"]]
+
+
+def test_rule_2_a_vault_that_cannot_be_reached_is_a_plain_refusal() -> None:
+    lab = due()
+    lab.unreachable_for = "vault.set"
+    assert code_of(lab) == Code.VAULT_UNREACHABLE
+    assert len(lab.live()) == 1
+
+
+def test_rule_2_doubt_is_settled_by_reading_back_and_never_revokes() -> None:
+    lab = due()
+    lab.cloud.add_fault("vault.set", "status", status=500, after_effect=True)
+    assert outcomes(lab.run().items) == ["build-pat rotate done near-expiry"]
+    assert len(lab.cloud.calls("vault.set")) == 1
+    assert lab.works("build-pat")
+
+
+def test_rule_2_a_500_after_the_effect_and_then_429s_revokes_nothing() -> None:
+    lab = due()
+    lab.cloud.add_fault("vault.set", "status", status=500, after_effect=True)
+    lab.cloud.add_fault("vault.get", "status", call=None, status=429, where="build-pat")
+    assert code_of(lab) == Code.PUBLISH_UNCLEAR
+    assert lab.works("build-pat")
+    assert len(lab.live()) == 2
+    lab.cloud.faults.clear()
+    for _ in range(6):
+        lab.later(hours(6))
+    assert len(lab.live()) == 1
+    assert lab.works("build-pat")
+
+
+def suspended(lab: Lab, operation: str, duration: timedelta, moment: str) -> None:
+    def suspend(met: Operation) -> None:
+        if met.name == operation:
+            setattr(lab.cloud, f"{moment}_effect", None)
+            lab.wait(duration)
+
+    setattr(lab.cloud, f"{moment}_effect", suspend)
+
+
+def test_rule_2_nothing_is_published_more_than_five_minutes_after_minting() -> None:
+    lab = due()
+    suspended(lab, "devops.connection_data", timedelta(minutes=6), "after")
+    assert code_of(lab) == Code.PUBLISH_LATE
+    assert len(lab.live()) == 1
+    assert lab.works("build-pat")
+
+
+def test_rule_2_a_write_that_arrives_hours_late_is_mended_in_the_same_run() -> None:
+    lab = due()
+
+    def suspend(met: Operation) -> None:
+        if met.name == "vault.set":
+            lab.cloud.before_effect = None
+            lab.wait(hours(3))
+            lab.run()  # the timer, meanwhile: it ends what it must take for an orphan
+            lab.wait(hours(1))
+
+    lab.cloud.before_effect = suspend
+    lab.run()
+    assert lab.works("build-pat")
+
+
+@pytest.mark.parametrize("fault", ["sign_in_page", "redirect", "wrong_type"])
+def test_a_pat_that_never_verifies_is_ended_and_nothing_is_published(fault: str) -> None:
+    lab = due()
+    before = lab.current("build-pat")
+    lab.cloud.add_fault("devops.connection_data", fault, call=None)
+    report = lab.run()
+    assert row(report).error is not None
+    assert row(report).error.code in (Code.VERIFY_FAILED, Code.VERIFY_UNCLEAR)  # type: ignore[union-attr]
+    assert lab.current("build-pat") == before
+    assert len(lab.live()) == 1
+    assert len(lab.cloud.calls("pats.create")) == 1
+
+
+def test_a_new_pat_is_given_some_seconds_to_spread() -> None:
+    lab = due()
+    lab.cloud.switches.new_pat_refusals = 4
+    assert row(lab.run()).outcome is Outcome.DONE
+    assert lab.works("build-pat")
+
+
+def test_scopes_that_cannot_read_connection_data_are_told_about_the_verify_key() -> None:
+    lab = Lab([item(scopes=["vso.packaging"])])
+    lab.cloud.switches.connection_data_for_narrow_scopes = False
+    report = lab.run()
+    assert row(report).error is not None
+    assert "`verify`" in row(report).says
+    assert lab.live() == []
+    lab.items = [item(scopes=["vso.packaging"], verify="_apis/packaging/feeds?api-version=7.1")]
+    assert row(lab.run()).outcome is Outcome.DONE
+
+
+@pytest.mark.parametrize(
+    ("policy", "scopes", "word"),
+    [
+        ({"full_scope_restricted": True}, ["app_token"], "fullScopePatPolicyViolation"),
+        ({"creation_restricted": True}, ["vso.code"], "disablePatCreationPolicyViolation"),
+        ({"max_lifetime": days(7), "lifetime_form": "refuse"}, ["vso.code"], "patLifespanPolicyViolation"),
+    ],
+)
+def test_a_policy_that_refuses_is_named_with_its_remedy(policy: dict[str, Any], scopes: list[str], word: str) -> None:
+    lab = Lab([item(scopes=scopes, allow_full_access=True)])
+    for name, value in policy.items():
+        setattr(lab.cloud.pats.organization("contoso").policies, name, value)
+    report = lab.run()
+    assert row(report).error is not None
+    assert row(report).error.code is Code.MINT_REFUSED  # type: ignore[union-attr]
+    assert word in row(report).says
+    assert len(lab.cloud.calls("pats.create")) == 1
+
+
+@pytest.mark.parametrize("how", ["expiredPatCannotBeExtended", "patLifespanPolicyViolation", "authorizationNotFound"])
+def test_rule_9_a_refused_renewal_becomes_a_rotation_in_the_same_run(how: str) -> None:
+    lab = due(strategy="renew")
+    lab.cloud.add_fault("pats.update", "pat_error", error=how)
+    assert outcomes(lab.run().items) == ["build-pat rotate done renewing-no-longer-helps"]
+    assert lab.works("build-pat")
+
+
+def test_rule_9_a_renewal_that_moves_nothing_becomes_a_rotation_in_the_same_run() -> None:
+    lab = due(strategy="renew")
+    lab.cloud.pats.organization("contoso").policies.max_lifetime = days(30)
+    assert outcomes(lab.run().items) == ["build-pat rotate done renewing-no-longer-helps"]
+
+
+def test_rule_9_a_renewal_that_ends_the_value_becomes_a_rotation_in_the_same_run() -> None:
+    lab = due(strategy="renew")
+    lab.cloud.switches.update_keeps_secret = False
+    assert outcomes(lab.run().items) == ["build-pat rotate done renewing-no-longer-helps"]
+    assert lab.works("build-pat")
+
+
+def test_rule_9_a_value_that_reached_its_max_age_is_rotated() -> None:
+    lab = due(strategy="renew", max_age="40d")
+    assert row(lab.run()).step == "renew"
+    assert row(lab.later(days(17))).because == "max-age"
+
+
+def test_rule_14_what_the_budget_does_not_reach_is_left_most_urgent_first() -> None:
+    lab = Lab([item(f"pat-{number}", lifetime=f"{30 + number}d") for number in range(6)], quick=True)
+    lab.run()
+    lab.wait(days(29))
+    lab.quick = False
+    lab.cloud.add_fault("pats.create", "delay", call=None, seconds=20)
+    report = lab.run(budget=timedelta(seconds=50))
+    assert [one.secret for one in report.items if one.outcome is Outcome.DONE] == ["pat-0", "pat-1", "pat-2"]
+    assert [one.secret for one in report.items if one.outcome is Outcome.LEFT] == ["pat-3", "pat-4", "pat-5"]
+    assert report.exit_code() == 1
+    lab.cloud.faults.clear()
+    assert [one.secret for one in lab.run().items if one.step == "rotate"] == ["pat-3", "pat-4", "pat-5"]
+
+
+GUID = "0c000000-0000-4000-8000-000000000001"
+
+
+def connection(user: str = AGENTS, identity: str = "b" * 8, instance: str = GUID) -> str:
+    account = {"Account": {"$type": "System.String", "$value": user}}
+    return json.dumps({"authenticatedUser": {"id": identity, "properties": account}, "instanceId": instance})
+
+
+@pytest.mark.parametrize(
+    ("body", "works"),
+    [
+        (connection(), True),
+        (connection(user=AGENTS.upper()), True),
+        (connection(user="somebody@contoso.com"), False),
+        (connection(identity="aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"), False),
+        (connection(instance="0f000000-0000-4000-8000-000000000002"), False),
+        ('{"authenticatedUser": null}', False),
+        ("{}", False),
+    ],
+    ids=["itself", "in capitals", "somebody else", "anonymous", "another organization", "nobody", "nothing"],
+)
+def test_promise_1_a_200_is_proof_only_for_the_right_user_in_the_right_organization(body: str, works: bool) -> None:
+    lab = due()
+    before = lab.current("build-pat")
+    lab.cloud.add_fault("devops.connection_data", "status", call=None, status=200, body=body)
+    report = lab.run()
+    assert (row(report).outcome is Outcome.DONE) == works
+    assert (lab.current("build-pat") == before) != works
+    if not works:
+        assert row(report).error is not None
+        assert row(report).error.code is Code.VERIFY_FAILED  # type: ignore[union-attr]
+        assert len(lab.live()) == 1

@@ -1,0 +1,466 @@
+"""Consumers that keep a copy of a value (`then:`): they have the new one before the old one ends (promise 1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sandbox.cloud.cloud import Operation
+from sandbox.cloud.seed import SONAR, demo_estate
+from sandbox.cloud.sonarqube import SonarQube
+from shared.cli.check_online import check_online
+from shared.fan_out.who_is_queued import Standing, needs_work
+from shared.model.errors import Code
+from shared.report.report import Outcome, Report
+from shared.rotation.observe import secret_seen
+from shared.rotation.status import standing
+from tests.lab.lab import THEN, Lab, days, hours, item, outcomes, row
+
+SETTING = "contoso-azure"
+
+
+class Watched:
+    """An estate whose SonarQube is looked at after every call, and at every step of the clock."""
+
+    def __init__(self, *, quick: bool = True, **keys: Any) -> None:
+        self.lab = Lab([item(then=THEN, **keys)], quick=quick)
+        self.server = self.lab.sonarqube()
+        self.dead: list[datetime] = []
+        self.lab.cloud.after_effect = self.lab.cloud.before_effect = self.look
+        self.lab.trouble.after = self.lab.trouble.before = self.look
+
+    @property
+    def copy(self) -> str:
+        setting = self.server.azure.get(SETTING)
+        return setting.pat if setting is not None else ""
+
+    def look(self, _: object = None) -> None:
+        if self.copy and self.lab.cloud.pats.authenticate("contoso", self.copy) is None:
+            self.dead.append(self.lab.clock.now())
+
+    def let_pass(self, duration: timedelta) -> list[Report]:
+        """Runs every six hours, as the schedule has them; gives their reports."""
+        reports = []
+        for _ in range(int(duration / hours(6))):
+            self.lab.wait(hours(6) - timedelta(seconds=1))
+            self.look()
+            self.lab.wait(timedelta(seconds=1))
+            reports.append(self.lab.run())
+            self.look()
+        return reports
+
+    @property
+    def takes_current(self) -> bool:
+        return self.copy == self.lab.current("build-pat").value
+
+
+def due(**keys: Any) -> Watched:
+    """An estate whose PAT is about to be rotated."""
+    watched = Watched(**keys)
+    watched.lab.run()
+    watched.lab.wait(days(24))
+    return watched
+
+
+def refuse(server: SonarQube) -> Callable[[], None]:
+    """Nobody has the permission any more; gives how to grant it again."""
+    before = dict(server.tokens)
+    server.tokens = dict.fromkeys(before, False)
+
+    def grant() -> None:
+        server.tokens = before
+
+    return grant
+
+
+def test_promise_1_what_sonarqube_holds_lives_at_every_instant_of_a_quarter() -> None:
+    watched = Watched()
+    watched.lab.run()
+    reports = watched.let_pass(days(90))
+    assert watched.dead == []
+    assert watched.takes_current
+    assert {one.outcome for one in reports} == {"succeeded"}
+    assert sum(row.step == "retire" for report in reports for row in report.items) == 3
+    assert len(watched.lab.live()) == 1
+
+
+def test_promise_1_a_consumer_that_refuses_for_days_holds_the_revoke_until_it_has_the_new_value() -> None:
+    watched = due(quick=False)
+    lab, first = watched.lab, watched.copy
+    grant = refuse(watched.server)
+    report = lab.run()
+    assert outcomes(report.items) == ["build-pat rotate failed not-pushed", "build-pat rotate done near-expiry"]
+    error = row(report).error
+    assert error is not None
+    assert error.code is Code.CONSUMER_REFUSED
+    assert "sonarqube-token" in error.remedy
+    assert lab.works("build-pat")  # what was published is good, and stays
+    held = watched.let_pass(days(3))
+    assert {one.outcome for one in held} == {"partial"}
+    assert outcomes(held[-1].items)[:2] == ["build-pat rotate failed not-pushed", "build-pat retire failed not-pushed"]
+    assert watched.copy == first
+    assert len(lab.live()) == 2
+    grant()
+    assert outcomes(lab.run().items) == [
+        "build-pat rotate done not-pushed",
+        "build-pat retire done overlap-over",
+        "build-pat hold held fresh",
+    ]
+    assert watched.takes_current
+    assert watched.dead == []
+    assert len(lab.live()) == 1
+
+
+def test_what_cannot_be_held_is_told_all_along() -> None:
+    """A predecessor dies of its own expiry, whatever its consumer does: seven days of failures come before."""
+    watched = due()
+    refuse(watched.server)
+    reports = watched.let_pass(days(8))
+    assert {one.outcome for one in reports} == {"partial"}
+    assert min(watched.dead) >= watched.lab.start + days(30)
+
+
+@pytest.mark.parametrize("call", ["list_definitions", "update_azure", "validate"])
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ({"kind": "cut_after_effect"}, Code.CONSUMER_UNREACHABLE),
+        ({"kind": "cut_before_effect"}, Code.CONSUMER_UNREACHABLE),
+        ({"kind": "hang", "seconds": 300}, Code.CONSUMER_UNREACHABLE),
+        ({"kind": "status", "status": 503}, Code.CONSUMER_UNREACHABLE),
+        ({"kind": "status", "status": 429}, Code.CONSUMER_UNREACHABLE),
+        ({"kind": "status", "status": 401}, Code.CONSUMER_REFUSED),
+        ({"kind": "status", "status": 400, "body": '{"errors":[{"msg":"<b>no</b>"}]}'}, Code.CONSUMER_REFUSED),
+        ({"kind": "status", "status": 404}, Code.CONSUMER_REFUSED),
+        ({"kind": "redirect"}, Code.CONSUMER_REFUSED),
+        ({"kind": "sign_in_page"}, Code.CONSUMER_REFUSED),
+    ],
+    ids=str,
+)
+def test_promise_1_no_answer_of_sonarqube_lets_its_copy_die(call: str, fault: dict[str, Any], code: Code) -> None:
+    watched = due(quick=False)
+    watched.lab.cloud.add_fault(f"sonarqube.{call}", call=None, **fault)
+    told = [one.error for one in watched.lab.run().items if one.error is not None]
+    assert [one.code for one in told] == [code]
+    assert "<b>" not in told[0].message
+    watched.let_pass(hours(30))
+    assert len(watched.lab.live()) == 2
+    watched.lab.cloud.faults.clear()
+    watched.let_pass(hours(6))
+    assert watched.dead == []
+    assert watched.takes_current
+    assert len(watched.lab.live()) == 1
+
+
+def test_promise_1_a_copy_that_somebody_put_back_is_replaced_before_its_pat_ends() -> None:
+    watched = due()
+    first = watched.copy
+    watched.lab.run()
+    watched.server.azure[SETTING].pat = first  # a backup of SonarQube came back
+    watched.let_pass(days(2))
+    assert watched.dead == []
+    assert watched.takes_current
+
+
+def test_rule_8_an_emergency_is_never_held_back_by_a_consumer() -> None:
+    watched = due()
+    watched.lab.cloud.after_effect = watched.lab.cloud.before_effect = None
+    leaked = watched.copy
+    refuse(watched.server)
+    report = watched.lab.run("build-pat", emergency=True)
+    assert sorted(outcomes(report.items)) == [
+        "build-pat retire done emergency",
+        "build-pat rotate done emergency",
+        "build-pat rotate failed not-pushed",
+    ]
+    assert watched.lab.cloud.pats.authenticate("contoso", leaked) is None
+    assert len(watched.lab.live()) == 1
+
+
+def test_rule_8_an_emergency_ends_the_leaked_pat_before_it_waits_for_a_consumer() -> None:
+    watched = due(quick=False)
+    seen: list[str] = []
+    watched.lab.cloud.before_effect = lambda met: seen.append(met.name)
+    watched.lab.run("build-pat", emergency=True)
+    assert seen.index("pats.revoke") < seen.index("sonarqube.list_definitions")
+    assert watched.takes_current
+
+
+def test_an_emergency_s_predecessor_is_not_held_by_a_later_run_either() -> None:
+    watched = due(quick=False)
+    watched.lab.cloud.after_effect = watched.lab.cloud.before_effect = None
+    refuse(watched.server)
+    watched.lab.cloud.add_fault("pats.revoke", "status", call=None, status=503)
+    watched.lab.run("build-pat", emergency=True)
+    assert len(watched.lab.live()) == 2
+    watched.lab.cloud.faults.clear()
+    before = len(watched.lab.operations())
+    watched.lab.run()
+    asked = watched.lab.operations()[before:]
+    assert len(watched.lab.live()) == 1
+    assert asked.index("pats.revoke") < asked.index("sonarqube.list_definitions")
+
+
+def test_a_quiet_run_asks_a_consumer_nothing_and_reads_no_token() -> None:
+    watched = Watched(quick=False)
+    watched.lab.run()
+    before = len(watched.lab.operations())
+    watched.lab.later(hours(6))
+    asked = watched.lab.operations()[before:]
+    assert [name for name in asked if name.startswith("sonarqube")] == []
+    assert "sonarqube-token" not in [call.subject for call in watched.lab.cloud.calls()[before:]]
+
+
+def test_a_renewed_value_is_not_pushed_again() -> None:
+    watched = due(strategy="renew")
+    assert outcomes(watched.lab.run().items) == ["build-pat renew done near-expiry"]
+    assert watched.takes_current
+
+
+def test_then_that_is_added_pushes_what_is_published_and_then_that_is_taken_off_holds_nothing() -> None:
+    lab = Lab([item()], quick=True)
+    server = lab.sonarqube()
+    lab.run()
+    lab.items = [item(then=THEN)]
+    assert outcomes(lab.later(hours(6)).items) == ["build-pat rotate done not-pushed", "build-pat hold held fresh"]
+    assert server.azure[SETTING].pat == lab.current("build-pat").value
+    refuse(server)
+    lab.later(days(24))
+    lab.items = [item()]
+    assert outcomes(lab.later(days(2)).items)[0] == "build-pat retire done overlap-over"
+    assert len(lab.live()) == 1
+
+
+def test_another_setting_is_another_consumer() -> None:
+    watched = Watched()
+    watched.lab.run()
+    watched.server.azure["other"] = type(watched.server.azure[SETTING])("other", "https://dev.azure.com/contoso", "")
+    watched.lab.items = [item(then={**THEN, "alm_setting": "other"})]
+    watched.lab.later(hours(6))
+    assert watched.server.azure["other"].pat == watched.lab.current("build-pat").value
+
+
+def test_the_setting_s_address_stays_and_one_of_another_organization_is_refused() -> None:
+    watched = Watched(quick=False)
+    watched.server.azure[SETTING].url = "https://contoso.visualstudio.com"
+    watched.lab.run()
+    assert watched.server.azure[SETTING].url == "https://contoso.visualstudio.com"
+    watched = Watched(quick=False)
+    watched.server.azure[SETTING].url = "https://dev.azure.com/fabrikam/"
+    error = row(watched.lab.run()).error
+    assert error is not None
+    assert "another organization than contoso" in error.message
+    assert watched.copy == ""
+
+
+def test_a_check_that_fails_after_the_push_is_told_with_what_may_be_missing() -> None:
+    watched = Watched(quick=False)
+    watched.lab.cloud.switches.projects_with_code_scope = False
+    error = row(watched.lab.run()).error
+    assert error is not None
+    assert "vso.project" in error.remedy
+    assert watched.takes_current
+
+
+def test_a_refused_token_is_tried_once_in_a_run() -> None:
+    lab = Lab([item(then=THEN), item("other-pat", then={**THEN, "alm_setting": "other"})])
+    refuse(lab.sonarqube())
+    lab.run()
+    assert [name for name in lab.operations() if name.startswith("sonarqube")] == ["sonarqube.list_definitions"]
+
+
+def test_one_refused_setting_leaves_the_server_s_others_alone() -> None:
+    lab = Lab([item("other-pat", then={**THEN, "alm_setting": "other"}), item(then=THEN)])
+    server = lab.sonarqube()
+    report = lab.run()
+    assert sorted(outcomes(report.items)) == [
+        "build-pat rotate done not-pushed",
+        "build-pat rotate done nothing-published",
+        "other-pat rotate done nothing-published",
+        "other-pat rotate failed not-pushed",
+    ]
+    assert server.azure[SETTING].pat == lab.current("build-pat").value
+
+
+def test_promise_7_neither_the_value_nor_the_token_travels_in_an_address() -> None:
+    watched = due(quick=False)
+    watched.lab.run()  # tests/conftest.py looks for both in every address, log and report
+    calls = [call for call in watched.lab.cloud.calls() if call.operation.startswith("sonarqube")]
+    assert {call.query for call in calls} == {"", f"key={SETTING}"}
+
+
+def test_rule_11_there_must_be_room_for_the_tag_of_the_consumer_before_minting() -> None:
+    for mine, taken in ((item(then=THEN), True), (item(), False)):
+        lab = Lab([mine])
+        lab.sonarqube()
+        lab.run()
+        own = {f"own-{number}": "x" for number in range(8)}
+        lab.vault.update("build-pat", "", {"tags": {**lab.current("build-pat").tags, **own}})
+        report = lab.later(days(24))
+        codes = [one.error.code for one in report.items if one.error]
+        assert codes == ([Code.PUBLISH_WOULD_FAIL] if taken else [])
+
+
+def test_rule_13_a_new_technical_user_s_value_is_pushed_before_the_former_owner_s_pat_ends() -> None:
+    lab = Lab(estate={**demo_estate(), "pats": [], "vaults": demo_vaults()}, quick=True)
+    server = lab.sonarqube()
+
+    def owners(mine: list[dict[str, Any]], theirs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [
+            {"username": "svc-agents@contoso.com", "password_secret_name": "svc-agents-password", "pats": mine},
+            {"username": SONAR, "password_secret_name": "svc-sonar-password", "pats": theirs},
+        ]
+
+    lab.users = owners([item(then=THEN)], [])
+    lab.run()
+    first = server.azure[SETTING].pat
+    lab.users = owners([], [item(then=THEN)])
+    grant = refuse(server)
+    lab.later(hours(6))
+    lab.later(days(2))
+    assert lab.cloud.pats.authenticate("contoso", first) is not None
+    grant()
+    lab.later(hours(6))
+    assert server.azure[SETTING].pat == lab.current("build-pat").value
+    assert lab.cloud.pats.authenticate("contoso", first) is None
+
+
+def demo_vaults() -> list[dict[str, Any]]:
+    published, credentials = demo_estate()["vaults"]
+    return [{"host": published["host"], "secrets": []}, credentials]
+
+
+def test_a_paused_item_is_not_pushed_and_a_dry_run_tells_what_it_would_push() -> None:
+    lab = Lab([item()], quick=True)
+    server = lab.sonarqube()
+    lab.run()
+    lab.items = [item(then=THEN, paused=True)]
+    assert outcomes(lab.run().items) == ["build-pat hold held paused"]
+    lab.items = [item(then=THEN)]
+    report = lab.run(dry_run=True)
+    assert outcomes(report.items) == ["build-pat rotate planned not-pushed", "build-pat hold held fresh"]
+    assert (
+        row(report).says
+        == "build-pat: would push the published value to SonarQube https://sonarqube.contoso.com (contoso-azure)."
+    )
+    assert server.azure[SETTING].pat == ""
+
+
+def test_one_pushed_item_per_run_is_one_row_however_often_it_is_asked_for() -> None:
+    """The overlap is over and the push was owed: pushed once, then revoked."""
+    watched = due(quick=False)
+    grant = refuse(watched.server)
+    watched.lab.run()
+    grant()
+    before = len(watched.lab.operations())
+    watched.lab.later(days(2))
+    assert watched.lab.operations()[before:].count("sonarqube.update_azure") == 1
+
+
+def test_the_token_that_cannot_be_read_is_told_by_the_name_of_its_secret() -> None:
+    watched = due(quick=False)
+    watched.lab.cloud.vaults["patrol-demo-creds.vault.azure.net"].delete("sonarqube-token")
+    error = row(watched.lab.run()).error
+    assert error is not None
+    assert error.code is Code.CONSUMER_TOKEN_UNREADABLE
+    assert "sonarqube-token" in error.message
+
+
+def test_check_online_finds_what_a_push_needs_and_changes_nothing() -> None:
+    watched = Watched(quick=False)
+    lab = watched.lab
+
+    def finding() -> tuple[bool, str]:
+        found = check_online(lab.inventory(), lab.settings, lab.world())
+        (one,) = [one for one in found if one.what.startswith("find SonarQube")]
+        return one.well, one.says
+
+    assert finding() == (True, "")
+    assert not any(call.effect for call in lab.cloud.calls() if call.operation.startswith("sonarqube"))
+    del watched.server.azure[SETTING]
+    assert finding()[0] is False
+    assert "has no Azure DevOps setting of that key" in finding()[1]
+    refuse(watched.server)
+    assert "Administer System" in finding()[1]
+    assert watched.lab.cloud.calls("sonarqube.update_azure") == []
+
+
+def test_a_run_without_time_leaves_a_push_for_the_next_one() -> None:
+    lab = Lab([item()])
+    lab.sonarqube()
+    lab.run()
+    lab.items = [item(then=THEN)]
+
+    def late(met: Operation) -> None:
+        if met.name == "pats.list":
+            lab.wait(timedelta(minutes=30))
+
+    lab.cloud.after_effect = late
+    assert [one.outcome for one in lab.run().items] == [Outcome.LEFT]
+    lab.cloud.after_effect = None
+    assert outcomes(lab.run().items)[0] == "build-pat rotate done not-pushed"
+
+
+def test_status_and_the_dispatcher_see_a_push_that_is_owed_in_the_listing_alone() -> None:
+    lab = Lab([item()], quick=True)
+    lab.sonarqube()
+    lab.run()
+    lab.items = [item(then=THEN)]
+    (mine,) = lab.inventory().items()
+
+    def seen() -> tuple[str, bool]:
+        secret = secret_seen("build-pat", lab.quick_world().vault.listing(), lab.quick_world().vault, lab.settings.mark)
+        now = lab.clock.now()
+        known = Standing.of(mine, secret, now)
+        return standing(mine, secret, None, now).because, needs_work(mine, secret, known.step, now)
+
+    assert seen() == ("not-pushed", True)
+    lab.run()
+    assert seen() == ("near-expiry", False)
+
+
+@pytest.mark.parametrize("again", ["forced", "scopes"])
+def test_promise_1_a_second_rotation_before_the_push_does_not_end_what_sonarqube_holds(again: str) -> None:
+    """Its overlap was over long before the new version: that is no emergency, which waits for no consumer."""
+    watched = due()
+    lab = watched.lab
+    grant = refuse(watched.server)
+    lab.run()
+    lab.wait(days(2))
+    if again == "scopes":
+        lab.items = [item(then=THEN, scopes=["vso.code", "vso.build"])]
+    report = lab.run("build-pat", force=again == "forced")
+    assert [one.outcome for one in report.items if one.step == "rotate" and one.because != "not-pushed"] == ["done"]
+    watched.let_pass(days(2))
+    assert watched.dead == []
+    grant()
+    watched.let_pass(days(3))
+    assert watched.dead == []
+    assert watched.takes_current
+    assert len(lab.live()) == 1
+
+
+def test_promise_1_without_any_overlap_sonarqube_has_the_new_value_before_the_old_one_ends() -> None:
+    watched = due(overlap="0d")
+    grant = refuse(watched.server)
+    watched.let_pass(days(2))
+    assert watched.dead == []
+    grant()
+    watched.let_pass(days(2))
+    assert watched.dead == []
+    assert watched.takes_current
+    assert len(watched.lab.live()) == 1
+
+
+def test_rule_8_an_emergency_after_the_second_rotation_waits_for_no_consumer() -> None:
+    watched = due()
+    lab = watched.lab
+    refuse(watched.server)
+    lab.run()
+    lab.wait(days(2))
+    lab.run("build-pat", force=True)
+    lab.run("build-pat", emergency=True)
+    assert [pat.authorization_id for pat in lab.live()] == [lab.current("build-pat").tags["authorization-id"]]
