@@ -83,7 +83,7 @@ def test_the_same_content_gives_the_same_archive(built: Path, tmp_path: Path) ->
         package.archive(built, tmp_path / name)
     assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
     with zipfile.ZipFile(tmp_path / "one.zip") as made:
-        assert {"host.json", "function_app.py", "shared/run.py"} <= set(made.namelist())
+        assert {"host.json", "function_app.py", "shared/rotation/run.py"} <= set(made.namelist())
 
 
 def test_funcignore_keeps_everything_else_out_for_the_core_tools() -> None:
