@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import logging
 from datetime import datetime
-from typing import Protocol
 
 _LOGGER = logging.getLogger("patrol")
 
@@ -16,12 +15,6 @@ _LOGGER = logging.getLogger("patrol")
 _NOISY = ("azure", "msal", "urllib3", "requests")
 
 _WARNINGS = (".failed", ".refused", ".blocked", ".unavailable", ".lost", ".expiring")
-
-
-class Events(Protocol):
-    """Where steps are told: the log in production, a list in tests."""
-
-    def __call__(self, name: str, /, **fields: object) -> None: ...
 
 
 def event(name: str, /, **fields: object) -> None:

@@ -15,11 +15,11 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ManagedIdentityCredential
 
 from shared.model.clock import GRACE, Clock, Deadline, SystemClock
-from shared.model.ports import PatApi, SingleFlight
+from shared.model.ports import Events, PatApi
 from shared.model.secret_text import SecretText
-from shared.model.single_flight import Alone
-from shared.report.history import Runs, Unkept
-from shared.rotation.run import World
+from shared.model.single_flight import Alone, SingleFlight
+from shared.report.history import History, NoHistory
+from shared.rotation.world import World
 from shared.services.client_credentials import ClientCredentials
 from shared.services.entra_sign_in import Entra
 from shared.services.entra_tokens import EntraTokens
@@ -33,7 +33,7 @@ from shared.services.sonarqube import SonarQubeServer
 from shared.services.transport import READ_TIMEOUT, session
 from shared.services.verify import Prover
 from shared.settings import Settings
-from shared.telemetry import Events, event
+from shared.telemetry import event
 
 CONNECTIONS = 64
 
@@ -144,15 +144,15 @@ def runs(
     clock: Clock,
     deadline: Deadline,
     tell: Events,
-) -> Runs:
+) -> History:
     """Reports in the host's storage where there is one."""
     storage = settings.storage
     if storage is None:
-        return Unkept()
-    from shared.services.blob_reports import BlobRuns  # as above
+        return NoHistory()
+    from shared.services.blob_reports import BlobReports  # as above
 
     identity = _opens(storage, identity, http)
-    return BlobRuns(storage, identity, http, clock, deadline, tell, folder=settings.mark.text)
+    return BlobReports(storage, identity, http, clock, deadline, tell, folder=settings.mark.text)
 
 
 def _opens(storage: Storage, identity: TokenCredential, http: requests.Session) -> TokenCredential:

@@ -12,7 +12,8 @@ from shared.inventory import schema
 from shared.inventory.schema import GUID
 from shared.model import durations
 from shared.model.errors import Code, Misconfigured
-from shared.model.items import Inventory, PatId, User
+from shared.model.items import Inventory, User
+from shared.model.pats import PatId
 
 PROGRAM = "python -m shared"
 

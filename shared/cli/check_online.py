@@ -8,22 +8,15 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from shared.cli import global_pats
-from shared.model.clock import Clock, VaultTime
+from shared.model.clock import Clock, VaultTime, check_clock
+from shared.model.credentials import credential_in_words
 from shared.model.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, UserRefused
-from shared.model.items import (
-    Inventory,
-    Item,
-    Pat,
-    PatId,
-    SonarQube,
-    TokenItem,
-    User,
-    VaultListing,
-    credential_in_words,
-)
+from shared.model.items import Inventory, Item, SonarQube, TokenItem, User
+from shared.model.pats import Pat, PatId
+from shared.model.secret_state import VaultListing
 from shared.rotation.consumers import Consumers
-from shared.rotation.run import World, check_clock
-from shared.rotation.sign_in import Desk
+from shared.rotation.sign_in import SignIns
+from shared.rotation.world import World
 from shared.rules import lock_out
 from shared.settings import Settings
 
@@ -66,20 +59,20 @@ def check_online(inventory: Inventory, known: Settings, world: World) -> list[Fi
         _right(f"change secrets of {known.vault_host}", lambda: _probe_change(world)),
     ]
     clock = VaultTime(world.clock, listing.ahead)
-    desk = world.desk(inventory.sign_in, listing, clock, known.mark)
+    sign_ins = world.sign_ins(inventory.sign_in, listing, clock, known.mark)
     if inventory.users:
-        proof = _right(f"prove the app by {credential_in_words(inventory.sign_in.credential)}", desk.prove)
+        proof = _right(f"prove the app by {credential_in_words(inventory.sign_in.credential)}", sign_ins.prove)
         findings.append(proof)
         # Without it nobody signs in: one message instead of one for each user.
         for user in inventory.users if proof.well else ():
-            findings += _check_user(desk, user, clock)
+            findings += _check_user(sign_ins, user, clock)
     consumers = Consumers(world.consumer, world.credentials)
     for item in inventory.items():
         if item.then is not None:
             findings.append(_check_consumer(consumers, item, item.then))
     for token in inventory.tokens:
         findings += _check_token(inventory.sign_in.tenant, token, world)
-    findings += [Finding(row.says, exit_code=0) for row in desk.warnings()]
+    findings += [Finding(row.says, exit_code=0) for row in sign_ins.warnings()]
     return findings
 
 
@@ -110,10 +103,10 @@ def unblock(inventory: Inventory, world: World, username: str) -> Unblocked:
     return Unblocked(username, True, f"{username} is released; the next run tries to sign in once.")
 
 
-def _check_user(desk: Desk, user: User, clock: Clock) -> list[Finding]:
+def _check_user(sign_ins: SignIns, user: User, clock: Clock) -> list[Finding]:
     what = f"sign {user.username} in"
     try:
-        api = desk.sign_in(user)
+        api = sign_ins.sign_in(user)
     except PatrolError as failure:
         return [_failed(what, failure)]
     organizations = {item.organization.casefold(): item.organization for item in user.items}

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from shared.inventory.item_lines import Lines, flow, item_of, name_of, shown_name
-from shared.model.items import Pat
+from shared.model.pats import Pat
 
 END = datetime(2026, 12, 1, tzinfo=UTC)
 

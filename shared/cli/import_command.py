@@ -5,20 +5,24 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
 
-from shared.cli import arguments, moving_in
+from shared.cli import arguments
 from shared.cli.arguments import example, wrapped, wrong
 from shared.cli.terminal import Screen
 from shared.inventory import pats_yaml
 from shared.inventory.from_environment import moved_in
-from shared.inventory.proposals import text_of
-from shared.model.errors import Misconfigured
-from shared.model.items import User
-from shared.model.secret_text import printable
-from shared.rotation.run import World
+from shared.inventory.proposals import Proposals, propose, text_of
+from shared.model.clock import VaultTime, check_clock
+from shared.model.errors import Misconfigured, NotDone, PatrolError
+from shared.model.items import Item, User
+from shared.model.secret_state import SecretSeen
+from shared.model.secret_text import looks_like_a_pat, printable
+from shared.model.tags import Mark
+from shared.rotation.world import World
 from shared.settings import Settings
 
 _SIGN_IN = ("tenant", "client_id", "client_secret_name", "client_certificate_name")
@@ -80,7 +84,7 @@ def run_import(
         raise wrong("--organization is missing: PATs are listed per organization.", "Add --organization ORG.")
     known = settings()
     text, user, file = _to_fit_into(options, known.pats_file)
-    found = moving_in.proposals(text, user, options.organization, make_world(known), known.mark, file=file)
+    found = propose_from_estate(text, user, options.organization, make_world(known), known.mark, file=file)
     if options.json:
         screen.json(found.to_json())
         return 0
@@ -152,3 +156,48 @@ def _to_fit_into(options: argparse.Namespace, path: Path) -> tuple[str, User, bo
 
 def _flags(names: Iterable[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def propose_from_estate(text: str, user: User, organization: str, world: World, mark: Mark, *, file: bool) -> Proposals:
+    """What `pats.yaml` would say of the user's live PATs. `text` is the inventory to fit into, with its `sign_in`.
+
+    Raises what signing in and listing raise.
+    """
+    estate = pats_yaml.load(text)
+    listing = world.vault.listing()
+    check_clock(listing.ahead)
+    clock = VaultTime(world.clock, listing.ahead)
+    pats = world.sign_ins(estate.sign_in, listing, clock, mark).sign_in(user).active(organization)
+    return propose(
+        pats,
+        user,
+        organization,
+        text=text,
+        file=file,
+        estate=estate,
+        listed=listing.secrets,
+        mark=mark,
+        prove=lambda row: _why_unproved(world, user, organization, row),
+    )
+
+
+def _why_unproved(world: World, user: User, organization: str, row: SecretSeen) -> str:
+    """Why the secret is not shown to hold a PAT of the user; "" when using its value showed that."""
+    if not row.enabled:
+        return "it is disabled"
+    try:
+        value = world.vault.current(row.name).value
+    except PatrolError as failure:
+        return f"it could not be read: {failure.code}"
+    # Nothing else is sent to Azure DevOps: it may be somebody's password.
+    if not looks_like_a_pat(value.reveal()):
+        return "its value does not look like a PAT"
+    nothing = timedelta(0)
+    item = Item(row.name, user.username, organization, (), nothing, nothing, nothing)
+    try:
+        world.verifier.verify(item, value, None)
+    except NotDone:
+        return "its value is no PAT of this user that works here"
+    except PatrolError as failure:
+        return f"using it gave no clear answer: {failure.code}"
+    return ""

@@ -22,17 +22,21 @@ from shared.cli.tables import show_last_run, show_report, show_status
 from shared.cli.terminal import Screen
 from shared.inventory import pats_yaml
 from shared.inventory import scopes as known_scopes
-from shared.model.errors import Code, Misconfigured, PatrolError
+from shared.model.clock import check_clock, instant
+from shared.model.errors import Code, Misconfigured, PatrolError, place_of
 from shared.model.items import Inventory
-from shared.model.secret_text import place_of, printable
+from shared.model.ports import Events
+from shared.model.request import Request
+from shared.model.secret_text import printable
 from shared.report.kept_run import Brief, last_run
-from shared.report.report import Report, instant
+from shared.report.report import Report
 from shared.rotation.both_kinds import do
-from shared.rotation.run import Request, Threads, World, check_clock
 from shared.rotation.status import status
+from shared.rotation.threads import Threads
 from shared.rotation.tokens import refresh
+from shared.rotation.world import World
 from shared.settings import Settings
-from shared.telemetry import Events, quieten
+from shared.telemetry import quieten
 
 WELL, NOT_DONE, MISCONFIGURED, HUMAN = 0, 1, 2, 3
 INTERRUPTED = 130

@@ -9,12 +9,14 @@ from datetime import timedelta
 from shared.model import tags
 from shared.model.clock import Clock
 from shared.model.errors import Code, Misconfigured, NotDone, PatrolError, Unclear
-from shared.model.items import BY_HAND_CONTENT_TYPE, Inventory, Item, Minted, SecretSeen, User, VaultListing
+from shared.model.items import Inventory, Item, User
+from shared.model.pats import Minted
 from shared.model.ports import PatApi, Vault
+from shared.model.secret_state import BY_HAND_CONTENT_TYPE, SecretSeen, VaultListing
 from shared.model.tags import Mark
 from shared.rotation.consumers import Consumers
 from shared.rotation.rotate import Tools, prove
-from shared.rotation.run import World
+from shared.rotation.world import World
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,8 +9,9 @@ from typing import Any
 
 from shared.cli import global_pats
 from shared.cli.terminal import Cell, Screen
-from shared.model.items import Pat, PatId, User
-from shared.report.report import instant
+from shared.model.clock import instant
+from shared.model.items import User
+from shared.model.pats import Pat, PatId
 
 NEAR = timedelta(days=7)
 

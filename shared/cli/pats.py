@@ -13,13 +13,14 @@ from shared.cli.make_pat import Bench, Wanted
 from shared.cli.pat_tables import SORTED_BY, say_global, show_all, show_one
 from shared.cli.terminal import Screen
 from shared.inventory.item_lines import shown_name
-from shared.model.clock import VaultTime
+from shared.model.clock import VaultTime, check_clock
 from shared.model.errors import PatrolError
-from shared.model.items import Inventory, Pat, PatId, User
+from shared.model.items import Inventory, User
+from shared.model.pats import Pat, PatId
 from shared.model.ports import PatApi
 from shared.model.secret_text import printable
 from shared.model.tags import Mark
-from shared.rotation.run import World, check_clock
+from shared.rotation.world import World
 
 STATES = ("active", "expired", "revoked", "all")
 _SOMEBODY = "--user svc-agents@contoso.com"
@@ -97,10 +98,10 @@ def run_pats(
     listing = world.vault.listing()
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
-    desk = world.desk(inventory.sign_in, listing, clock, mark)
+    sign_ins = world.sign_ins(inventory.sign_in, listing, clock, mark)
     if options.action == "create" and options.to_secret:
         make_pat.refuse_taken(world.vault, listing, inventory, options.to_secret)
-    api = desk.sign_in(user)
+    api = sign_ins.sign_in(user)
     match options.action:
         case "list":
             _list(options, screen, api, user, organization, clock.now())

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from shared.cli.terminal import Cell, Screen
+from shared.model.clock import instant
 from shared.model.steps import Because
 from shared.report.kept_run import Brief
-from shared.report.report import WELL, Outcome, Report, instant
+from shared.report.report import WELL, Outcome, Report
 from shared.rotation.sign_in import blocked
 from shared.rotation.status import Status
 

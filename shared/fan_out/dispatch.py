@@ -12,30 +12,20 @@ from datetime import datetime
 from shared.fan_out import who_is_queued
 from shared.fan_out.queue_message import Message
 from shared.fan_out.who_is_queued import WORTH_WHILE, Standing
-from shared.model.clock import VaultTime
-from shared.model.errors import Code, PatrolError
+from shared.model.clock import VaultTime, check_clock
+from shared.model.errors import Code, PatrolError, defect
 from shared.model.items import Inventory, Item, User
+from shared.model.request import Request, check_names
 from shared.model.secret_state import Published
 from shared.model.steps import Because, Fail, Hold
 from shared.model.tags import Mark
-from shared.report.kept_run import KeptRun, Waiting
+from shared.report.kept_run import KeptRun, MessageOpen
 from shared.report.report import Failure, Row, in_order
-from shared.report.rows import defect, failed, held
-from shared.rotation.looked_up import look_up
-from shared.rotation.observe import secret_seen
-from shared.rotation.run import (
-    Request,
-    World,
-    check_clock,
-    check_names,
-    counts,
-    invalid_row,
-    minted,
-    tell_expiring,
-    tell_row,
-    unmanaged,
-)
-from shared.rotation.threads import Hands
+from shared.report.rows import counts, failed, held, invalid_row, tell_row
+from shared.rotation.observe import look_up, secret_seen
+from shared.rotation.run import minted, tell_expiring, unmanaged
+from shared.rotation.threads import Threads
+from shared.rotation.world import World
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +109,7 @@ def _sent(request: Request, done: Dispatched) -> int:
 
 def _arrival(request: Request, started: datetime, user: User, world: World) -> datetime:
     """When it was asked for in the vault's time, in which whoever gets the message compares (rule 8)."""
-    ahead = look_up(user, frozenset(), world.vault, Hands(1)).ahead
+    ahead = look_up(user, frozenset(), world.vault, Threads(1)).ahead
     check_clock(ahead)
     return (request.arrived_at or started) + ahead
 
@@ -160,7 +150,7 @@ def _put_together(
     now: datetime,
     rows: list[Row],
     unmanaged_names: tuple[str, ...],
-    waiting: list[Waiting],
+    waiting: list[MessageOpen],
     drafts: list[_Draft],
 ) -> Dispatched:
     deadline = started + WORTH_WHILE
@@ -194,8 +184,8 @@ def _put_together(
     return Dispatched(run, messages)
 
 
-def _waiting(user: User, items: Iterable[Item]) -> Waiting:
-    return Waiting(user.username, tuple((item.secret, item.organization) for item in items))
+def _waiting(user: User, items: Iterable[Item]) -> MessageOpen:
+    return MessageOpen(user.username, tuple((item.secret, item.organization) for item in items))
 
 
 def _row(standing: Standing) -> Row:

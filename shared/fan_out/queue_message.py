@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared.model import run_ids
-from shared.report.report import instant
+from shared.model.clock import instant
 
 QUEUE, POISON = "patrol-rotations", "patrol-rotations-poison"
 KIND = "patrol-rotation-1"

@@ -10,13 +10,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from shared.fan_out.queue_message import MOST_DELIVERIES, Message
-from shared.model.errors import Code, PatrolError
+from shared.model.errors import Code, PatrolError, defect
 from shared.model.items import Inventory, Item, User
+from shared.model.request import Request
 from shared.model.tags import Mark
-from shared.report.kept_run import PartDone
+from shared.report.kept_run import MessageDone
 from shared.report.report import WELL, Failure, Leftover, Outcome, Row
-from shared.report.rows import defect, left
-from shared.rotation.run import Request, Share, Threads, World, counts, run_user
+from shared.report.rows import counts, left
+from shared.rotation.run import run_user
+from shared.rotation.threads import Threads
+from shared.rotation.world import UserShare, World
 
 PASSING = frozenset(
     {
@@ -63,7 +66,7 @@ def do_message(
     leftovers: tuple[Leftover, ...] = ()
     try:
         request = _request(message, user)
-        report = run_user(inventory, world, mark, request, Share(user, message.organizations), threads)
+        report = run_user(inventory, world, mark, request, UserShare(user, message.organizations), threads)
         rows, leftovers, error = report.items, report.leftovers, report.misconfigured
     except PatrolError as failure:
         error = Failure.of(failure)
@@ -154,7 +157,7 @@ def _add(
 ) -> None:
     """Add the part; whoever adds the last one keeps the report as a whole."""
     told, now = list(rows), world.clock.now()
-    part = PartDone(message.part, delivery, False, now)
+    part = MessageDone(message.part, delivery, False, now)
     while len(told) > _ROWS_IN_A_BLOCK:
         world.runs.add(message.run_id, replace(part, items=tuple(told[:_ROWS_IN_A_BLOCK])), message.of)
         del told[:_ROWS_IN_A_BLOCK]

@@ -13,8 +13,8 @@ from http import HTTPStatus
 from shared import __version__
 from shared.functions.http_answers import Answer, not_allowed
 from shared.functions.time_limit import within
+from shared.model.clock import instant
 from shared.report.kept_run import last_run
-from shared.report.report import instant
 from shared.settings import Settings
 
 ASK_EVERY = 60.0

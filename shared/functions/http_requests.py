@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from shared.rotation.run import Request
-from shared.rules.plan import MOST_SKEW
+from shared.model.clock import MOST_SKEW
+from shared.model.request import Request
 
 LARGEST = 64 * 1024
 ROTATE = ("secrets", "force", "dry_run", "published_before")

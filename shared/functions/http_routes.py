@@ -30,16 +30,18 @@ from shared.functions.http_roles import NotSignedIn, RoleMissing, check
 from shared.functions.rotation_timer import Send
 from shared.functions.time_limit import NotInTime, within
 from shared.inventory import pats_yaml
-from shared.model.errors import Code, Misconfigured, PatrolError, Unclear
+from shared.model.clock import check_clock
+from shared.model.errors import Code, Misconfigured, PatrolError, Unclear, place_of
 from shared.model.items import Inventory, Named
+from shared.model.request import Request, check_names
 from shared.model.run_ids import is_id
-from shared.model.secret_text import place_of
 from shared.report.kept_run import put_together
 from shared.report.report import Failure, Report, Row, in_order
 from shared.report.rows import left
 from shared.rotation.both_kinds import do, names_tokens
-from shared.rotation.run import Request, Threads, World, check_clock, check_names
 from shared.rotation.status import status
+from shared.rotation.threads import Threads
+from shared.rotation.world import World
 from shared.settings import Settings
 from shared.telemetry import event, quieten
 

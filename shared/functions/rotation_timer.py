@@ -13,10 +13,12 @@ from shared.fan_out.dispatch import Dispatched, dispatch
 from shared.fan_out.queue_message import Message, NotAMessage
 from shared.fan_out.rotate_user import TryAgain, do_message, not_attempted
 from shared.inventory import pats_yaml
-from shared.model.errors import Code, PatrolError
-from shared.model.secret_text import place_of
+from shared.model.errors import Code, PatrolError, place_of
+from shared.model.request import Request
 from shared.report.report import WELL, Report
-from shared.rotation.run import Request, Threads, World, run
+from shared.rotation.run import run
+from shared.rotation.threads import Threads
+from shared.rotation.world import World
 from shared.services.rate_limits import VERSIONS
 from shared.settings import ROOT, Settings
 from shared.telemetry import event, quieten

@@ -10,13 +10,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from shared.model.errors import Code, PatrolError
-from shared.model.secret_text import place_of
+from shared.model.errors import Code, PatrolError, place_of
 from shared.telemetry import event, quieten
 
 if TYPE_CHECKING:
     from shared.model.items import Inventory
-    from shared.rotation.run import World
+    from shared.rotation.world import World
     from shared.settings import Settings
 
 BUDGET = timedelta(minutes=8)
@@ -52,7 +51,8 @@ def refresh_tokens(
         return
     if past_due:
         event("schedule.late", function="refresh_tokens")
-    from shared.rotation.run import Request, Threads
+    from shared.model.request import Request
+    from shared.rotation.threads import Threads
     from shared.rotation.tokens import refresh
 
     try:

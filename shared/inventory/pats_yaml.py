@@ -14,12 +14,15 @@ from typing import Any
 
 from shared.inventory import scopes, service_principals, yaml_text
 from shared.inventory.mistakes import Found, sentence, unknown_key, validate
-from shared.inventory.schema import DefaultsPart, FilePart, ItemPart, SignInPart, UserPart, looks_like_a_pat, quoted
+from shared.inventory.schema import DefaultsPart, FilePart, ItemPart, SignInPart, UserPart
 from shared.inventory.service_principals import Principals
 from shared.inventory.yaml_text import Lines, Place, Unreadable, shown
 from shared.model import durations
+from shared.model.credentials import SignIn
 from shared.model.errors import Code, Misconfigured
-from shared.model.items import InvalidItem, Inventory, Item, PatId, SignIn, SonarQube, Strategy, User
+from shared.model.items import InvalidItem, Inventory, Item, SonarQube, Strategy, User
+from shared.model.pats import PatId
+from shared.model.secret_text import looks_like_a_pat, quoted
 
 BUILT_IN: Mapping[str, str] = {
     "lifetime": "30d",

@@ -16,11 +16,11 @@ import yaml
 from shared.inventory import pats_yaml, yaml_text
 from shared.inventory.item_lines import Lines, block, item_of, lifetime_of, name_of, scalar, shown_name
 from shared.model import durations, tags
-from shared.model.items import Inventory, Pat, SecretSeen, User
-from shared.model.secret_state import is_ours
-from shared.model.tags import Mark
-from shared.report.report import instant
-from shared.rules.lock_out import PREFIX
+from shared.model.clock import instant
+from shared.model.items import Inventory, User
+from shared.model.pats import Pat
+from shared.model.secret_state import SecretSeen, is_ours
+from shared.model.tags import BLOCKED_PREFIX, Mark
 
 # Microsoft's own rotation tool keeps the id under the second name (Azure/azure-sdk-tools, tools/secret-rotation).
 ID_TAGS = (tags.AUTHORIZATION_ID, "AdoPatAuthorizationId")
@@ -205,7 +205,7 @@ class _Work:
     def _strangers(self) -> Iterator[SecretSeen]:
         for key in sorted(self._listed):
             row = self._listed[key]
-            if key not in self._taken and not key.startswith(PREFIX) and tags.read(row.tags) is None:
+            if key not in self._taken and not key.startswith(BLOCKED_PREFIX) and tags.read(row.tags) is None:
                 yield row
 
     def _free(self, wanted: str) -> str:

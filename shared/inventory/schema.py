@@ -11,8 +11,9 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from shared.inventory import scopes
 from shared.model import durations
-from shared.model.items import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity
-from shared.rules.lock_out import PREFIX
+from shared.model.credentials import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity
+from shared.model.secret_text import looks_like_a_pat, quoted
+from shared.model.tags import BLOCKED_PREFIX
 
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 SECRET_NAME = r"[0-9A-Za-z-]{1,127}"
@@ -23,19 +24,6 @@ ALM_SETTING = r"[ -~]{0,199}[!-~]"
 SCOPE = r"[!-~]+"
 # Without a tense, because nobody tells these messages the date.
 GLOBAL_PATS = "patrol makes no PATs for all organizations: none works from 2026-12-01 on; name one organization"
-
-
-# The two shapes of a PAT: since 2024, and before. Somebody pastes one where its secret's name belongs.
-_PAT = re.compile(r".*[0-9A-Za-z]{76}AZDO[0-9A-Za-z]{4}.*|[a-z2-7]{52}", re.DOTALL)
-
-
-def looks_like_a_pat(text: str) -> bool:
-    return _PAT.fullmatch(text) is not None
-
-
-def quoted(text: str) -> str:
-    """A value as messages may repeat it: never what looks like a PAT."""
-    return "what looks like a PAT" if looks_like_a_pat(text) else repr(text)
 
 
 def guid(text: str) -> str:
@@ -75,8 +63,8 @@ def secret_name(text: str) -> str:
         raise ValueError("must be the name of a Key Vault secret: 1 to 127 letters, digits and hyphens")
     if looks_like_a_pat(text):
         raise ValueError("looks like a PAT: name the Key Vault secret here, and revoke that PAT")
-    if text.lower().startswith(PREFIX):
-        raise ValueError(f"must not begin with {PREFIX}: such names are patrol's own")
+    if text.lower().startswith(BLOCKED_PREFIX):
+        raise ValueError(f"must not begin with {BLOCKED_PREFIX}: such names are patrol's own")
     return text
 
 

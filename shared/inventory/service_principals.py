@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.inventory.mistakes import Found, sentence, validate
-from shared.inventory.schema import ServicePrincipalPart, looks_like_a_pat
+from shared.inventory.schema import ServicePrincipalPart
 from shared.inventory.yaml_text import Place, shown
 from shared.model.items import InvalidItem, TokenItem
+from shared.model.secret_text import looks_like_a_pat
 
 KEY = "service_principals"
 AT: Place = (KEY,)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from shared.model.errors import Code, Misconfigured
+
 
 class Clock(Protocol):
     def now(self) -> datetime:
@@ -63,3 +65,32 @@ class Deadline:
     def left(self) -> timedelta:
         """What a call that is under way may still take."""
         return self.at + self.grace - self.clock.now()
+
+
+def whole_seconds(instant: datetime) -> datetime:
+    """Cut to whole seconds, in UTC: Key Vault keeps no finer ones, Azure DevOps rounds to 1/300 s."""
+    return instant.astimezone(UTC).replace(microsecond=0)
+
+
+def instant(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def read_instant(text: str | None) -> datetime | None:
+    """What `instant` wrote. Raises ValueError for anything else."""
+    return None if text is None else datetime.fromisoformat(text)
+
+
+MOST_SKEW = timedelta(minutes=5)
+
+
+def check_clock(ahead: timedelta) -> None:
+    """Stop a machine with a wrong clock before it rotates the estate (rule 15)."""
+    if abs(ahead) > MOST_SKEW:
+        minutes = round(abs(ahead).total_seconds() / 60)
+        side = "behind" if ahead > timedelta(0) else "ahead of"
+        raise Misconfigured(
+            Code.CLOCK_SKEW,
+            f"This machine's clock is {minutes} minutes {side} Key Vault's; nothing was attempted.",
+            "Set the clock (time synchronisation), then run again.",
+        )

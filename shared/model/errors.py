@@ -7,7 +7,9 @@ between releases, the cause and the remedy, all of them free of response bodies 
 
 from __future__ import annotations
 
+import traceback
 from enum import StrEnum
+from pathlib import Path
 
 
 class Code(StrEnum):
@@ -151,3 +153,21 @@ class Busy(NotDone):
 
 class Unclear(PatrolError):
     """The answer was lost or made no sense: it may have happened."""
+
+
+def place_of(failure: BaseException) -> str:
+    """Type and innermost place in patrol of an exception nobody expected: its text may carry a secret."""
+    frames = traceback.extract_tb(failure.__traceback__)
+    package = Path(__file__).resolve().parents[1]
+    ours = [frame for frame in frames if package in Path(frame.filename).parents] or frames
+    where = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}" if ours else "an unknown place"
+    return f"{type(failure).__name__} at {where}"
+
+
+def defect(failure: Exception) -> PatrolError:
+    """A defect of patrol, told by type and place only."""
+    return PatrolError(
+        Code.UNEXPECTED,
+        f"patrol itself failed: {place_of(failure)}.",
+        "Report this as a defect of patrol; the next run tries again.",
+    )

@@ -7,29 +7,13 @@ what may be assumed.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
-from shared.model.items import (
-    CONTENT_TYPE,
-    ClientCredential,
-    ClientProof,
-    Credential,
-    Current,
-    Item,
-    Look,
-    Minted,
-    Pat,
-    PatId,
-    ServiceToken,
-    SignIn,
-    SonarQube,
-    TokenItem,
-    User,
-    VaultListing,
-    VersionSeen,
-)
+from shared.model.credentials import ClientCredential, ClientProof, Credential, SignIn
+from shared.model.items import Item, SonarQube, TokenItem, User
+from shared.model.pats import Minted, Pat, PatId, ServiceToken
+from shared.model.secret_state import CONTENT_TYPE, Current, Look, VaultListing, VersionSeen
 from shared.model.secret_text import SecretText
 
 
@@ -192,29 +176,7 @@ class Directory(Protocol):
         ...
 
 
-class Turn(Protocol):
-    """One's turn at one item, held until it is left."""
+class Events(Protocol):
+    """Where steps are told: the log in production, a list in tests."""
 
-    def idle(self) -> timedelta | None:
-        """How long before this turn was taken the item was last worked on by anyone; None: nobody ever did.
-
-        Never longer than it was, so that what was seen of the item within it can still be relied on. Zero where that is
-        not known: look again. None where there are no turns (no storage): nobody says more than was seen.
-        """
-        ...
-
-    def worked(self) -> None:
-        """Say, before leaving, that the item was changed."""
-        ...
-
-
-class SingleFlight(Protocol):
-    """One runner at a time for one item."""
-
-    def take(self, secret: str, wait_until: datetime) -> AbstractContextManager[Turn]:
-        """Wait for one's turn at the item until `wait_until` by the run's clock; ask at least once.
-
-        Raises Busy (`Code.ROTATED_ELSEWHERE`) when another still has it then, and for nothing else: without storage an
-        item goes on without a turn, because the engine converges without. Leaving never raises.
-        """
-        ...
+    def __call__(self, name: str, /, **fields: object) -> None: ...

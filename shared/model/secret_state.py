@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from shared.model.items import Pat, VersionSeen
-from shared.model.tags import Mark, Stamp, read
+from shared.model import token_tags
+from shared.model.pats import Pat
+from shared.model.secret_text import SecretText
+from shared.model.tags import MANAGED_BY, Mark, Stamp, read
+from shared.model.token_tags import TokenStamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +81,93 @@ def expiry(seen: Seen) -> datetime | None:
     if isinstance(seen.secret, Published) and seen.secret.expires_on:
         known.append(seen.secret.expires_on)
     return min(known) if known else None
+
+
+CONTENT_TYPE = "application/vnd.patrol.azure-devops-pat"
+
+
+TOKEN_CONTENT_TYPE = "application/vnd.patrol.entra-token"
+
+
+BY_HAND_CONTENT_TYPE = "application/vnd.patrol.by-hand"
+"""Of a PAT that a person had made: free to be adopted, unlike one whose tags somebody took off."""
+
+
+@dataclass(frozen=True, slots=True)
+class SecretSeen:
+    """One row of the vault's listing: the current version without its value and without its version id."""
+
+    name: str
+    enabled: bool
+    created: datetime
+    expires_on: datetime | None
+    content_type: str | None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    version: str = ""
+    """Its id where one secret was looked at; a listing does not tell it."""
+
+    @property
+    def key(self) -> str:
+        return self.name.casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class VersionSeen:
+    """One version of a secret, without its value."""
+
+    version: str
+    enabled: bool
+    created: datetime
+    expires_on: datetime | None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    content_type: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Current:
+    """The current version of a secret, with its value."""
+
+    seen: VersionSeen
+    value: SecretText
+
+
+@dataclass(frozen=True, slots=True)
+class VaultListing:
+    """Every secret of a vault (all pages arrived) by casefolded name, and the vault's clock minus ours."""
+
+    secrets: Mapping[str, SecretSeen]
+    ahead: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """One secret looked at by its name: None when there is none, and the vault's clock minus ours."""
+
+    seen: SecretSeen | None
+    ahead: timedelta = timedelta(0)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedToken:
+    """A secret whose current version carries our mark as a token."""
+
+    stamp: TokenStamp
+    created: datetime
+    expires_on: datetime | None
+    enabled: bool
+    tags: Mapping[str, str]
+    version: str = ""
+
+
+TokenSecret = Nothing | Unmarked | Foreign | PublishedToken
+
+
+def classify_token(seen: SecretSeen, mark: Mark) -> TokenSecret:
+    """Whose a secret is by its current version. `Unmarked` may still lie on top of marked ones (rule 10)."""
+    stamp = token_tags.read(seen.tags)
+    managed_by = seen.tags.get(MANAGED_BY, "")
+    if managed_by.startswith("patrol/") and managed_by.casefold() != mark.text.casefold():
+        return Foreign(managed_by)
+    if stamp is None:
+        return Unmarked(edited=seen.content_type == TOKEN_CONTENT_TYPE, tags=seen.tags)
+    return PublishedToken(stamp, seen.created, seen.expires_on, seen.enabled, seen.tags, seen.version)

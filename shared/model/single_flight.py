@@ -6,14 +6,13 @@ The turns themselves are leases on blobs (`leases.py`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from shared.model.clock import Clock
 from shared.model.errors import Busy, Code
-from shared.model.ports import Turn
 
 ASK_EVERY = timedelta(seconds=1)
 
@@ -60,3 +59,31 @@ def held_elsewhere(holder: str | None, since: str | None) -> Busy:
         f"Another runner is rotating it{who}{when}.",
         "Ask again in a minute: what it publishes may be what you asked for; one that died frees the item by then.",
     )
+
+
+class Turn(Protocol):
+    """One's turn at one item, held until it is left."""
+
+    def idle(self) -> timedelta | None:
+        """How long before this turn was taken the item was last worked on by anyone; None: nobody ever did.
+
+        Never longer than it was, so that what was seen of the item within it can still be relied on. Zero where that is
+        not known: look again. None where there are no turns (no storage): nobody says more than was seen.
+        """
+        ...
+
+    def worked(self) -> None:
+        """Say, before leaving, that the item was changed."""
+        ...
+
+
+class SingleFlight(Protocol):
+    """One runner at a time for one item."""
+
+    def take(self, secret: str, wait_until: datetime) -> AbstractContextManager[Turn]:
+        """Wait for one's turn at the item until `wait_until` by the run's clock; ask at least once.
+
+        Raises Busy (`Code.ROTATED_ELSEWHERE`) when another still has it then, and for nothing else: without storage an
+        item goes on without a turn, because the engine converges without. Leaving never raises.
+        """
+        ...

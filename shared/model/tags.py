@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from shared.model.items import PatId
+from shared.model.pats import PatId
 
 MANAGED_BY = "managed-by"
 AUTHORIZATION_ID = "authorization-id"
@@ -141,3 +141,6 @@ def _read_predecessors(text: str) -> tuple[Predecessor, ...]:
             continue
         found.append(Predecessor(PatId(identity.lower()), retire_at))
     return tuple(found)
+
+
+BLOCKED_PREFIX = "patrol-blocked-"

@@ -8,17 +8,17 @@ from typing import Protocol
 
 from shared.model.errors import Code, Misconfigured
 from shared.model.items import User
-from shared.report.kept_run import Brief, KeptRun, PartDone
+from shared.report.kept_run import Brief, KeptRun, MessageDone
 
 
-class Runs(Protocol):
+class History(Protocol):
     """Where reports outlive their run. Writing never raises: what was rotated counts, and not what is told of it."""
 
     def keep(self, run: KeptRun) -> bool:
         """Keep a run's report, or the head of one that waits for its messages. Gives whether it is kept."""
         ...
 
-    def add(self, run_id: str, part: PartDone, of: int) -> bool:
+    def add(self, run_id: str, part: MessageDone, of: int) -> bool:
         """Add what one delivery of one of `of` messages did. Gives whether all of them may have ended by now."""
         ...
 
@@ -46,13 +46,13 @@ class Runs(Protocol):
         ...
 
 
-class Unkept:
+class NoHistory:
     """`Runs` without a storage: reports go to whoever asked, and are kept nowhere."""
 
     def keep(self, run: KeptRun) -> bool:  # noqa: ARG002  # nowhere
         return False
 
-    def add(self, run_id: str, part: PartDone, of: int) -> bool:  # noqa: ARG002  # nobody keeps it
+    def add(self, run_id: str, part: MessageDone, of: int) -> bool:  # noqa: ARG002  # nobody keeps it
         return False
 
     def read(self, run_id: str) -> KeptRun | None:  # noqa: ARG002  # nothing is kept under any id

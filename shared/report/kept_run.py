@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
+from shared.model.clock import instant, read_instant
 from shared.model.steps import Because
 from shared.report.report import (
     WELL,
@@ -22,10 +23,8 @@ from shared.report.report import (
     Verb,
     failure_json,
     in_order,
-    instant,
     leftover_json,
     read_failure,
-    read_instant,
     read_leftover,
     read_row,
     row_json,
@@ -39,7 +38,7 @@ GIVEN_UP = timedelta(minutes=30)
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class MessageOpen:
     """What one message is to do; `items` as (secret, organization)."""
 
     username: str
@@ -62,7 +61,7 @@ class KeptRun:
     leftovers: tuple[Leftover, ...] = ()
     unmanaged: tuple[str, ...] = ()
     error: Failure | None = None
-    waiting: tuple[Waiting, ...] = ()
+    waiting: tuple[MessageOpen, ...] = ()
     deadline: datetime | None = None
     messages: int = 0
     messages_done: int = 0
@@ -93,7 +92,7 @@ class KeptRun:
 
 
 @dataclass(frozen=True, slots=True)
-class PartDone:
+class MessageDone:
     """What one delivery of one message did, or a portion of it (the portions of a delivery end at one instant).
 
     `final`: the message is not delivered again as far as we can tell.
@@ -108,11 +107,11 @@ class PartDone:
     error: Failure | None = None
 
 
-def put_together(head: KeptRun, parts: Iterable[PartDone], now: datetime) -> KeptRun:
+def put_together(head: KeptRun, parts: Iterable[MessageDone], now: datetime) -> KeptRun:
     """The report of a run over the queue: running while a message is open, and its deadline has not long passed."""
     if head.finished_at is not None or head.deadline is None:
         return head
-    done: dict[int, list[PartDone]] = {}
+    done: dict[int, list[MessageDone]] = {}
     for one in parts:
         done.setdefault(one.part, []).append(one)
     over = now >= head.deadline + GIVEN_UP
@@ -146,9 +145,9 @@ class _Share:
     ended_at: datetime | None = None
 
 
-def _share(waiting: Waiting, parts: Iterable[PartDone], over: bool) -> _Share:
+def _share(waiting: MessageOpen, parts: Iterable[MessageDone], over: bool) -> _Share:
     """The last delivery's word counts: it saw what all others had done, in whatever order they were told."""
-    deliveries: dict[tuple[datetime, int], list[PartDone]] = {}
+    deliveries: dict[tuple[datetime, int], list[MessageDone]] = {}
     for part in sorted(parts, key=lambda one: (one.finished_at, one.delivery, one.final)):
         deliveries.setdefault((part.finished_at, part.delivery), []).append(part)
     portions = list(deliveries.values())
@@ -162,7 +161,7 @@ def _share(waiting: Waiting, parts: Iterable[PartDone], over: bool) -> _Share:
     return _Share(tuple(rows), tuple(leftover for one in last for leftover in one.leftovers), error, ended_at)
 
 
-def _rows(portions: list[list[PartDone]]) -> list[Row]:
+def _rows(portions: list[list[MessageDone]]) -> list[Row]:
     """What the last delivery says, and what earlier ones did: a redelivered message finds its work done."""
     if not portions:
         return []
@@ -216,7 +215,7 @@ def read_run(found: Mapping[str, Any]) -> KeptRun:
         unmanaged=tuple(found["unmanaged"]),
         error=read_failure(found["error"]),
         waiting=tuple(
-            Waiting(one["username"], tuple((item[0], item[1]) for item in one["items"])) for one in found["waiting"]
+            MessageOpen(one["username"], tuple((item[0], item[1]) for item in one["items"])) for one in found["waiting"]
         ),
         deadline=read_instant(found["deadline"]),
         messages=found["messages"],
@@ -224,7 +223,7 @@ def read_run(found: Mapping[str, Any]) -> KeptRun:
     )
 
 
-def part_json(part: PartDone) -> dict[str, object]:
+def part_json(part: MessageDone) -> dict[str, object]:
     return {
         "part": part.part,
         "delivery": part.delivery,
@@ -236,12 +235,12 @@ def part_json(part: PartDone) -> dict[str, object]:
     }
 
 
-def read_part(found: Mapping[str, Any]) -> PartDone:
+def read_part(found: Mapping[str, Any]) -> MessageDone:
     """What `part_json` made; raises as `read_run` does."""
     finished = read_instant(found["finished_at"])
     if finished is None:
         raise ValueError("a part has ended")
-    return PartDone(
+    return MessageDone(
         part=found["part"],
         delivery=found["delivery"],
         final=found["final"],

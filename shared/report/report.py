@@ -8,6 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from shared.model.clock import instant, read_instant
 from shared.model.errors import Code, PatrolError
 from shared.model.steps import (
     Because,
@@ -111,15 +112,6 @@ class Report:
             "leftovers": [leftover_json(one) for one in self.leftovers],
             "unmanaged": list(self.unmanaged),
         }
-
-
-def instant(at: datetime | None) -> str | None:
-    return None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
-
-
-def read_instant(text: str | None) -> datetime | None:
-    """What `instant` wrote. Raises ValueError for anything else."""
-    return None if text is None else datetime.fromisoformat(text)
 
 
 def in_order(rows: Iterable[Row]) -> tuple[Row, ...]:

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from datetime import datetime
 
-from shared.model.errors import Busy, Code, PatrolError
-from shared.model.items import Item, Named
-from shared.model.secret_text import place_of
-from shared.model.steps import Because, Decommission, Recover, Renew, Rotate, Step, Wait
-from shared.report.report import Failure, Outcome, Row, Verb, instant
+from shared.model.clock import instant
+from shared.model.errors import Busy, Code, PatrolError, defect
+from shared.model.items import InvalidItem, Item, Named
+from shared.model.ports import (
+    Events,
+)
+from shared.model.steps import (
+    Because,
+    Decommission,
+    Recover,
+    Renew,
+    Rotate,
+    Step,
+    Wait,
+)
+from shared.report.report import Failure, Outcome, Row, Verb
 
 WHY = {
     Because.NOTHING_PUBLISHED: "no value was published",
@@ -69,15 +82,6 @@ def unexpected(item: Named, failure: Exception) -> Row:
     return failed(item, Because.UNEXPECTED, defect(failure))
 
 
-def defect(failure: Exception) -> PatrolError:
-    """A defect of patrol, told by type and place only."""
-    return PatrolError(
-        Code.UNEXPECTED,
-        f"patrol itself failed: {place_of(failure)}.",
-        "Report this as a defect of patrol; the next run tries again.",
-    )
-
-
 def verb_of(step: Step) -> Verb:
     match step:
         case Rotate() | Wait() | Recover():
@@ -88,3 +92,33 @@ def verb_of(step: Step) -> Verb:
             return Verb.DECOMMISSION
         case _:
             return Verb.HOLD
+
+
+def counts(rows: Iterable[Row]) -> dict[str, int]:
+    """How many rows of each outcome."""
+    found = Counter(row.outcome.value for row in rows)
+    return {outcome.value: found[outcome.value] for outcome in Outcome}
+
+
+def invalid_row(one: InvalidItem) -> Row:
+    problem = PatrolError(Code.ITEM_INVALID, one.problem, "Correct pats.yaml; `python -m shared check` shows the line.")
+    says = f"{one.secret}: {problem.cause} {problem.remedy}"
+    return Row(
+        one.secret,
+        one.username,
+        one.organization,
+        Verb.HOLD,
+        Outcome.FAILED,
+        Because.INVALID,
+        says,
+        error=Failure.of(problem),
+    )
+
+
+def tell_row(tell: Events, row: Row) -> None:
+    # What is held is in the report; a line for each of thousands of healthy PATs on every run would be noise.
+    if row.outcome is Outcome.HELD:
+        return
+    code = row.error.code if row.error else None
+    name = f"item.{row.outcome}"
+    tell(name, secret=row.secret, step=row.step, because=row.because, code=code, expires=row.expires_on, says=row.says)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from shared.model.items import Inventory
+from shared.model.request import Request, check_names
 from shared.model.tags import Mark
 from shared.report.report import Report, Row, in_order
-from shared.rotation.run import Request, Threads, World, check_names, run
+from shared.rotation.run import run
+from shared.rotation.threads import Threads, nothing
 from shared.rotation.tokens import refresh
-
-
-def _nothing(*_: object) -> None: ...
+from shared.rotation.world import World
 
 
 def do(
@@ -21,7 +21,7 @@ def do(
     mark: Mark,
     request: Request,
     threads: Threads | None = None,
-    watch: Callable[[Row], None] = _nothing,
+    watch: Callable[[Row], None] = nothing,
 ) -> Report:
     """A run over what `request` names, a refresh over the tokens among it, one report.
 

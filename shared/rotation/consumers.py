@@ -6,7 +6,8 @@ from collections.abc import Callable
 from threading import Lock
 
 from shared.model.errors import Code, Denied, NotDone, PatrolError, Refused
-from shared.model.items import Item, PatId, SonarQube
+from shared.model.items import Item, SonarQube
+from shared.model.pats import PatId
 from shared.model.ports import Consumer, Credentials
 from shared.model.secret_text import SecretText
 

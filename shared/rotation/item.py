@@ -6,18 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.model.clock import Clock, Deadline
+from shared.model.clock import Clock, Deadline, instant
 from shared.model.errors import Code, PatrolError, Unclear
-from shared.model.items import Inventory, Item, Pat, PatId, VaultListing, VersionSeen
-from shared.model.ports import SingleFlight, Turn, Vault, Verifier
+from shared.model.items import Inventory, Item
+from shared.model.pats import Pat, PatId
+from shared.model.ports import Events, Vault, Verifier
 from shared.model.secret_state import (
     Nothing,
     Published,
     Secret,
     Seen,
     Unmarked,
+    VaultListing,
+    VersionSeen,
     expiry,
 )
+from shared.model.single_flight import SingleFlight, Turn
 from shared.model.steps import (
     Because,
     Decommission,
@@ -31,7 +35,7 @@ from shared.model.steps import (
     Wait,
 )
 from shared.model.tags import Mark
-from shared.report.report import Failure, Outcome, Row, Verb, instant
+from shared.report.report import Failure, Outcome, Row, Verb
 from shared.report.rows import WHY, failed, held, left, verb_of
 from shared.rotation import rotate
 from shared.rotation.consumers import Consumers
@@ -39,14 +43,13 @@ from shared.rotation.observe import as_published, item_seen, secret_again
 from shared.rotation.push import push
 from shared.rotation.retire import Ended, Handover, Owner, retire
 from shared.rotation.rotate import Breaker, Done, Tools
-from shared.rotation.sign_in import Desk
-from shared.rotation.threads import Hands
+from shared.rotation.sign_in import SignIns
+from shared.rotation.threads import Threads
 from shared.rules.overlap import ends_at_once, overlap_end, owes_push
 from shared.rules.plan import (
     Asked,
     plan,
 )
-from shared.telemetry import Events
 
 Listed = Mapping[PatId, Pat]
 
@@ -66,7 +69,7 @@ class Shared:
     looked_at: datetime
     managed: frozenset[str]
     minted_in: Mapping[str, tuple[str, ...]]
-    desk: Desk
+    sign_ins: SignIns
     vault: Vault
     verifier: Verifier
     clock: Clock
@@ -80,7 +83,7 @@ class Shared:
     wanted: frozenset[str] | None
     dry_run: bool
     told: Callable[[Row], None]
-    hands: Hands
+    threads: Threads
 
 
 @dataclass(frozen=True, slots=True)

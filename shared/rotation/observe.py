@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime, timedelta
+from functools import partial
 
 from shared.model import tags
-from shared.model.errors import Absent, Code, Denied
-from shared.model.items import CONTENT_TYPE, Item, Pat, PatId, SecretSeen, VaultListing, VersionSeen
+from shared.model.errors import Absent, Code, Denied, Misconfigured, PatrolError
+from shared.model.items import Item, User
+from shared.model.pats import Pat, PatId
 from shared.model.ports import PatApi, Vault
 from shared.model.secret_state import (
+    CONTENT_TYPE,
     Nothing,
     Published,
     Secret,
+    SecretSeen,
     Seen,
     Unmarked,
+    VaultListing,
+    VersionSeen,
     classify,
 )
 from shared.model.tags import Mark
 from shared.rotation.retire import look
+from shared.rotation.threads import Threads
+from shared.rules import lock_out
 from shared.rules.plan import (
     same_owner,
 )
@@ -82,3 +91,53 @@ def as_published(version: VersionSeen) -> Published | None:
     if stamp is None:
         return None
     return Published(stamp, version.created, version.expires_on, version.enabled, version.tags)
+
+
+class LazyListing(Mapping[str, SecretSeen]):
+    """By casefolded name. Asking for a name looks it up, once; iterating gives what was looked up.
+
+    Looking may fail as `ports.Vault.look` does: absence needs proof (rule 5), so a failure is not a missing secret.
+    """
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._seen: dict[str, SecretSeen | None] = {}
+        self.ahead = timedelta(0)
+
+    def __getitem__(self, key: str) -> SecretSeen:
+        if key not in self._seen:
+            looked = self._vault.look(key)
+            self.ahead = self.ahead or looked.ahead
+            self._seen[key] = looked.seen
+        seen = self._seen[key]
+        if seen is None:
+            raise KeyError(key)
+        return seen
+
+    def __iter__(self) -> Iterator[str]:
+        return iter([key for key, seen in self._seen.items() if seen is not None])
+
+    def __len__(self) -> int:
+        return sum(seen is not None for seen in self._seen.values())
+
+
+def look_up(user: User, names: frozenset[str] | None, vault: Vault, threads: Threads) -> VaultListing:
+    """What the vault has of one user: its remembered refusal, and its items, only those of `names` if given.
+
+    Raises Misconfigured when the vault cannot be read at all; an item that cannot be looked at fails later, alone.
+    """
+    found = LazyListing(vault)
+    try:
+        found.get(lock_out.note_name(user.username))
+    except Denied as failure:
+        raise Misconfigured(failure.code, failure.cause, failure.remedy) from None
+    except PatrolError as failure:
+        raise Misconfigured(Code.VAULT_UNREACHABLE, failure.cause, failure.remedy) from None
+
+    def look(key: str) -> None:
+        with suppress(PatrolError):
+            found.get(key)
+
+    wanted = [item.key for item in user.items if names is None or item.key in names]
+    threads.side_by_side([partial(look, key) for key in wanted])
+    return VaultListing(found, found.ahead)

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from shared.model import tags
 from shared.model.errors import PatrolError
-from shared.model.items import Current, Item, SonarQube, VersionSeen
-from shared.model.secret_state import Published, is_ours
+from shared.model.items import Item, SonarQube
+from shared.model.secret_state import Current, Published, VersionSeen, is_ours
 from shared.model.tags import Mark, Stamp
 from shared.rotation.rotate import Tools, current_value, overtaken
 from shared.rules.overlap import pushed_to

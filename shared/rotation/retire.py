@@ -9,11 +9,13 @@ from typing import NamedTuple
 
 from shared.model import tags
 from shared.model.errors import Absent, PatrolError
-from shared.model.items import Item, Pat, PatId, VersionSeen
+from shared.model.items import Item
+from shared.model.pats import Pat, PatId
 from shared.model.ports import PatApi
 from shared.model.secret_state import (
     Published,
     Secret,
+    VersionSeen,
 )
 from shared.model.steps import (
     Because,
@@ -22,15 +24,8 @@ from shared.model.tags import Predecessor
 from shared.report.report import Failure, Leftover, Outcome, Row, Verb
 from shared.rotation.push import push
 from shared.rotation.rotate import Tools, current_version, disable_older, remember, revoke
-from shared.rules.overlap import (
-    Fate,
-    ends_at_once,
-    fate,
-    is_orphan_candidate,
-    orphan_over,
-    overlap_end,
-    waits_for_consumer,
-)
+from shared.rules.orphans import is_orphan_candidate, orphan_over
+from shared.rules.overlap import Fate, ends_at_once, fate, overlap_end, waits_for_consumer
 
 
 @dataclass(frozen=True, slots=True)

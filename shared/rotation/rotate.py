@@ -11,14 +11,17 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from shared.model import tags
-from shared.model.clock import Clock, Deadline
+from shared.model.clock import Clock, Deadline, whole_seconds
 from shared.model.errors import Absent, Code, Denied, NotDone, PatrolError, Refused, Unclear
-from shared.model.items import Current, Item, Minted, Pat, PatId, VersionSeen, whole_seconds
-from shared.model.ports import PatApi, Vault, Verifier
+from shared.model.items import Item
+from shared.model.pats import Minted, Pat, PatId
+from shared.model.ports import Events, PatApi, Vault, Verifier
 from shared.model.secret_state import (
+    Current,
     Published,
     Secret,
     Unmarked,
+    VersionSeen,
     is_ours,
 )
 from shared.model.secret_text import SecretText
@@ -27,12 +30,9 @@ from shared.model.steps import (
 )
 from shared.model.tags import Mark, Predecessor, Stamp
 from shared.rotation.consumers import Consumers
+from shared.rules.due import due_at
 from shared.rules.overlap import ends_at_once, generations, pushed_to, retire_at
-from shared.rules.plan import (
-    PUBLISH_WITHIN,
-    due_at,
-)
-from shared.telemetry import Events
+from shared.rules.plan import PUBLISH_WITHIN
 
 # How long a new PAT may take to be accepted everywhere is not documented: ask again for about half a minute.
 VERIFY_AGAIN_AFTER = tuple(timedelta(seconds=seconds) for seconds in (1, 2, 4, 8, 15))

@@ -2,115 +2,34 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from shared.model import run_ids, tags, token_tags
-from shared.model.clock import Clock, Deadline, VaultTime
-from shared.model.errors import Code, Misconfigured, PatrolError
-from shared.model.items import InvalidItem, Inventory, Item, SignIn, User, VaultListing
+from shared.model import tags, token_tags
+from shared.model.clock import VaultTime, check_clock
+from shared.model.errors import Code, PatrolError, defect
+from shared.model.items import Inventory, Item, User
 from shared.model.ports import (
-    ClientProofs,
-    Consumer,
-    Credentials,
-    Directory,
-    ServiceTokens,
-    SingleFlight,
-    TokenVerifier,
-    Vault,
-    Verifier,
+    Events,
 )
+from shared.model.request import Request, check_names
 from shared.model.secret_state import (
+    VaultListing,
     is_ours,
 )
-from shared.model.single_flight import Alone
-from shared.model.steps import (
-    Because,
-)
-from shared.model.tags import Mark
-from shared.report.history import Runs, Unkept
+from shared.model.tags import BLOCKED_PREFIX, Mark
 from shared.report.kept_run import KeptRun
-from shared.report.report import Failure, Leftover, Outcome, Report, Row, Verb, in_order
-from shared.report.rows import defect
+from shared.report.report import Failure, Leftover, Report, Row, in_order
+from shared.report.rows import counts, invalid_row, tell_row
 from shared.rotation.consumers import Consumers
 from shared.rotation.item import Shared
-from shared.rotation.looked_up import look_up
+from shared.rotation.observe import look_up
 from shared.rotation.retire import Handover
 from shared.rotation.rotate import Breaker
-from shared.rotation.sign_in import Desk
-from shared.rotation.threads import Hands
+from shared.rotation.threads import Threads, nothing
 from shared.rotation.user import Part, UserWork
-from shared.rules import lock_out
+from shared.rotation.world import UserShare, World, asked_of
 from shared.rules.due import expiring
-from shared.rules.plan import (
-    MOST_SKEW,
-    Asked,
-)
-from shared.telemetry import Events
-
-
-def _nothing(*_: object) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class World:
-    """What a run reaches: made by wiring, or by a test."""
-
-    vault: Vault
-    credentials: Credentials
-    proofs: ClientProofs
-    directory: Directory
-    verifier: Verifier
-    consumer: Consumer
-    tokens: ServiceTokens
-    token_verifier: TokenVerifier
-    clock: Clock
-    deadline: Deadline
-    tell: Events
-    flight: SingleFlight = field(default_factory=Alone)
-    runs: Runs = field(default_factory=Unkept)
-
-    def desk(self, sign_in: SignIn, listing: VaultListing, clock: Clock, mark: Mark) -> Desk:
-        """Where this world's users sign in."""
-        return Desk(sign_in, self.directory, self.credentials, self.proofs, self.vault, listing, clock, mark, self.tell)
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What the caller of a run asks for.
-
-    `names`: only these secrets; None: everything that is due. `arrived_at`: when it was asked for, by this machine's
-    clock; None: when the run begins. `door`: timer, http or command-line.
-    """
-
-    names: tuple[str, ...] | None = None
-    force: bool = False
-    adopt: bool = False
-    emergency: bool = False
-    revoke_first: bool = False
-    dry_run: bool = False
-    published_before: datetime | None = None
-    arrived_at: datetime | None = None
-    run_id: str = field(default_factory=run_ids.new)
-    door: str = "command-line"
-
-
-@dataclass(frozen=True, slots=True)
-class Share:
-    """One technical user's share of a run. `organizations`: where its PATs may be besides where its items are."""
-
-    user: User
-    organizations: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Threads:
-    """How many a run may use, and what prepares each one, so that its log lines are the caller's."""
-
-    users: int = 8
-    enter: Callable[[], None] = _nothing
 
 
 def run(
@@ -119,7 +38,7 @@ def run(
     mark: Mark,
     request: Request,
     threads: Threads | None = None,
-    watch: Callable[[Row], None] = _nothing,
+    watch: Callable[[Row], None] = nothing,
 ) -> Report:
     """Do one run and tell what happened; `watch` sees each row as soon as it is one.
 
@@ -149,14 +68,14 @@ def run_user(
     world: World,
     mark: Mark,
     request: Request,
-    share: Share,
+    share: UserShare,
     threads: Threads,
 ) -> Report:
     """One technical user's share of a run, from what the vault has of this user alone.
 
     Tells of items, not of the run. Raises Misconfigured when nothing could be attempted.
     """
-    return _run(inventory, world, mark, request, threads, _nothing, world.clock.now(), share)
+    return _run(inventory, world, mark, request, threads, nothing, world.clock.now(), share)
 
 
 def _run(
@@ -167,15 +86,14 @@ def _run(
     threads: Threads,
     watch: Callable[[Row], None],
     started: datetime,
-    share: Share | None = None,
+    share: UserShare | None = None,
 ) -> Report:
     check_names(inventory, request)
     wanted = None if request.names is None else frozenset(name.casefold() for name in request.names)
-    hands = Hands(threads.users, threads.enter)
-    listing = world.vault.listing() if share is None else look_up(share.user, wanted, world.vault, hands)
+    listing = world.vault.listing() if share is None else look_up(share.user, wanted, world.vault, threads)
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
-    desk = world.desk(inventory.sign_in, listing, clock, mark)
+    sign_ins = world.sign_ins(inventory.sign_in, listing, clock, mark)
     managed = inventory.managed()
 
     def told(row: Row) -> None:
@@ -191,7 +109,7 @@ def _run(
         looked_at=started + listing.ahead,
         managed=managed,
         minted_in=minted_in,
-        desk=desk,
+        sign_ins=sign_ins,
         vault=world.vault,
         verifier=world.verifier,
         clock=clock,
@@ -205,20 +123,20 @@ def _run(
         wanted=wanted,
         dry_run=request.dry_run,
         told=told,
-        hands=hands,
+        threads=threads,
     )
     users = _most_urgent_first(inventory.users, listing) if share is None else [share.user]
     works = [UserWork(user, shared) for user in users]
-    parts = hands.side_by_side([work.do for work in works if work.anything()])
+    parts = threads.side_by_side([work.do for work in works if work.anything()])
     handovers = [one for part in parts for one in part.handovers]
     if share is not None:
         works = [UserWork(user, shared) for user in inventory.users]
     if not request.dry_run:
-        parts += hands.side_by_side([job for work in works for job in _former(work, handovers)])
+        parts += threads.side_by_side([job for work in works for job in _former(work, handovers)])
     invalid = [invalid_row(one) for one in inventory.invalid if share is None and (wanted is None or one.key in wanted)]
     for row in invalid:
         told(row)
-    rows = [*(row for part in parts for row in part.rows), *desk.warnings(), *invalid]
+    rows = [*(row for part in parts for row in part.rows), *sign_ins.warnings(), *invalid]
     if wanted is None and not request.dry_run:
         # Of one user's share, what was looked at: nothing is looked up for this.
         known = VaultListing(dict(listing.secrets), listing.ahead)
@@ -232,43 +150,13 @@ def _run(
         items=in_order(rows),
         leftovers=tuple(sorted(leftovers, key=lambda one: (one.secret.casefold(), one.authorization_id))),
         unmanaged=unmanaged(listing, mark, managed) if wanted is None and share is None else (),
-        misconfigured=None if desk.refused is None else Failure.of(desk.refused),
+        misconfigured=None if sign_ins.refused is None else Failure.of(sign_ins.refused),
     )
 
 
 def _former(work: UserWork, handovers: list[Handover]) -> list[Callable[[], Part]]:
     mine = [one for one in handovers if one.due and work.owns(one)]
     return [lambda: work.end_former(mine)] if mine else []
-
-
-def check_names(inventory: Inventory, request: Request) -> None:
-    """Refuse a request that names an unknown secret before anything is attempted."""
-    known = inventory.managed()
-    unknown = [name for name in request.names or () if name.casefold() not in known]
-    if unknown:
-        raise Misconfigured(
-            Code.SECRET_UNKNOWN,
-            f"pats.yaml has no item for the secret {', '.join(sorted(unknown))}; nothing was attempted.",
-            "Correct the name; `python -m shared status` and `GET /api/pats` list the known ones.",
-        )
-
-
-def check_clock(ahead: timedelta) -> None:
-    """Stop a machine with a wrong clock before it rotates the estate (rule 15)."""
-    if abs(ahead) > MOST_SKEW:
-        minutes = round(abs(ahead).total_seconds() / 60)
-        side = "behind" if ahead > timedelta(0) else "ahead of"
-        raise Misconfigured(
-            Code.CLOCK_SKEW,
-            f"This machine's clock is {minutes} minutes {side} Key Vault's; nothing was attempted.",
-            "Set the clock (time synchronisation), then run again.",
-        )
-
-
-def counts(rows: Iterable[Row]) -> dict[str, int]:
-    """How many rows of each outcome."""
-    found = Counter(row.outcome.value for row in rows)
-    return {outcome.value: found[outcome.value] for outcome in Outcome}
 
 
 def tell_expiring(
@@ -282,17 +170,6 @@ def tell_expiring(
 
 def _broken_off(request: Request, started: datetime, now: datetime, failure: Failure) -> KeptRun:
     return KeptRun(request.run_id, started, request.door, request.dry_run, now, error=failure)
-
-
-def asked_of(request: Request, arrived: datetime) -> Asked:
-    """What the plan is told of a request; `arrived` in vault time."""
-    return Asked(
-        published_before=request.published_before or arrived,
-        force=request.force,
-        adopt=request.adopt,
-        emergency=request.emergency,
-        revoke_first=request.revoke_first,
-    )
 
 
 def _most_urgent_first(users: Iterable[User], listing: VaultListing) -> list[User]:
@@ -322,24 +199,9 @@ def unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tup
         for key, row in listing.secrets.items()
         if (is_ours(row.tags, mark) or token_tags.is_ours(row.tags, mark))
         and key not in managed
-        and not key.startswith(lock_out.PREFIX)
+        and not key.startswith(BLOCKED_PREFIX)
     ]
     return tuple(sorted(names, key=str.casefold))
-
-
-def invalid_row(one: InvalidItem) -> Row:
-    problem = PatrolError(Code.ITEM_INVALID, one.problem, "Correct pats.yaml; `python -m shared check` shows the line.")
-    says = f"{one.secret}: {problem.cause} {problem.remedy}"
-    return Row(
-        one.secret,
-        one.username,
-        one.organization,
-        Verb.HOLD,
-        Outcome.FAILED,
-        Because.INVALID,
-        says,
-        error=Failure.of(problem),
-    )
 
 
 def _ownerless(one: Handover) -> Leftover:
@@ -348,12 +210,3 @@ def _ownerless(one: Handover) -> Leftover:
         "under `users:` with `pats: []` until it has ended, or revoke it by hand."
     )
     return Leftover(one.secret, one.predecessor.id, one.owner.username, one.owner.organization, says)
-
-
-def tell_row(tell: Events, row: Row) -> None:
-    # What is held is in the report; a line for each of thousands of healthy PATs on every run would be noise.
-    if row.outcome is Outcome.HELD:
-        return
-    code = row.error.code if row.error else None
-    name = f"item.{row.outcome}"
-    tell(name, secret=row.secret, step=row.step, because=row.because, code=code, expires=row.expires_on, says=row.says)

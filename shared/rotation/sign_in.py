@@ -6,23 +6,24 @@ import threading
 from collections.abc import Mapping
 from datetime import timedelta
 
-from shared.model.clock import Clock
+from shared.model.clock import Clock, instant
+from shared.model.credentials import ClientProof, Credential, SignIn, credential_secret
 from shared.model.errors import Absent, Code, Misconfigured, NotDone, PatrolError, UserRefused
-from shared.model.items import ClientProof, Credential, SignIn, User, VaultListing, credential_secret
-from shared.model.ports import ClientProofs, Credentials, Directory, PatApi, Vault
+from shared.model.items import User
+from shared.model.ports import ClientProofs, Credentials, Directory, Events, PatApi, Vault
+from shared.model.secret_state import VaultListing
 from shared.model.steps import (
     Because,
 )
 from shared.model.tags import Mark
-from shared.report.report import Outcome, Row, Verb, instant
+from shared.report.report import Outcome, Row, Verb
 from shared.rules import lock_out
 from shared.rules.lock_out import Block, Facts
-from shared.telemetry import Events
 
 CREDENTIAL_WARNING = timedelta(days=14)
 
 
-class Desk:
+class SignIns:
     """The one place of a run where users sign in: shares the app's own credential, and keeps the refusals in mind."""
 
     def __init__(

@@ -10,19 +10,29 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.model.items import InvalidItem, Inventory, Item, TokenItem, VaultListing
+from shared.model.clock import instant
+from shared.model.items import InvalidItem, Inventory, Item, TokenItem
 from shared.model.ports import Vault
-from shared.model.secret_state import Foreign, Nothing, Published, Secret, Seen, Unmarked
+from shared.model.secret_state import (
+    Foreign,
+    Nothing,
+    Published,
+    PublishedToken,
+    Secret,
+    Seen,
+    TokenSecret,
+    Unmarked,
+    VaultListing,
+)
 from shared.model.steps import Because, Decommission, Hold, Recover, Renew, Rotate, Step
 from shared.model.tags import Mark, Predecessor
-from shared.report.report import Verb, instant
+from shared.report.report import Verb
 from shared.rotation.observe import secret_seen
 from shared.rotation.token_refresh import token_seen
 from shared.rules import lock_out, token_plan
 from shared.rules.lock_out import Block, Facts
 from shared.rules.overlap import overlap_end, owes_push
 from shared.rules.plan import plan
-from shared.rules.token_plan import PublishedToken, TokenSecret
 
 
 @dataclass(frozen=True, slots=True)

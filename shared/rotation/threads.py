@@ -15,16 +15,17 @@ MOST_FOR_ONE_USER = 8
 Result = TypeVar("Result")
 
 
-def _nothing() -> None: ...
+def nothing(*_: object) -> None:
+    """What a caller gives that wants no word of it."""
 
 
-class Hands:
+class Threads:
     """`many` threads at most. With one, everything happens in the caller's own thread, in order.
 
     `enter` prepares each thread, so that its log lines are the caller's.
     """
 
-    def __init__(self, many: int, enter: Callable[[], None] = _nothing) -> None:
+    def __init__(self, many: int = 8, enter: Callable[..., None] = nothing) -> None:
         self._many = many
         self._enter = enter
         self._lock = threading.Lock()

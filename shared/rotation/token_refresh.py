@@ -11,17 +11,25 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.model import tags, token_tags
-from shared.model.clock import Clock
+from shared.model.clock import Clock, whole_seconds
 from shared.model.errors import Absent, Code, NotDone, PatrolError, Refused, Unclear
-from shared.model.items import TOKEN_CONTENT_TYPE, SecretSeen, ServiceToken, TokenItem, whole_seconds
-from shared.model.ports import ClientProofs, ServiceTokens, TokenVerifier, Vault
-from shared.model.secret_state import Nothing, Unmarked
+from shared.model.items import TokenItem
+from shared.model.pats import ServiceToken
+from shared.model.ports import ClientProofs, Events, ServiceTokens, TokenVerifier, Vault
+from shared.model.secret_state import (
+    TOKEN_CONTENT_TYPE,
+    Nothing,
+    PublishedToken,
+    SecretSeen,
+    TokenSecret,
+    Unmarked,
+    classify_token,
+)
 from shared.model.steps import Because
 from shared.model.tags import Mark
 from shared.model.token_tags import Replaced, TokenStamp
 from shared.rules.plan import PUBLISH_WITHIN
-from shared.rules.token_plan import PublishedToken, TokenSecret, classify, lasts_longer, over, replaced
-from shared.telemetry import Events
+from shared.rules.token_plan import lasts_longer, over, replaced
 
 _NEXT = "Nothing to do: the next refresh, within ten minutes, looks again."
 
@@ -53,7 +61,7 @@ def token_seen(row: SecretSeen, vault: Vault, mark: Mark) -> TokenSecret:
 
     All versions are listed only where an unmarked one may lie on top of marked ones (rule 10): there may be thousands.
     """
-    secret = classify(row, mark)
+    secret = classify_token(row, mark)
     if isinstance(secret, Unmarked) and not secret.edited:
         ours = any(token_tags.is_ours(version.tags, mark) for version in vault.versions(row.name))
         return Unmarked(edited=ours, tags=secret.tags)

@@ -10,29 +10,21 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 
-from shared.model.clock import VaultTime
+from shared.model.clock import VaultTime, check_clock, instant
 from shared.model.errors import Code, PatrolError
 from shared.model.items import Inventory, TokenItem
+from shared.model.request import Request, check_names
+from shared.model.secret_state import PublishedToken, TokenSecret
 from shared.model.steps import Because, Fail, Hold, Recover, Rotate, Step
 from shared.model.tags import Mark
-from shared.report.report import Outcome, Report, Row, Verb, in_order, instant
-from shared.report.rows import failed, left, unexpected
-from shared.rotation.run import (
-    Request,
-    Threads,
-    World,
-    asked_of,
-    check_clock,
-    check_names,
-    counts,
-    invalid_row,
-    tell_row,
-)
+from shared.report.report import Outcome, Report, Row, Verb, in_order
+from shared.report.rows import counts, failed, invalid_row, left, tell_row, unexpected
 from shared.rotation.sign_in import CREDENTIAL_WARNING
-from shared.rotation.threads import Hands
+from shared.rotation.threads import Threads, nothing
 from shared.rotation.token_refresh import TokenTools, look
 from shared.rotation.token_refresh import refresh as refresh_token
-from shared.rules.token_plan import PublishedToken, TokenSecret, is_short, plan
+from shared.rotation.world import World, asked_of
+from shared.rules.token_plan import is_short, plan
 
 # What another runner works on is waited for as long as a holder that died keeps it (leases.py).
 PATIENCE = timedelta(seconds=90)
@@ -49,16 +41,13 @@ WHY = {
 }
 
 
-def _nothing(*_: object) -> None: ...
-
-
 def refresh(
     inventory: Inventory,
     world: World,
     mark: Mark,
     request: Request,
     threads: Threads | None = None,
-    watch: Callable[[Row], None] = _nothing,
+    watch: Callable[[Row], None] = nothing,
 ) -> Report:
     """Look at every token, or the named ones, and replace what is due; `watch` sees each row as soon as it is one.
 
@@ -89,15 +78,14 @@ def _refresh(
         tell_row(world.tell, row)
         return row
 
-    hands = Hands(threads.users, threads.enter)
     items = [item for item in inventory.tokens if wanted is None or item.key in wanted]
     works = [TokenWork(item, world, mark, inventory.sign_in.tenant, request, started, told) for item in items]
-    looked = hands.side_by_side([work.look for work in works])
+    looked = threads.side_by_side([work.look for work in works])
     for one in looked:
         if isinstance(one, Seen):
             check_clock(one.ahead)
     jobs = [partial(work.do, one) for work, one in zip(works, looked, strict=True) if isinstance(one, Seen)]
-    rows = [one for one in looked if isinstance(one, Row)] + hands.side_by_side(jobs)
+    rows = [one for one in looked if isinstance(one, Row)] + threads.side_by_side(jobs)
     invalid = [one for one in inventory.invalid_tokens if wanted is None or one.key in wanted]
     rows += [told(invalid_row(one)) for one in invalid]
     return Report(request.run_id, started, world.clock.now(), in_order(rows))

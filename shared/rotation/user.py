@@ -29,10 +29,8 @@ from shared.rotation.item import ItemWork, Listed, Shared
 from shared.rotation.observe import as_published, item_seen, secret_seen
 from shared.rotation.retire import Ended, Handover, Judged, Owner, end_orphans, retire
 from shared.rotation.rotate import Tools
-from shared.rules.plan import (
-    plan,
-    urgency,
-)
+from shared.rules.due import urgency
+from shared.rules.plan import plan
 
 Secrets = dict[str, Judged]
 Planned = tuple[Item, Seen, Step]
@@ -95,7 +93,7 @@ class UserWork:
         part = Part()
         for one in handovers:
             try:
-                tools = self._tools(self.run.desk.sign_in(self.user))
+                tools = self._tools(self.run.sign_ins.sign_in(self.user))
                 pats = {pat.id: pat for pat in tools.api.active(one.owner.organization)}
                 current = self.run.vault.current(one.secret).seen
                 secret = as_published(current)
@@ -133,7 +131,7 @@ class UserWork:
         run = self.run
 
         def again() -> PatApi:
-            return run.desk.sign_in(self.user, again=True)
+            return run.sign_ins.sign_in(self.user, again=True)
 
         return Tools(
             api=api,
@@ -150,7 +148,7 @@ class UserWork:
 
     def _sign_in(self, items: list[Item], part: Part) -> PatApi | None:
         try:
-            return self.run.desk.sign_in(self.user)
+            return self.run.sign_ins.sign_in(self.user)
         except PatrolError as failure:
             refused = isinstance(failure, UserRefused) or failure.code is Code.USER_BLOCKED
             because = Because.BLOCKED if refused else Because.USER_FAILED
@@ -177,7 +175,7 @@ class UserWork:
 
     def _do_items(self, tools: Tools, items: list[Item], listed: Mapping[str, Listed], part: Part) -> Secrets:
         """Plan all, then do them most urgent first. Gives what each secret is now, as far as orphans may be judged."""
-        together, deadline = self.run.hands.together, self.run.deadline
+        together, deadline = self.run.threads.together, self.run.deadline
         looked = together([partial(self._look, tools, item, listed) for item in items])
         part.rows += [one for one in looked if isinstance(one, Row)]
         now = tools.clock.now()

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 
-from shared.model.items import Item, VaultListing
-from shared.model.secret_state import is_ours
+from shared.model.items import Item
+from shared.model.secret_state import Published, Seen, VaultListing, expiry, is_ours
+from shared.model.steps import Because, Rotate, Step
 from shared.model.tags import Mark
-from shared.rules.plan import margin
 
 
 def expiring(
@@ -28,3 +28,23 @@ def expiring(
         if ends is not None and now >= ends - margin(item, ends - seen.created) / 2:
             found.append((item, ends))
     return found
+
+
+def margin(item: Item, life: timedelta) -> timedelta:
+    """How long before expiry a PAT is due: never more than half of the granted life (rule 6)."""
+    return min(item.rotate_before, life / 2)
+
+
+def due_at(item: Item, secret: Published, ends: datetime) -> datetime:
+    """The instant an item falls due: its margin before expiry, or at `max_age` of the value (rules 6 and 9)."""
+    return min(ends - margin(item, ends - secret.created), secret.created + item.max_age)
+
+
+def urgency(seen: Seen, step: Step, now: datetime) -> tuple[int, float]:
+    """Sort key, most urgent first: emergencies, what consumers miss now, then the least time left."""
+    if isinstance(step, Rotate) and step.because is Because.EMERGENCY:
+        return (0, 0.0)
+    ends = expiry(seen)
+    if ends is None or seen.gone:
+        return (1, 0.0)
+    return (2, (ends - now).total_seconds())

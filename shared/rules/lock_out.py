@@ -9,11 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from shared.model.clock import whole_seconds
+from shared.model.credentials import SignIn
 from shared.model.errors import Again, UserRefused
-from shared.model.items import SignIn, digest, whole_seconds
-from shared.model.tags import MANAGED_BY, Mark
+from shared.model.items import digest
+from shared.model.tags import BLOCKED_PREFIX, MANAGED_BY, Mark
 
-PREFIX = "patrol-blocked-"
 LOCK_OUT = timedelta(minutes=30)
 DAILY = timedelta(days=1)
 
@@ -22,7 +23,7 @@ _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 def note_name(username: str) -> str:
     """The secret that remembers a refusal: `patrol-blocked-<12 hex of SHA-256 of the UPN>`."""
-    return PREFIX + digest(username)
+    return BLOCKED_PREFIX + digest(username)
 
 
 @dataclass(frozen=True, slots=True)

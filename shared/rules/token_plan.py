@@ -6,18 +6,23 @@ to revoke, and an older token works until it expires.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.model import token_tags
+from shared.model.clock import whole_seconds
 from shared.model.errors import Code
-from shared.model.items import TOKEN_CONTENT_TYPE, SecretSeen, TokenItem, whole_seconds
-from shared.model.secret_state import Foreign, Nothing, Unmarked
+from shared.model.items import TokenItem
+from shared.model.secret_state import (
+    Foreign,
+    Nothing,
+    PublishedToken,
+    TokenSecret,
+    Unmarked,
+)
 from shared.model.steps import Because, Fail, Hold, Recover, Rotate, Step
-from shared.model.tags import MANAGED_BY, Mark
-from shared.model.token_tags import Replaced, TokenStamp
-from shared.rules.plan import Asked, deleted, foreign, paused
+from shared.model.token_tags import Replaced
+from shared.rules.needs_a_person import deleted, foreign, paused
+from shared.rules.plan import Asked
 
 EVERY = timedelta(minutes=10)
 """How often the timer looks, and how often consumers read the secret again."""
@@ -32,32 +37,6 @@ FLOOR = LEAST_LEFT + 2 * EVERY
 SHORT = LEAST_LEFT + EVERY
 # How long a replaced version stays readable: consumers have read again by then, with five minutes to spare.
 OVERLAP = timedelta(minutes=15)
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedToken:
-    """A secret whose current version carries our mark as a token."""
-
-    stamp: TokenStamp
-    created: datetime
-    expires_on: datetime | None
-    enabled: bool
-    tags: Mapping[str, str]
-    version: str = ""
-
-
-TokenSecret = Nothing | Unmarked | Foreign | PublishedToken
-
-
-def classify(seen: SecretSeen, mark: Mark) -> TokenSecret:
-    """Whose a secret is by its current version. `Unmarked` may still lie on top of marked ones (rule 10)."""
-    stamp = token_tags.read(seen.tags)
-    managed_by = seen.tags.get(MANAGED_BY, "")
-    if managed_by.startswith("patrol/") and managed_by.casefold() != mark.text.casefold():
-        return Foreign(managed_by)
-    if stamp is None:
-        return Unmarked(edited=seen.content_type == TOKEN_CONTENT_TYPE, tags=seen.tags)
-    return PublishedToken(stamp, seen.created, seen.expires_on, seen.enabled, seen.tags, seen.version)
 
 
 def due_at(item: TokenItem, created: datetime, ends: datetime) -> datetime:

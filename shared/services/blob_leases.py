@@ -22,11 +22,10 @@ from azure.core.credentials import TokenCredential
 from azure.storage.blob import BlobClient, BlobLeaseClient
 
 from shared.model.clock import Clock, Deadline
-from shared.model.ports import Turn
-from shared.model.single_flight import Unwatched, ask_until, held_elsewhere
+from shared.model.ports import Events
+from shared.model.single_flight import Turn, Unwatched, ask_until, held_elsewhere
 from shared.services import blob_containers
 from shared.services.host_storage import Storage
-from shared.telemetry import Events
 
 CONTAINER = "patrol-leases"
 LEASE_SECONDS = 30

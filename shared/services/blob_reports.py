@@ -29,10 +29,10 @@ from shared.model import run_ids
 from shared.model.clock import Clock, Deadline
 from shared.model.errors import Code, Denied, NotDone, PatrolError, Unclear
 from shared.model.items import User
-from shared.report.kept_run import Brief, KeptRun, PartDone, part_json, put_together, read_part, read_run, run_json
+from shared.model.ports import Events
+from shared.report.kept_run import Brief, KeptRun, MessageDone, part_json, put_together, read_part, read_run, run_json
 from shared.services import blob_containers
 from shared.services.host_storage import Storage
-from shared.telemetry import Events
 
 CONTAINER = "patrol-runs"
 MESSAGES_IN_A_BLOB = 10_000
@@ -46,8 +46,8 @@ _JSON = ContentSettings(content_type="application/json")
 Answer = TypeVar("Answer")
 
 
-class BlobRuns:
-    """`history.Runs` over a container. Writing that fails is told once for each run, and rotation goes on."""
+class BlobReports:
+    """`history.History` over a container. Writing that fails is told once for each run, and rotation goes on."""
 
     def __init__(
         self,
@@ -80,7 +80,7 @@ class BlobRuns:
 
         return self._write(run.run_id, write) or False
 
-    def add(self, run_id: str, part: PartDone, of: int) -> bool:
+    def add(self, run_id: str, part: MessageDone, of: int) -> bool:
         line = json.dumps(part_json(part), ensure_ascii=False).encode() + b"\n"
         number = (part.part - 1) // self._in_a_blob
 
@@ -160,7 +160,7 @@ class BlobRuns:
                 run = self.read(brief.run_id)
         return brief if run is None else Brief.of(run)
 
-    def _parts(self, run: KeptRun) -> Iterable[PartDone]:
+    def _parts(self, run: KeptRun) -> Iterable[MessageDone]:
         for number in range(-(-len(run.waiting) // self._in_a_blob)):
             for kind in ("tries", "parts"):
                 lines = self._download(self._blob(run.run_id, f"{number}.{kind}")) or b""

@@ -7,8 +7,8 @@ import binascii
 from datetime import datetime
 from typing import TYPE_CHECKING
 
+from shared.model.credentials import CertificateKey, ClientProof, Credential
 from shared.model.errors import Code, Misconfigured
-from shared.model.items import CertificateKey, ClientProof, Credential
 from shared.model.secret_text import SecretText
 
 if TYPE_CHECKING:

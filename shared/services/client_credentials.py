@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from shared.model.errors import Code, Misconfigured, NotDone
-from shared.model.items import (
+from shared.model.credentials import (
     Assertion,
     CertificateKey,
     ClientCertificate,
@@ -16,6 +15,7 @@ from shared.model.items import (
     Credential,
     FederatedIdentity,
 )
+from shared.model.errors import Code, Misconfigured, NotDone
 from shared.model.ports import Credentials
 from shared.model.secret_text import SecretText
 from shared.services import certificates

@@ -11,8 +11,9 @@ import msal
 import requests
 
 from shared.model.clock import Clock, Deadline
+from shared.model.credentials import ClientProof, SignIn
 from shared.model.errors import Busy, ClientRefused, Code, PatrolError, Unclear, UserRefused
-from shared.model.items import ClientProof, SignIn, User
+from shared.model.items import User
 from shared.model.ports import PatApi
 from shared.model.secret_text import SecretText
 from shared.services.client_credentials import for_msal

@@ -13,8 +13,9 @@ import msal
 import requests
 
 from shared.model.clock import Clock, Deadline
+from shared.model.credentials import ClientProof
 from shared.model.errors import Busy, Code, Misconfigured, NotDone, PatrolError, Refused, Unclear
-from shared.model.items import ClientProof, ServiceToken
+from shared.model.pats import ServiceToken
 from shared.model.secret_text import SecretText
 from shared.services.client_credentials import for_msal
 from shared.services.entra_errors import Concerns, refusal, trusts_nobody

@@ -16,8 +16,9 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.keyvault.secrets import KeyVaultSecret, SecretClient, SecretProperties
 
 from shared.model.clock import Clock, Deadline
+from shared.model.credentials import Credential
 from shared.model.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, Refused, Unclear
-from shared.model.items import CONTENT_TYPE, Credential, Current, Look, SecretSeen, VaultListing, VersionSeen
+from shared.model.secret_state import CONTENT_TYPE, Current, Look, SecretSeen, VaultListing, VersionSeen
 from shared.model.secret_text import SecretText
 from shared.services.rate_limits import Pace
 from shared.services.transport import Later, never_sent, patiently, retry_after, timeouts

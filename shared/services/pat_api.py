@@ -12,9 +12,9 @@ from urllib.parse import quote
 import requests
 from requests.auth import AuthBase
 
-from shared.model.clock import Clock, Deadline
+from shared.model.clock import Clock, Deadline, whole_seconds
 from shared.model.errors import Absent, Busy, Code, Denied, NotDone, PatrolError, Refused, Unclear
-from shared.model.items import Minted, Pat, PatId, Validity, whole_seconds
+from shared.model.pats import Minted, Pat, PatId, Validity
 from shared.model.secret_text import SecretText
 from shared.services import pat_token_errors
 from shared.services.transport import Later, never_sent, patiently, retry_after, timeouts

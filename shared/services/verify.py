@@ -11,7 +11,8 @@ from requests.auth import HTTPBasicAuth
 
 from shared.model.clock import Clock, Deadline
 from shared.model.errors import Busy, Code, Denied, Unclear
-from shared.model.items import Item, ServiceToken, TokenItem
+from shared.model.items import Item, TokenItem
+from shared.model.pats import ServiceToken
 from shared.model.secret_text import SecretText
 from shared.services.pat_api import ACCESS, HEADERS, ORGANIZATION, Bearer, judge, lost
 from shared.services.transport import Later, patiently, retry_after, timeouts

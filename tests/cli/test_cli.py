@@ -25,13 +25,13 @@ from sandbox.process.environment import kept_environment
 from sandbox.process.running import ROOT, start
 from shared.cli.main import main
 from shared.model import run_ids
+from shared.model.ports import Events
 from shared.model.steps import Because
-from shared.report.kept_run import KeptRun, Waiting
+from shared.report.kept_run import KeptRun, MessageOpen
 from shared.report.report import Outcome, Report, Row, Verb
-from shared.rotation.run import World
+from shared.rotation.world import World
 from shared.settings import Settings
-from shared.telemetry import Events
-from tests.lab.fakes import FakeRuns
+from tests.lab.fakes import FakeHistory
 from tests.lab.lab import ENVIRONMENT, START, Lab, days, hours, item
 from tests.lab.shell import Screenful, Shell
 
@@ -134,10 +134,10 @@ def test_status_shows_the_states_of_design_section_6(shell: Shell) -> None:
     assert shell.json("status")[1]["pats"][0]["state"] == "expired"
 
 
-def stored(shell: Shell) -> FakeRuns:
+def stored(shell: Shell) -> FakeHistory:
     """The Functions host's storage is configured, as where the command line is used beside the app."""
     shell.environ["AzureWebJobsStorage"] = "UseDevelopmentStorage=true"
-    runs = shell.lab.runs = FakeRuns(shell.lab.clock)
+    runs = shell.lab.runs = FakeHistory(shell.lab.clock)
     return runs
 
 
@@ -165,7 +165,7 @@ def test_status_shows_the_last_run_where_reports_are_kept(shell: Shell) -> None:
     assert f"Last run: succeeded, 1 steps, finished 2026-03-01T12:00:00Z (command-line, {run['run_id']})." in out
 
     begun = shell.lab.clock.now()
-    waiting = (Waiting(AGENTS, (("build-pat", "contoso"),)),)
+    waiting = (MessageOpen(AGENTS, (("build-pat", "contoso"),)),)
     runs.keep(KeptRun(run_ids.new(), begun, "timer", waiting=waiting, deadline=begun + hours(4), messages=1))
     assert "Last run: running, 1 of 1 steps not done, started 2026-03-02T12:00:00Z (timer, " in shell("status")[1]
 

@@ -12,7 +12,7 @@ from sandbox.cloud.cloud import Operation
 from sandbox.cloud.entra_estate import UserState
 from sandbox.cloud.pats import Pat
 from sandbox.cloud.seed import AGENTS, ORGANIZATIONS, deployment
-from shared.model.items import BY_HAND_CONTENT_TYPE
+from shared.model.secret_state import BY_HAND_CONTENT_TYPE
 from tests.lab.lab import START, Lab, days, hours, item, outcomes
 from tests.lab.shell import Shell
 

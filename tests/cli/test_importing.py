@@ -22,8 +22,10 @@ from sandbox.process.running import start
 from shared.cli.main import main
 from shared.inventory import pats_yaml
 from shared.inventory.proposals import propose, text_of
-from shared.model.items import ClientSecret, Inventory, PatId, SignIn, User, Validity
-from shared.model.items import Pat as Seen
+from shared.model.credentials import ClientSecret, SignIn
+from shared.model.items import Inventory, User
+from shared.model.pats import Pat as Seen
+from shared.model.pats import PatId, Validity
 from shared.model.tags import Mark
 from tests.lab.lab import START, Lab, days, hours, item
 from tests.lab.shell import Shell

@@ -10,10 +10,10 @@ import pytest
 
 from shared.cli.main import main
 from shared.cli.progress import Bar, line
+from shared.model.ports import Events
 from shared.report.report import Row
-from shared.rotation.run import World
+from shared.rotation.world import World
 from shared.settings import Settings
-from shared.telemetry import Events
 from tests.lab.lab import ENVIRONMENT, Lab, item
 
 

@@ -20,9 +20,10 @@ from shared.fan_out.queue_message import MOST_DELIVERIES, Message
 from shared.fan_out.rotate_user import TryAgain, do_message
 from shared.functions import rotation_timer
 from shared.model import run_ids
-from shared.rotation.run import Request, Threads
+from shared.model.request import Request
+from shared.rotation.threads import Threads
 from tests.lab.bicep import INFRA
-from tests.lab.fakes import FakeRuns
+from tests.lab.fakes import FakeHistory
 from tests.lab.lab import ENVIRONMENT, START, Lab, hours, item
 
 WAITING = (INFRA / "queries/message-waiting.kql").read_text()
@@ -133,7 +134,7 @@ def test_a_message_that_could_not_be_begun_ended_too(
 
 def test_a_run_whose_pats_yaml_broke_meanwhile_ends_and_says_why(tmp_path: Path) -> None:
     lab = Lab([item()])
-    lab.runs = FakeRuns(lab.clock)
+    lab.runs = FakeHistory(lab.clock)
     done = dispatch_named(lab.inventory(), lab.world(), Request(names=("build-pat",), arrived_at=START), ("build-pat",))
     (tmp_path / "pats.yaml").write_text("users: [", encoding="utf-8")
     body = queue_message.write(done.messages[0]).encode()
@@ -150,7 +151,7 @@ def test_a_run_whose_pats_yaml_broke_meanwhile_ends_and_says_why(tmp_path: Path)
 def test_the_dispatcher_tells_how_many_messages_a_run_sent() -> None:
     """Both of its events, by what the query reads of them."""
     lab = Lab([item()])
-    lab.runs = FakeRuns(lab.clock)
+    lab.runs = FakeHistory(lab.clock)
     dispatch(lab.inventory(), lab.world(), lab.settings.mark, Request(door="timer"))
     dispatch_named(lab.inventory(), lab.world(), Request(names=("build-pat",), arrived_at=START), ("build-pat",))
     for name in ("run.finished", "run.queued"):

@@ -33,9 +33,9 @@ def due() -> QueueLab:
 
 
 def queued(scenario: Scenario) -> tuple[QueueLab, Message]:
-    desk = QueueLab(scenario.prepare())
-    (message,) = desk.dispatch(*scenario.names, **scenario.asks).messages
-    return desk, message
+    sign_ins = QueueLab(scenario.prepare())
+    (message,) = sign_ins.dispatch(*scenario.names, **scenario.asks).messages
+    return sign_ins, message
 
 
 def codes(report: Report) -> list[Code | None]:
@@ -46,79 +46,79 @@ def codes(report: Report) -> list[Code | None]:
 def test_rule_8_a_message_does_what_a_run_does_and_delivered_again_nothing_more(scenario: Scenario) -> None:
     alone = scenario.prepare()
     expected = outcomes(alone.run(*scenario.names, **scenario.asks).items)
-    desk, message = queued(scenario)
-    assert outcomes(desk.deliver(message).items) == expected
-    before, versions = desk.changes(), desk.lab.vault.secret("build-pat").versions.keys()
+    sign_ins, message = queued(scenario)
+    assert outcomes(sign_ins.deliver(message).items) == expected
+    before, versions = sign_ins.changes(), sign_ins.lab.vault.secret("build-pat").versions.keys()
     for delivery in (1, 2, 3):
-        again = desk.deliver(message, delivery)
+        again = sign_ins.deliver(message, delivery)
         assert {row.outcome for row in again.items} <= {Outcome.DONE, Outcome.HELD}
-    assert desk.changes() == before
-    assert desk.lab.vault.secret("build-pat").versions.keys() == versions
+    assert sign_ins.changes() == before
+    assert sign_ins.lab.vault.secret("build-pat").versions.keys() == versions
 
 
 @pytest.mark.parametrize("scenario", QUEUED, ids=str)
 def test_rule_8_a_message_that_comes_after_another_door_did_its_work_changes_nothing(scenario: Scenario) -> None:
-    desk, message = queued(scenario)
-    desk.lab.run(*scenario.names, **scenario.asks, published_before=message.published_before)
-    before = desk.changes()
-    desk.deliver(message)
-    assert desk.changes() == before
+    sign_ins, message = queued(scenario)
+    sign_ins.lab.run(*scenario.names, **scenario.asks, published_before=message.published_before)
+    before = sign_ins.changes()
+    sign_ins.deliver(message)
+    assert sign_ins.changes() == before
 
 
 def test_rule_8_messages_of_two_runs_out_of_order_rotate_once() -> None:
-    desk = due()
-    (older,) = desk.dispatch().messages
-    desk.lab.wait(hours(1))
-    (newer,) = desk.dispatch().messages
-    assert outcomes(desk.deliver(newer).items) == ["build-pat rotate done near-expiry"]
-    before = desk.changes()
-    assert outcomes(desk.deliver(older).items) == ["build-pat hold held fresh"]
-    assert desk.changes() == before
+    sign_ins = due()
+    (older,) = sign_ins.dispatch().messages
+    sign_ins.lab.wait(hours(1))
+    (newer,) = sign_ins.dispatch().messages
+    assert outcomes(sign_ins.deliver(newer).items) == ["build-pat rotate done near-expiry"]
+    before = sign_ins.changes()
+    assert outcomes(sign_ins.deliver(older).items) == ["build-pat hold held fresh"]
+    assert sign_ins.changes() == before
 
 
 def test_rule_8_a_forced_message_that_comes_again_hours_later_does_not_rotate_again() -> None:
     lab = Lab([item()])
     lab.run()
     lab.wait(days(2))
-    desk = QueueLab(lab)
-    (message,) = desk.dispatch("build-pat", force=True, arrived_at=lab.clock.now()).messages
-    assert outcomes(desk.deliver(message).items) == ["build-pat rotate done forced"]
+    sign_ins = QueueLab(lab)
+    (message,) = sign_ins.dispatch("build-pat", force=True, arrived_at=lab.clock.now()).messages
+    assert outcomes(sign_ins.deliver(message).items) == ["build-pat rotate done forced"]
     lab.wait(hours(3))
-    before = desk.changes()
-    desk.deliver(message, 2)
-    assert desk.changes() == before
+    before = sign_ins.changes()
+    sign_ins.deliver(message, 2)
+    assert sign_ins.changes() == before
 
 
 def test_a_message_past_its_deadline_is_left_to_the_next_run() -> None:
-    desk = due()
-    (message,) = desk.dispatch().messages
-    desk.lab.wait(hours(4))
-    calls = len(desk.lab.operations())
-    report = desk.deliver(message)
+    sign_ins = due()
+    (message,) = sign_ins.dispatch().messages
+    sign_ins.lab.wait(hours(4))
+    calls = len(sign_ins.lab.operations())
+    report = sign_ins.deliver(message)
     assert outcomes(report.items) == ["build-pat hold left out-of-time"]
-    assert len(desk.lab.operations()) == calls, "nothing was asked of anybody"
-    assert desk.lab.told("message.late")
-    assert desk.runs.looks() == {}
+    assert len(sign_ins.lab.operations()) == calls, "nothing was asked of anybody"
+    assert sign_ins.lab.told("message.late")
+    assert sign_ins.runs.looks() == {}
 
 
 def test_a_user_that_pats_yaml_no_longer_has_is_logged_and_dropped() -> None:
-    desk = due()
-    (message,) = desk.dispatch().messages
-    calls = len(desk.lab.operations())
-    desk.deliver(replace(message, username="gone@contoso.com"))
-    assert [one["username"] for one in desk.lab.told("message.dropped")] == ["gone@contoso.com"]
-    assert len(desk.lab.operations()) == calls
-    run = desk.runs.read(message.run_id)
+    sign_ins = due()
+    (message,) = sign_ins.dispatch().messages
+    calls = len(sign_ins.lab.operations())
+    sign_ins.deliver(replace(message, username="gone@contoso.com"))
+    assert [one["username"] for one in sign_ins.lab.told("message.dropped")] == ["gone@contoso.com"]
+    assert len(sign_ins.lab.operations()) == calls
+    run = sign_ins.runs.read(message.run_id)
     assert run is not None
     assert run.finished_at is not None
 
 
 def test_only_the_users_own_secrets_are_looked_at_and_the_vault_is_not_listed() -> None:
-    desk = many(Size(users=3, each=2, due=6), quick=False)
-    lab = desk.lab
-    first = desk.dispatch().messages[0]
+    sign_ins = many(Size(users=3, each=2, due=6), quick=False)
+    lab = sign_ins.lab
+    first = sign_ins.dispatch().messages[0]
     seen = len(lab.cloud.calls())
-    desk.deliver(first)
+    sign_ins.deliver(first)
     calls = lab.cloud.calls()[seen:]
     assert "vault.list" not in {row.operation for row in calls}
     secrets = {row.subject for row in calls if row.operation == "vault.get" and "pats" in row.host}
@@ -127,9 +127,9 @@ def test_only_the_users_own_secrets_are_looked_at_and_the_vault_is_not_listed() 
 
 
 def test_names_of_a_message_that_pats_yaml_gave_to_another_user_are_left_out() -> None:
-    desk = many(Size(users=2, each=2, due=4))
-    (message,) = desk.dispatch("pat-000000", "pat-000001").messages
-    report = desk.deliver(replace(message, names=("pat-000000", "pat-000002", "no-such-pat")))
+    sign_ins = many(Size(users=2, each=2, due=4))
+    (message,) = sign_ins.dispatch("pat-000000", "pat-000001").messages
+    report = sign_ins.deliver(replace(message, names=("pat-000000", "pat-000002", "no-such-pat")))
     assert [row.secret for row in report.items if row.outcome is Outcome.DONE] == ["pat-000000"]
 
 
@@ -185,27 +185,27 @@ def wrong_clock(lab: Lab) -> None:
 def test_a_failure_that_may_pass_is_worth_another_delivery_which_does_the_work(
     happens: Callable[[Lab], None], code: Code
 ) -> None:
-    desk = due()
-    lab = desk.lab
-    (message,) = desk.dispatch().messages
+    sign_ins = due()
+    lab = sign_ins.lab
+    (message,) = sign_ins.dispatch().messages
     happens(lab)
     with pytest.raises(TryAgain, match=f"{code.value}.*delivery 1 of {MOST_DELIVERIES}"):
-        desk.deliver(message)
-    run = desk.runs.read(message.run_id)
+        sign_ins.deliver(message)
+    run = sign_ins.runs.read(message.run_id)
     assert run is not None
     assert run.outcome == "running"
-    assert desk.runs.looks() == {}
+    assert sign_ins.runs.looks() == {}
     assert lab.works("build-pat")
     lab.cloud.faults.clear()
     lab.unreachable_for, lab.skew = "", hours(0)
     lab.wait(hours(2.1))
-    report = desk.deliver(message, 2)
+    report = sign_ins.deliver(message, 2)
     assert [row.because for row in report.items if row.step == "rotate"] == [Because.NEAR_EXPIRY]
     assert report.outcome == "succeeded"
-    assert len(desk.runs.looks()) == 1
+    assert len(sign_ins.runs.looks()) == 1
     for _ in range(6):
         lab.wait(hours(6))
-        desk.work_off()
+        sign_ins.work_off()
     assert len(lab.live()) == 1, "nothing of the failed delivery is left over"
 
 
@@ -225,25 +225,25 @@ def test_a_failure_that_may_pass_is_worth_another_delivery_which_does_the_work(
 def test_a_failure_that_needs_a_person_is_told_once_and_not_tried_again(
     happens: Callable[[Lab], None], code: Code
 ) -> None:
-    desk = due()
-    (message,) = desk.dispatch().messages
-    happens(desk.lab)
-    report = desk.deliver(message)
+    sign_ins = due()
+    (message,) = sign_ins.dispatch().messages
+    happens(sign_ins.lab)
+    report = sign_ins.deliver(message)
     told = codes(report) + ([report.misconfigured.code] if report.misconfigured else [])
     assert code in told
-    run = desk.runs.read(message.run_id)
+    run = sign_ins.runs.read(message.run_id)
     assert run is not None
     assert run.finished_at is not None
-    assert [one["outcome"] for one in desk.lab.told("user.finished")] == ["failed"]
+    assert [one["outcome"] for one in sign_ins.lab.told("user.finished")] == ["failed"]
 
 
 def test_promise_6_a_refused_password_is_not_tried_by_the_next_delivery() -> None:
-    desk = due()
-    first, second = desk.dispatch().messages[0], desk.dispatch().messages[0]
-    wrong_password(desk.lab)
+    sign_ins = due()
+    first, second = sign_ins.dispatch().messages[0], sign_ins.dispatch().messages[0]
+    wrong_password(sign_ins.lab)
     for message in (first, first, second):
-        desk.deliver(message)
-    user = desk.lab.cloud.directory.user(AGENTS)
+        sign_ins.deliver(message)
+    user = sign_ins.lab.cloud.directory.user(AGENTS)
     assert user.wrong_passwords == 1
 
 
@@ -251,59 +251,59 @@ def test_what_the_time_did_not_suffice_for_is_done_by_the_next_delivery() -> Non
     lab = Lab([item(f"pat-{number}") for number in range(6)], quick=True)
     lab.run()
     lab.wait(days(24))
-    desk = QueueLab(lab)
-    (message,) = desk.dispatch().messages
+    sign_ins = QueueLab(lab)
+    (message,) = sign_ins.dispatch().messages
 
     def takes_time(_: str) -> None:
         lab.wait(hours(1 / 180))
 
     lab.trouble.before = takes_time
     with pytest.raises(TryAgain, match="out-of-time"):
-        desk.deliver(message, budget=hours(0.1))
+        sign_ins.deliver(message, budget=hours(0.1))
     lab.end_trouble()
-    report = desk.deliver(message, 2)
+    report = sign_ins.deliver(message, 2)
     assert [row.outcome for row in report.items] == [Outcome.DONE] * 6, "each once, whichever delivery did it"
 
 
 def test_after_the_last_delivery_the_report_no_longer_waits_and_says_who_sets_it_aside() -> None:
-    desk = due()
-    (message,) = desk.dispatch().messages
-    desk.lab.cloud.add_fault("entra.token", "status", call=None, status=503)
+    sign_ins = due()
+    (message,) = sign_ins.dispatch().messages
+    sign_ins.lab.cloud.add_fault("entra.token", "status", call=None, status=503)
     for delivery in range(1, MOST_DELIVERIES):
         with pytest.raises(TryAgain):
-            desk.deliver(message, delivery)
-        assert desk.runs.read(message.run_id).finished_at is None  # type: ignore[union-attr]
+            sign_ins.deliver(message, delivery)
+        assert sign_ins.runs.read(message.run_id).finished_at is None  # type: ignore[union-attr]
     with pytest.raises(TryAgain, match="sets the message aside"):
-        desk.deliver(message, MOST_DELIVERIES)
-    report = desk.report(message.run_id)
+        sign_ins.deliver(message, MOST_DELIVERIES)
+    report = sign_ins.report(message.run_id)
     assert report.outcome == "failed"
-    assert desk.runs.read(message.run_id).finished_at is not None  # type: ignore[union-attr]
+    assert sign_ins.runs.read(message.run_id).finished_at is not None  # type: ignore[union-attr]
 
 
 def test_promise_8_a_defect_ends_the_message_and_stands_in_the_report() -> None:
-    desk = due()
-    (message,) = desk.dispatch().messages
+    sign_ins = due()
+    (message,) = sign_ins.dispatch().messages
 
     def broken(_: str) -> None:
         raise ValueError("with a secret in it")
 
-    desk.lab.quick, desk.lab.trouble.before = True, broken
-    report = desk.deliver(message)
+    sign_ins.lab.quick, sign_ins.lab.trouble.before = True, broken
+    report = sign_ins.deliver(message)
     assert report.misconfigured is not None
     assert report.misconfigured.code is Code.UNEXPECTED
     assert "ValueError" in report.misconfigured.message
-    assert "with a secret" not in str(desk.runs.parts)
-    assert desk.runs.looks() == {}, "nothing was looked at"
+    assert "with a secret" not in str(sign_ins.runs.parts)
+    assert sign_ins.runs.looks() == {}, "nothing was looked at"
 
 
 def test_a_full_look_is_remembered_and_one_by_name_is_none() -> None:
-    desk = due()
-    (named,) = desk.dispatch("build-pat").messages
-    desk.deliver(named)
-    assert desk.runs.looks() == {}
-    (whole,) = desk.dispatch().messages
-    desk.deliver(whole)
-    assert list(desk.runs.looks()) == [desk.lab.inventory().users[0].digest]
+    sign_ins = due()
+    (named,) = sign_ins.dispatch("build-pat").messages
+    sign_ins.deliver(named)
+    assert sign_ins.runs.looks() == {}
+    (whole,) = sign_ins.dispatch().messages
+    sign_ins.deliver(whole)
+    assert list(sign_ins.runs.looks()) == [sign_ins.lab.inventory().users[0].digest]
 
 
 # --- the function's door ----------------------------------------------------------------------------------------------
@@ -328,8 +328,8 @@ def test_what_is_no_message_is_set_aside_at_its_first_delivery(
 def test_a_deployment_that_is_wrong_is_told_and_the_message_is_not_tried_again(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    desk = due()
-    (message,) = desk.dispatch().messages
+    sign_ins = due()
+    (message,) = sign_ins.dispatch().messages
     rotate_user(queue_message.write(message).encode(), 1, pytest.fail, environ={})
     (told,) = [record.getMessage() for record in caplog.records if "user.finished" in record.getMessage()]
     assert Code.SETTINGS_INVALID in told

@@ -13,7 +13,7 @@ from sandbox.cloud.seed import CLIENT, demo_estate, demo_pats_yaml
 from sandbox.process.running import start
 from shared.functions import rotation_timer
 from shared.report.report import Outcome
-from shared.rotation.run import World
+from shared.rotation.world import World
 from shared.settings import Settings
 from tests.lab.lab import ENVIRONMENT, Lab, item
 

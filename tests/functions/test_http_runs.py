@@ -18,7 +18,7 @@ from shared.functions.http_answers import POLL_AFTER, Answer
 from shared.model import run_ids
 from shared.model.errors import Code, Denied, NotDone
 from shared.report.kept_run import KeptRun
-from tests.lab.fakes import FakeRuns
+from tests.lab.fakes import FakeHistory
 from tests.lab.http_calls import app, call, principal
 from tests.lab.lab import START, Lab, days, hours, item
 
@@ -37,7 +37,7 @@ class Deployed:
     more: dict[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.runs = FakeRuns(self.lab.clock)
+        self.runs = FakeHistory(self.lab.clock)
         self.lab.runs = self.runs
 
     def app(self) -> http_routes.App:
@@ -506,20 +506,20 @@ def test_ids_are_the_same_in_upper_case(tmp_path: Path) -> None:
     assert made.look(run_id.upper()).body["run_id"] == run_id
 
 
-class Refusing(FakeRuns):
+class Refusing(FakeHistory):
     """A storage that says no."""
 
     def read(self, run_id: str) -> KeptRun | None:
         raise Denied(Code.REPORT_UNREADABLE, "refused", "-")
 
 
-class Garbled(FakeRuns):
+class Garbled(FakeHistory):
     def read(self, run_id: str) -> KeptRun | None:
         raise NotDone(Code.REPORT_UNREADABLE, "not readable", "-")
 
 
 @pytest.mark.parametrize("kind", [Refusing, Garbled])
-def test_reports_that_nobody_may_or_can_read_are_500(kind: type[FakeRuns], tmp_path: Path) -> None:
+def test_reports_that_nobody_may_or_can_read_are_500(kind: type[FakeHistory], tmp_path: Path) -> None:
     made = deployed(tmp_path)
     made.lab.runs = kind(made.lab.clock)
     answer = made.look(run_ids.new(START))

@@ -22,7 +22,7 @@ from shared.functions import http_routes
 from shared.functions.http_requests import Call
 from shared.functions.http_routes import rotate
 from tests.lab import openapi
-from tests.lab.fakes import FakeRuns
+from tests.lab.fakes import FakeHistory
 from tests.lab.http_calls import DOORS, app
 from tests.lab.lab import Lab, days, item
 
@@ -71,7 +71,7 @@ def bound(function: Function, using: http_routes.App) -> Function:
 @pytest.fixture
 def api_schema(tmp_path: Path) -> Any:
     lab = Lab([item(), item("other-pat")])
-    runs = FakeRuns(lab.clock)
+    runs = FakeHistory(lab.clock)
     lab.runs = runs
     lab.run()
     lab.wait(days(2))

@@ -12,16 +12,9 @@ import pytest
 
 from shared.inventory import pats_yaml
 from shared.inventory.pats_yaml import check, load
+from shared.model.credentials import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity, SignIn
 from shared.model.errors import Code, Misconfigured
-from shared.model.items import (
-    ClientCertificate,
-    ClientCredential,
-    ClientSecret,
-    FederatedIdentity,
-    Item,
-    SignIn,
-    Strategy,
-)
+from shared.model.items import Item, Strategy
 from tests.lab.inventory_texts import (
     CLIENT,
     PAT_ID,

@@ -8,7 +8,8 @@ import pytest
 
 from shared.inventory import pats_yaml
 from shared.inventory.pats_yaml import check, load
-from shared.model.items import ClientCertificate, ClientSecret, FederatedIdentity, TokenItem
+from shared.model.credentials import ClientCertificate, ClientSecret, FederatedIdentity
+from shared.model.items import TokenItem
 from tests.inventory.test_schema import in_schema
 from tests.lab.inventory_texts import PAT_SHAPED, Tree, a_user, an_estate, an_item, only_problem, stops, text_of
 from tests.lab.token_estates import APP, OTHER_APP

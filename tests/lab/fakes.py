@@ -25,7 +25,8 @@ from sandbox.cloud.pats import Pat as SandboxPat
 from sandbox.cloud.sonarqube import SonarQube as SonarQubeServer
 from sandbox.cloud.sonarqube import SonarRefused
 from sandbox.wire.sonarqube import projects_status
-from shared.model.clock import Clock
+from shared.model.clock import Clock, whole_seconds
+from shared.model.credentials import ClientProof, Credential, SignIn
 from shared.model.errors import (
     Absent,
     Busy,
@@ -39,31 +40,13 @@ from shared.model.errors import (
     Unclear,
     UserRefused,
 )
-from shared.model.items import (
-    CONTENT_TYPE,
-    ClientProof,
-    Credential,
-    Current,
-    Item,
-    Look,
-    Minted,
-    Pat,
-    PatId,
-    SecretSeen,
-    ServiceToken,
-    SignIn,
-    SonarQube,
-    TokenItem,
-    User,
-    Validity,
-    VaultListing,
-    VersionSeen,
-    whole_seconds,
-)
-from shared.model.ports import PatApi, Turn
+from shared.model.items import Item, SonarQube, TokenItem, User
+from shared.model.pats import Minted, Pat, PatId, ServiceToken, Validity
+from shared.model.ports import PatApi
+from shared.model.secret_state import CONTENT_TYPE, Current, Look, SecretSeen, VaultListing, VersionSeen
 from shared.model.secret_text import SecretText
-from shared.model.single_flight import ask_until, held_elsewhere
-from shared.report.kept_run import Brief, KeptRun, PartDone, part_json, put_together, read_part, read_run, run_json
+from shared.model.single_flight import Turn, ask_until, held_elsewhere
+from shared.report.kept_run import Brief, KeptRun, MessageDone, part_json, put_together, read_part, read_run, run_json
 from shared.services import pat_token_errors
 from shared.services.entra_errors import Concerns, refusal
 
@@ -529,8 +512,8 @@ class FakeFlight:
 
 
 @dataclass(slots=True)
-class FakeRuns:
-    """`history.Runs` in memory, as text, as a storage has it; `down`: it gives no answer."""
+class FakeHistory:
+    """`history.History` in memory, as text, as a storage has it; `down`: it gives no answer."""
 
     clock: Clock
     heads: dict[str, str] = field(default_factory=dict)
@@ -544,7 +527,7 @@ class FakeRuns:
             self.heads[run.run_id] = json.dumps(run_json(run))
         return not self.down
 
-    def add(self, run_id: str, part: PartDone, of: int) -> bool:
+    def add(self, run_id: str, part: MessageDone, of: int) -> bool:
         if self.down:
             return False
         with self.lock:

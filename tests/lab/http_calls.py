@@ -12,7 +12,7 @@ from typing import Any
 from shared.functions import http_routes
 from shared.functions.http_answers import Answer
 from shared.functions.http_requests import Call
-from shared.rotation.run import World
+from shared.rotation.world import World
 from shared.settings import Settings
 from tests.lab import openapi
 from tests.lab.lab import ENVIRONMENT, Lab

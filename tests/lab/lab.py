@@ -29,13 +29,15 @@ from shared.inventory import pats_yaml
 from shared.model.clock import GRACE, Deadline
 from shared.model.errors import PatrolError
 from shared.model.items import Inventory
-from shared.model.ports import SingleFlight
-from shared.model.single_flight import Alone
+from shared.model.request import Request
+from shared.model.single_flight import Alone, SingleFlight
 from shared.model.tags import Mark
-from shared.report.history import Runs, Unkept
+from shared.report.history import History, NoHistory
 from shared.report.report import Report, Row
-from shared.rotation.run import Request, Threads, World, run
+from shared.rotation.run import run
+from shared.rotation.threads import Threads
 from shared.rotation.tokens import refresh
+from shared.rotation.world import World
 from shared.services.client_credentials import ClientCredentials
 from shared.services.managed_identity import ManagedAssertion
 from tests.lab.fakes import FakeConsumer, FakeDirectory, FakeTokens, FakeVault, FakeVerifier, Trouble
@@ -126,7 +128,7 @@ class Lab:
     start: datetime = START
     quick: bool = False
     flight: SingleFlight = field(default_factory=Alone)
-    runs: Runs = field(default_factory=Unkept)
+    runs: History = field(default_factory=NoHistory)
     federated: TokenCredential | None = None
 
     def __post_init__(self) -> None:

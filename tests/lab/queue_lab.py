@@ -10,9 +10,11 @@ from shared.fan_out import queue_message
 from shared.fan_out.dispatch import Dispatched, dispatch, dispatch_named
 from shared.fan_out.rotate_user import TryAgain, do_message
 from shared.inventory import pats_yaml
+from shared.model.request import Request
 from shared.report.report import Report
-from shared.rotation.run import Request, Threads, World
-from tests.lab.fakes import FakeRuns
+from shared.rotation.threads import Threads
+from shared.rotation.world import World
+from tests.lab.fakes import FakeHistory
 from tests.lab.lab import Lab
 
 
@@ -21,10 +23,10 @@ class QueueLab:
     """Every message goes through its text, every report through its own, and both are searched for secrets."""
 
     lab: Lab
-    runs: FakeRuns = field(init=False)
+    runs: FakeHistory = field(init=False)
 
     def __post_init__(self) -> None:
-        self.lab.runs = self.runs = FakeRuns(self.lab.clock)
+        self.lab.runs = self.runs = FakeHistory(self.lab.clock)
 
     def world(self, budget: timedelta = timedelta(minutes=20)) -> World:
         return self.lab.quick_world(budget) if self.lab.quick else self.lab.world(budget)

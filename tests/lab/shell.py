@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from shared.cli.main import main
-from shared.rotation.run import World
+from shared.model.ports import Events
+from shared.rotation.world import World
 from shared.settings import Settings
-from shared.telemetry import Events
 from tests.lab.lab import ENVIRONMENT, Lab
 
 

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from shared.model.items import Credential, Current, Minted, Pat, PatId, Validity, VersionSeen
+from shared.model.credentials import Credential
+from shared.model.pats import Minted, Pat, PatId, Validity
+from shared.model.secret_state import Current, VersionSeen
 from shared.model.secret_text import SecretText
 
 TEXT = "correct horse battery staple"

@@ -27,7 +27,7 @@ from shared.model.clock import Deadline
 from shared.model.errors import Code, PatrolError
 from shared.model.secret_text import SecretText
 from shared.report.report import Report
-from shared.services.blob_reports import BlobRuns
+from shared.services.blob_reports import BlobReports
 from shared.services.host_storage import ByConnectionString
 from tests.lab import token_estates
 from tests.lab.fakes import FakeFlight, Storage
@@ -198,7 +198,7 @@ def without_storage(lab: Lab) -> None:
     storage = ByConnectionString(SecretText(Azurite(1, 1).connection_string))
     deadline = Deadline.after(lab.clock, timedelta(seconds=5), timedelta(0))
     session, identity = requests.Session(), LabIdentity(lab.cloud)
-    lab.runs = BlobRuns(storage, identity, session, lab.clock, deadline, lab.tell, folder="patrol/tests-abc123")
+    lab.runs = BlobReports(storage, identity, session, lab.clock, deadline, lab.tell, folder="patrol/tests-abc123")
 
 
 CASES: dict[Code, Callable[[], Report | Answer | None]] = {

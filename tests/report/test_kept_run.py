@@ -17,8 +17,8 @@ from shared.report.kept_run import (
     GIVEN_UP,
     Brief,
     KeptRun,
-    PartDone,
-    Waiting,
+    MessageDone,
+    MessageOpen,
     last_run,
     part_json,
     put_together,
@@ -58,7 +58,7 @@ def failed(secret: str) -> Row:
 def head(*secrets: tuple[str, ...], items: tuple[Row, ...] = ()) -> KeptRun:
     """A run of one message for each group of secrets."""
     waiting = tuple(
-        Waiting(f"svc-{n}@contoso.com", tuple((name, "contoso") for name in mine)) for n, mine in enumerate(secrets)
+        MessageOpen(f"svc-{n}@contoso.com", tuple((name, "contoso") for name in mine)) for n, mine in enumerate(secrets)
     )
     return KeptRun(
         run_ids.new(NOW), NOW, "timer", items=items, waiting=waiting, deadline=DEADLINE, messages=len(waiting)
@@ -67,8 +67,8 @@ def head(*secrets: tuple[str, ...], items: tuple[Row, ...] = ()) -> KeptRun:
 
 def part(
     number: int, *rows: Row, at: datetime = minutes(1), delivery: int = 1, final: bool = True, **more: object
-) -> PartDone:
-    made = PartDone(number, delivery, final, at, rows)
+) -> MessageDone:
+    made = MessageDone(number, delivery, final, at, rows)
     return replace(made, **more)  # type: ignore[arg-type]
 
 
@@ -180,7 +180,7 @@ GROUPS = (NAMES[:2], NAMES[2:3], NAMES[3:])
 
 
 @st.composite
-def deliveries(draw: st.DrawFn) -> list[PartDone]:
+def deliveries(draw: st.DrawFn) -> list[MessageDone]:
     """What the deliveries of three messages told, in the order in which it happened."""
     found = []
     for number, names in enumerate(GROUPS, start=1):
@@ -201,7 +201,7 @@ def deliveries(draw: st.DrawFn) -> list[PartDone]:
 
 @given(deliveries(), st.randoms(use_true_random=False), st.booleans())
 def test_the_report_adds_up_in_whatever_order_and_however_often_parts_come(
-    parts: list[PartDone], chance: object, over: bool
+    parts: list[MessageDone], chance: object, over: bool
 ) -> None:
     now = DEADLINE + GIVEN_UP if over else DEADLINE
     begun = head(*GROUPS)
@@ -227,7 +227,7 @@ def test_the_report_adds_up_in_whatever_order_and_however_often_parts_come(
 
 
 @given(deliveries())
-def test_what_is_kept_is_read_as_it_was(parts: list[PartDone]) -> None:
+def test_what_is_kept_is_read_as_it_was(parts: list[MessageDone]) -> None:
     for one in parts:
         assert read_part(json.loads(json.dumps(part_json(one)))) == one
     begun = replace(head(*GROUPS, items=(held("e-pat"),)), unmanaged=("old-pat",), dry_run=True)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.model.errors import Code
-from shared.model.ports import SingleFlight, Turn
+from shared.model.single_flight import SingleFlight, Turn
 from shared.report.report import Outcome
 from tests.lab.fakes import FakeFlight, Storage
 from tests.lab.http_calls import app, call

@@ -8,7 +8,8 @@ import pytest
 
 from sandbox.cloud.seed import AGENTS, SONAR, demo_estate
 from shared.model.errors import Again
-from shared.model.items import Item, PatId, Strategy
+from shared.model.items import Item, Strategy
+from shared.model.pats import PatId
 from shared.model.secret_state import Foreign, Nothing, Published, Secret, Unmarked
 from shared.model.steps import Because
 from shared.model.tags import Predecessor, Stamp

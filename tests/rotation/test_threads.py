@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from shared.report.report import Outcome
-from shared.rotation.threads import MOST_FOR_ONE_USER, Hands
+from shared.rotation.threads import MOST_FOR_ONE_USER, Threads
 from tests.lab.lab import Lab, days, item
 
 WITHIN = 10.0
@@ -28,17 +28,17 @@ def meeting(people: int) -> Callable[[], str]:
 def test_jobs_run_side_by_side_and_their_results_keep_the_order() -> None:
     meet = meeting(4)
     jobs = [lambda number=number: (number, meet()) for number in range(4)]
-    assert [number for number, _ in Hands(4).side_by_side(jobs)] == [0, 1, 2, 3]
+    assert [number for number, _ in Threads(4).side_by_side(jobs)] == [0, 1, 2, 3]
 
 
 def test_threads_that_no_user_wants_help_with_the_items_of_another() -> None:
-    hands = Hands(4)
+    hands = Threads(4)
     meet = meeting(4)
     assert len(set(hands.side_by_side([lambda: hands.together([meet] * 4)])[0])) == 4
 
 
 def test_a_thread_that_a_user_left_helps_the_others_then() -> None:
-    hands = Hands(2)
+    hands = Threads(2)
     left = threading.Event()
 
     def short() -> list[str]:
@@ -53,7 +53,7 @@ def test_a_thread_that_a_user_left_helps_the_others_then() -> None:
 
 
 def test_no_user_is_given_more_threads_than_azure_devops_bears() -> None:
-    hands, lock = Hands(32), threading.Lock()
+    hands, lock = Threads(32), threading.Lock()
     now, most = [0], [0]
     meet = threading.Barrier(MOST_FOR_ONE_USER)
 
@@ -70,7 +70,7 @@ def test_no_user_is_given_more_threads_than_azure_devops_bears() -> None:
 
 
 def test_with_one_thread_all_happens_in_the_callers_own_in_order() -> None:
-    hands, order = Hands(1), list[tuple[int, str]]()
+    hands, order = Threads(1), list[tuple[int, str]]()
     me = threading.current_thread().name
 
     def user(number: int) -> None:
@@ -81,7 +81,7 @@ def test_with_one_thread_all_happens_in_the_callers_own_in_order() -> None:
 
 
 def test_a_job_that_fails_fails_its_caller_and_ends_its_threads() -> None:
-    hands = Hands(2)
+    hands = Threads(2)
 
     def broken() -> None:
         raise ValueError("as it is")

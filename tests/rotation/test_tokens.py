@@ -10,8 +10,9 @@ import pytest
 
 from sandbox.cloud.cloud import Operation
 from sandbox.cloud.seed import AGENTS, CREDENTIALS_VAULT, FEDERATED, change_client, deployment, mark
+from shared.model.credentials import ClientProof
 from shared.model.errors import Code, Misconfigured, NotDone
-from shared.model.items import TOKEN_CONTENT_TYPE, ClientProof
+from shared.model.secret_state import TOKEN_CONTENT_TYPE
 from shared.model.secret_text import SecretText
 from shared.report.report import WELL, Outcome, Row
 from tests.lab.certificate_texts import a_certificate, a_key, pem

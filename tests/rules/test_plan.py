@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.model.items import Item, Pat, PatId, Strategy, Validity, VersionSeen
+from shared.model.items import Item, Strategy
+from shared.model.pats import Pat, PatId, Validity
 from shared.model.secret_state import (
     Foreign,
     Nothing,
@@ -18,6 +19,7 @@ from shared.model.secret_state import (
     Secret,
     Seen,
     Unmarked,
+    VersionSeen,
 )
 from shared.model.steps import (
     Because,
@@ -32,22 +34,10 @@ from shared.model.steps import (
     Wait,
 )
 from shared.model.tags import Mark, Predecessor, Stamp, write
-from shared.rules.overlap import (
-    Fate,
-    fate,
-    generations,
-    is_orphan_candidate,
-    orphan_over,
-    overlap_end,
-    retire_at,
-)
-from shared.rules.plan import (
-    Asked,
-    due_at,
-    margin,
-    plan,
-    urgency,
-)
+from shared.rules.due import due_at, margin, urgency
+from shared.rules.orphans import is_orphan_candidate, orphan_over
+from shared.rules.overlap import Fate, fate, generations, overlap_end, retire_at
+from shared.rules.plan import Asked, plan
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)

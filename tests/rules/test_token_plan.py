@@ -6,24 +6,24 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from shared.model.credentials import ClientSecret
 from shared.model.errors import Code
-from shared.model.items import TOKEN_CONTENT_TYPE, ClientSecret, SecretSeen, TokenItem
-from shared.model.secret_state import Foreign, Nothing, Unmarked
+from shared.model.items import TokenItem
+from shared.model.secret_state import (
+    TOKEN_CONTENT_TYPE,
+    Foreign,
+    Nothing,
+    PublishedToken,
+    SecretSeen,
+    TokenSecret,
+    Unmarked,
+    classify_token,
+)
 from shared.model.steps import Because, Fail, Hold, Recover, Rotate, Step
 from shared.model.tags import Mark
 from shared.model.token_tags import Replaced, TokenStamp, read, write
 from shared.rules.plan import Asked
-from shared.rules.token_plan import (
-    OVERLAP,
-    PublishedToken,
-    TokenSecret,
-    classify,
-    is_short,
-    lasts_longer,
-    over,
-    plan,
-    replaced,
-)
+from shared.rules.token_plan import OVERLAP, is_short, lasts_longer, over, plan, replaced
 from tests.lab.token_estates import APP, minutes
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -196,11 +196,11 @@ PAT_TAGS = {"managed-by": MARK.text, "authorization-id": "a0000000-0000-4000-800
     ],
 )
 def test_rule_3_the_mark_says_whose_a_secret_is(tags: dict[str, str], content_type: str | None, kind: type) -> None:
-    assert isinstance(classify(a_row(tags, content_type), MARK), kind)
+    assert isinstance(classify_token(a_row(tags, content_type), MARK), kind)
 
 
 def test_rule_10_a_token_that_lost_its_tags_counts_as_edited() -> None:
-    assert classify(a_row({}), MARK) == Unmarked(edited=True)
+    assert classify_token(a_row({}), MARK) == Unmarked(edited=True)
 
 
 @pytest.mark.parametrize("text", ["x@2026-03-01T12:00:00Z", f"{'a' * 32}@soon", f"{'a' * 32}@2026-13-01T12:00:00Z", ""])

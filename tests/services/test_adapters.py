@@ -15,8 +15,9 @@ from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnection
 
 from sandbox.cloud.seed import AGENTS, CLIENT, PATS_VAULT, demo_estate, demo_pats_yaml
 from sandbox.process.running import Running, start
+from shared.model.credentials import ClientSecret, SignIn
 from shared.model.errors import Absent, Code, Refused, Unclear
-from shared.model.items import ClientSecret, SignIn, User
+from shared.model.items import User
 from shared.model.ports import PatApi
 from shared.model.secret_text import SecretText
 from shared.report.report import Outcome

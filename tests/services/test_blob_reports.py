@@ -25,12 +25,12 @@ from shared.model.errors import Code, Denied, NotDone, Unclear
 from shared.model.items import User
 from shared.model.secret_text import SecretText
 from shared.model.steps import Because
-from shared.report.history import Runs
-from shared.report.kept_run import GIVEN_UP, KeptRun, PartDone, Waiting
+from shared.report.history import History
+from shared.report.kept_run import GIVEN_UP, KeptRun, MessageDone, MessageOpen
 from shared.report.report import Outcome, Row, Verb
-from shared.services.blob_reports import CONTAINER, MESSAGES_IN_A_BLOB, BlobRuns
+from shared.services.blob_reports import CONTAINER, MESSAGES_IN_A_BLOB, BlobReports
 from shared.services.host_storage import ByConnectionString
-from tests.lab.fakes import FakeRuns
+from tests.lab.fakes import FakeHistory
 from tests.lab.lab import LabClock
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -54,7 +54,7 @@ def a_run(*, begun: datetime = NOW, **more: Any) -> KeptRun:
 
 def a_head(messages: int, begun: datetime = NOW) -> KeptRun:
     """A run that waits for as many messages, each with one item."""
-    waiting = tuple(Waiting(f"svc-{n}@contoso.com", ((f"pat-{n}", "contoso"),)) for n in range(1, messages + 1))
+    waiting = tuple(MessageOpen(f"svc-{n}@contoso.com", ((f"pat-{n}", "contoso"),)) for n in range(1, messages + 1))
     return a_run(
         begun=begun,
         finished_at=None,
@@ -65,9 +65,9 @@ def a_head(messages: int, begun: datetime = NOW) -> KeptRun:
     )
 
 
-def part(number: int, **more: Any) -> PartDone:
+def part(number: int, **more: Any) -> MessageDone:
     facts: dict[str, Any] = {"delivery": 1, "final": True, "items": (row(f"pat-{number}"),), **more}
-    return PartDone(number, finished_at=NOW + timedelta(seconds=number), **facts)
+    return MessageDone(number, finished_at=NOW + timedelta(seconds=number), **facts)
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +88,8 @@ class Blobs:
     budget: timedelta = timedelta(minutes=1)
     messages_in_a_blob: int = MESSAGES_IN_A_BLOB
 
-    def runs(self) -> BlobRuns:
-        return BlobRuns(
+    def runs(self) -> BlobReports:
+        return BlobReports(
             ByConnectionString(SecretText(self.connection_string)),
             NoIdentity(),
             self.session,
@@ -117,9 +117,9 @@ def blobs(storage: Azurite) -> Blobs:
 
 
 @pytest.fixture(params=["fake", "blobs"])
-def runs(request: pytest.FixtureRequest) -> Runs:
+def runs(request: pytest.FixtureRequest) -> History:
     if request.param == "fake":
-        return FakeRuns(LabClock(ManualClock(NOW)))
+        return FakeHistory(LabClock(ManualClock(NOW)))
     made: Blobs = request.getfixturevalue("blobs")
     return made.runs()
 
@@ -127,7 +127,7 @@ def runs(request: pytest.FixtureRequest) -> Runs:
 # --- what both promise -----------------------------------------------------------------------------------------------
 
 
-def test_a_report_that_is_kept_is_read_as_it_was(runs: Runs) -> None:
+def test_a_report_that_is_kept_is_read_as_it_was(runs: History) -> None:
     run = a_run()
     assert runs.keep(run)
     assert runs.read(run.run_id) == run
@@ -136,11 +136,11 @@ def test_a_report_that_is_kept_is_read_as_it_was(runs: Runs) -> None:
     assert runs.read(run.run_id) == better
 
 
-def test_nothing_is_read_under_an_id_that_was_never_used(runs: Runs) -> None:
+def test_nothing_is_read_under_an_id_that_was_never_used(runs: History) -> None:
     assert runs.read(run_ids.new(NOW)) is None
 
 
-def test_a_run_is_running_until_its_last_message_ended(runs: Runs) -> None:
+def test_a_run_is_running_until_its_last_message_ended(runs: History) -> None:
     head = a_head(3)
     runs.keep(head)
     first = runs.read(head.run_id)
@@ -163,7 +163,7 @@ def test_a_run_is_running_until_its_last_message_ended(runs: Runs) -> None:
     assert [one.secret for one in done.items] == ["pat-1", "pat-2", "pat-3"]
 
 
-def test_twenty_that_end_at_one_moment_lose_nothing_and_one_is_told_that_it_was_the_last(runs: Runs) -> None:
+def test_twenty_that_end_at_one_moment_lose_nothing_and_one_is_told_that_it_was_the_last(runs: History) -> None:
     head = a_head(20)
     runs.keep(head)
     with ThreadPoolExecutor(20) as pool:
@@ -175,7 +175,7 @@ def test_twenty_that_end_at_one_moment_lose_nothing_and_one_is_told_that_it_was_
     assert {one.secret for one in done.items} == {f"pat-{number}" for number in range(1, 21)}
 
 
-def test_the_same_part_twice_is_one(runs: Runs) -> None:
+def test_the_same_part_twice_is_one(runs: History) -> None:
     head = a_head(2)
     runs.keep(head)
     runs.add(head.run_id, part(1), 2)
@@ -189,7 +189,7 @@ def test_the_same_part_twice_is_one(runs: Runs) -> None:
     assert [one.secret for one in done.items] == ["pat-1", "pat-2"]
 
 
-def test_the_latest_runs_come_first_with_how_they_stand(runs: Runs) -> None:
+def test_the_latest_runs_come_first_with_how_they_stand(runs: History) -> None:
     old, new = a_run(begun=NOW - timedelta(days=2)), a_run(items=(row("build-pat", Outcome.FAILED),))
     plan = a_run(begun=NOW - timedelta(hours=30), dry_run=True)
     waits = a_head(1, NOW - timedelta(days=29))
@@ -207,12 +207,12 @@ def test_the_latest_runs_come_first_with_how_they_stand(runs: Runs) -> None:
     assert [one.run_id for one in runs.latest(2)] == [new.run_id, plan.run_id]
 
 
-def test_nobody_s_runs_and_looks_are_none(runs: Runs) -> None:
+def test_nobody_s_runs_and_looks_are_none(runs: History) -> None:
     assert runs.latest(10) == ()
     assert runs.looks() == {}
 
 
-def test_a_full_look_is_remembered_by_the_user_s_digest(runs: Runs) -> None:
+def test_a_full_look_is_remembered_by_the_user_s_digest(runs: History) -> None:
     runs.looked(USER)
     runs.looked(USER)
     (at,) = runs.looks().values()

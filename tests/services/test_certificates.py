@@ -11,8 +11,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 
+from shared.model.credentials import CertificateKey, Credential
 from shared.model.errors import Code, Misconfigured
-from shared.model.items import CertificateKey, Credential
 from shared.model.secret_text import SecretText
 from shared.services import certificates
 from shared.services.client_credentials import for_msal

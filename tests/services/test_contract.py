@@ -9,21 +9,15 @@ import pytest
 from sandbox.cloud.entra_estate import UserState
 from sandbox.cloud.seed import AGENTS, CLIENT, SONAR, demo_estate
 from sandbox.cloud.sonarqube import AzureSetting
+from shared.model.clock import whole_seconds
+from shared.model.credentials import ClientProof, ClientSecret, FederatedIdentity, SignIn
 from shared.model.errors import Absent, Again, ClientRefused, Code, Denied, Misconfigured, Refused, Unclear, UserRefused
-from shared.model.items import (
-    CONTENT_TYPE,
-    ClientProof,
-    ClientSecret,
-    FederatedIdentity,
-    PatId,
-    SignIn,
-    SonarQube,
-    User,
-    whole_seconds,
-)
+from shared.model.items import SonarQube, User
+from shared.model.pats import PatId
 from shared.model.ports import PatApi
+from shared.model.secret_state import CONTENT_TYPE
 from shared.model.secret_text import SecretText
-from shared.rotation.run import World
+from shared.rotation.world import World
 from tests.lab.lab import Lab, days, item
 
 SIGN_IN = SignIn("contoso.onmicrosoft.com", CLIENT, ClientSecret("patrol-client-secret"))

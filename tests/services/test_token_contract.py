@@ -7,10 +7,14 @@ from datetime import timedelta
 import pytest
 
 from sandbox.cloud.entra import AZURE_DEVOPS
+from shared.model.clock import whole_seconds
+from shared.model.credentials import ClientProof, ClientSecret
 from shared.model.errors import Code, Denied, Misconfigured, Refused, Unclear
-from shared.model.items import TOKEN_CONTENT_TYPE, ClientProof, ClientSecret, ServiceToken, TokenItem, whole_seconds
+from shared.model.items import TokenItem
+from shared.model.pats import ServiceToken
+from shared.model.secret_state import TOKEN_CONTENT_TYPE
 from shared.model.secret_text import SecretText
-from shared.rotation.run import World
+from shared.rotation.world import World
 from tests.lab.lab import Lab
 from tests.lab.token_estates import APP, OTHER_APP, SECRET, lab, minutes
 

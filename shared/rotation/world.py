@@ -1,0 +1,74 @@
+"""What a run can reach: made by wiring, or by a test."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from shared.model.clock import Clock, Deadline
+from shared.model.credentials import SignIn
+from shared.model.items import User
+from shared.model.ports import (
+    ClientProofs,
+    Consumer,
+    Credentials,
+    Directory,
+    Events,
+    ServiceTokens,
+    TokenVerifier,
+    Vault,
+    Verifier,
+)
+from shared.model.request import Request
+from shared.model.secret_state import (
+    VaultListing,
+)
+from shared.model.single_flight import Alone, SingleFlight
+from shared.model.tags import Mark
+from shared.report.history import History, NoHistory
+from shared.rotation.sign_in import SignIns
+from shared.rules.plan import Asked
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a run reaches: made by wiring, or by a test."""
+
+    vault: Vault
+    credentials: Credentials
+    proofs: ClientProofs
+    directory: Directory
+    verifier: Verifier
+    consumer: Consumer
+    tokens: ServiceTokens
+    token_verifier: TokenVerifier
+    clock: Clock
+    deadline: Deadline
+    tell: Events
+    flight: SingleFlight = field(default_factory=Alone)
+    runs: History = field(default_factory=NoHistory)
+
+    def sign_ins(self, sign_in: SignIn, listing: VaultListing, clock: Clock, mark: Mark) -> SignIns:
+        """Where this world's users sign in."""
+        return SignIns(
+            sign_in, self.directory, self.credentials, self.proofs, self.vault, listing, clock, mark, self.tell
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class UserShare:
+    """One technical user's share of a run. `organizations`: where its PATs may be besides where its items are."""
+
+    user: User
+    organizations: tuple[str, ...] = ()
+
+
+def asked_of(request: Request, arrived: datetime) -> Asked:
+    """What the plan is told of a request; `arrived` in vault time."""
+    return Asked(
+        published_before=request.published_before or arrived,
+        force=request.force,
+        adopt=request.adopt,
+        emergency=request.emergency,
+        revoke_first=request.revoke_first,
+    )
