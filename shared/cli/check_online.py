@@ -13,11 +13,10 @@ from shared.model.credentials import credential_in_words
 from shared.model.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, UserRefused
 from shared.model.items import Inventory, Item, SonarQube, TokenItem, User
 from shared.model.pats import Pat, PatId
-from shared.model.secret_state import VaultListing
+from shared.model.secret_state import VersionSeen
 from shared.rotation.consumers import Consumers
 from shared.rotation.sign_in import SignIns
 from shared.rotation.world import World
-from shared.rules import lock_out
 from shared.settings import Settings
 
 # No secret has this name, and no version this id: Key Vault judges the caller's right first (403) and the name after it
@@ -59,7 +58,7 @@ def check_online(inventory: Inventory, known: Settings, world: World) -> list[Fi
         _right(f"change secrets of {known.vault_host}", lambda: _probe_change(world)),
     ]
     clock = VaultTime(world.clock, listing.ahead)
-    sign_ins = world.sign_ins(inventory.sign_in, listing, clock, known.mark)
+    sign_ins = world.sign_ins(inventory.sign_in, clock, known.mark)
     if inventory.users:
         proof = _right(f"prove the app by {credential_in_words(inventory.sign_in.credential)}", sign_ins.prove)
         findings.append(proof)
@@ -74,33 +73,6 @@ def check_online(inventory: Inventory, known: Settings, world: World) -> list[Fi
         findings += _check_token(inventory.sign_in.tenant, token, world)
     findings += [Finding(row.says, exit_code=0) for row in sign_ins.warnings()]
     return findings
-
-
-@dataclass(frozen=True, slots=True)
-class Unblocked:
-    """What `unblock` did."""
-
-    username: str
-    released: bool
-    says: str
-
-    def to_json(self) -> dict[str, object]:
-        return {"username": self.username, "released": self.released, "says": self.says}
-
-
-def unblock(inventory: Inventory, world: World, username: str) -> Unblocked:
-    """Release a user's remembered refusal. Raises Misconfigured for a user nobody knows."""
-    known = {user.key for user in inventory.users}
-    listing: VaultListing = world.vault.listing()
-    row = listing.secrets.get(lock_out.note_name(username))
-    if row is None and username.casefold() not in known:
-        raise Misconfigured(
-            Code.INVENTORY_INVALID, f"pats.yaml has no user {username}.", "Give the user as pats.yaml writes it."
-        )
-    if row is None or lock_out.read(row.tags) is None:
-        return Unblocked(username, False, f"{username} is not blocked; nothing was changed.")
-    world.vault.note(row.name, lock_out.released(row.tags))
-    return Unblocked(username, True, f"{username} is released; the next run tries to sign in once.")
 
 
 def _check_user(sign_ins: SignIns, user: User, clock: Clock) -> list[Finding]:
@@ -161,7 +133,7 @@ def _probe_read(world: World) -> None:
 
 def _probe_change(world: World) -> None:
     try:
-        world.vault.change(PROBE, PROBE_VERSION, tags={})
+        world.vault.change(PROBE, VersionSeen(PROBE_VERSION, True, world.clock.now(), None), tags={})
     except Denied:
         raise
     except NotDone as refusal:

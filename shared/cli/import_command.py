@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Iterable, Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import TextIO
 from urllib.parse import urlsplit
@@ -18,7 +17,8 @@ from shared.inventory.from_environment import moved_in
 from shared.inventory.proposals import Proposals, propose, text_of
 from shared.model.clock import VaultTime, check_clock
 from shared.model.errors import Misconfigured, NotDone, PatrolError
-from shared.model.items import Item, User
+from shared.model.items import User
+from shared.model.pats import Claim
 from shared.model.secret_state import SecretSeen
 from shared.model.secret_text import looks_like_a_pat, printable
 from shared.model.tags import Mark
@@ -167,7 +167,7 @@ def propose_from_estate(text: str, user: User, organization: str, world: World, 
     listing = world.vault.listing()
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
-    pats = world.sign_ins(estate.sign_in, listing, clock, mark).sign_in(user).active(organization)
+    pats = world.sign_ins(estate.sign_in, clock, mark).sign_in(user).active(organization)
     return propose(
         pats,
         user,
@@ -192,10 +192,8 @@ def _why_unproved(world: World, user: User, organization: str, row: SecretSeen) 
     # Nothing else is sent to Azure DevOps: it may be somebody's password.
     if not looks_like_a_pat(value.reveal()):
         return "its value does not look like a PAT"
-    nothing = timedelta(0)
-    item = Item(row.name, user.username, organization, (), nothing, nothing, nothing)
     try:
-        world.verifier.verify(item, value, None)
+        world.verifier.verify(Claim(user.username, organization), value)
     except NotDone:
         return "its value is no PAT of this user that works here"
     except PatrolError as failure:

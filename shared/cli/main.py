@@ -13,7 +13,7 @@ from typing import TextIO
 
 from shared import __version__, settings, wiring
 from shared.cli.arguments import PROGRAM, Formatter, example, wrapped
-from shared.cli.check_online import Finding, check_online, unblock
+from shared.cli.check_online import Finding, check_online
 from shared.cli.completion import add_completion, script
 from shared.cli.import_command import add_import, run_import
 from shared.cli.pats import add_pats, run_pats
@@ -30,7 +30,8 @@ from shared.model.request import Request
 from shared.model.secret_text import printable
 from shared.report.kept_run import Brief, last_run
 from shared.report.report import Report
-from shared.rotation.both_kinds import do
+from shared.rotation.run import run_all
+from shared.rotation.sign_in import unblock
 from shared.rotation.status import status
 from shared.rotation.threads import Threads
 from shared.rotation.tokens import refresh
@@ -254,11 +255,11 @@ def _watched(terminal: Terminal, known: Settings, estate: Inventory, request: Re
     threads = Threads(known.parallel_users)
     items = len(request.names) if request.names is not None else len(estate.items())
     if items < LONG or not terminal.errors.isatty():
-        return do(estate, terminal.world(known), known.mark, request, threads)
+        return run_all(estate, terminal.world(known), known.mark, request, threads)
     bar = Bar(terminal.errors, items)
     world = terminal.make_world(known, known.run_budget, bar.step)
     try:
-        return do(estate, world, known.mark, request, threads, bar.add)
+        return run_all(estate, world, known.mark, request, threads, bar.add)
     finally:
         bar.end()
 
@@ -299,7 +300,7 @@ def _last_run(world: World, terminal: Terminal) -> Brief | None:
 def _unblock(terminal: Terminal) -> int:
     known = terminal.settings()
     estate = pats_yaml.load_file(known.pats_file)
-    done = unblock(estate, terminal.world(known), terminal.options.upn)
+    done = unblock(estate, terminal.world(known).vault, terminal.options.upn)
     if terminal.options.json:
         terminal.screen.json(done.to_json())
     else:

@@ -7,16 +7,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from shared.model import tags
-from shared.model.clock import Clock
+from shared.model.clock import VaultTime
 from shared.model.errors import Code, Misconfigured, NotDone, PatrolError, Unclear
-from shared.model.items import Inventory, Item, User
-from shared.model.pats import Minted
+from shared.model.items import Inventory, User
+from shared.model.pats import Claim, Minted, Owner
 from shared.model.ports import PatApi, Vault
 from shared.model.secret_state import BY_HAND_CONTENT_TYPE, SecretSeen, VaultListing
 from shared.model.tags import Mark
-from shared.rotation.consumers import Consumers
-from shared.rotation.rotate import Tools, prove
+from shared.rotation import gate
+from shared.rotation.publish import verify
 from shared.rotation.world import World
+from shared.rules import may_end
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,7 @@ class Bench:
 
     world: World
     api: PatApi
-    clock: Clock
+    clock: VaultTime
     mark: Mark
 
 
@@ -67,7 +68,8 @@ def make_into(bench: Bench, wanted: Wanted, secret: str) -> Minted:
     world = bench.world
     world.tell("pat.minted", secret=secret, authorization_id=pat.id, expires=pat.validity.ends)
     try:
-        _prove(bench, wanted, secret, minted)
+        _prove(bench, wanted, minted)
+        world.tell("pat.verified", secret=secret)
         _refuse_existing(secret, world.vault.look(secret).seen)
     except PatrolError as failure:
         raise _undone(bench, wanted, secret, minted, failure) from None
@@ -112,31 +114,11 @@ def _refuse_existing(secret: str, row: SecretSeen | None) -> None:
     )
 
 
-def _prove(bench: Bench, wanted: Wanted, secret: str, minted: Minted) -> None:
-    world, nothing = bench.world, timedelta(0)
-    item = Item(
-        secret=secret,
-        username=wanted.user.username,
-        organization=wanted.organization,
-        scopes=wanted.scopes,
-        lifetime=wanted.lifetime,
-        rotate_before=nothing,
-        overlap=nothing,
-        verify=wanted.verify,
-    )
-    tools = Tools(
-        api=bench.api,
-        vault=world.vault,
-        verifier=world.verifier,
-        clock=bench.clock,
-        deadline=world.deadline,
-        mark=bench.mark,
-        tell=world.tell,
-        consumers=Consumers(world.consumer, world.credentials),
-        sign_in_again=lambda: bench.api,
-    )
+def _prove(bench: Bench, wanted: Wanted, minted: Minted) -> None:
+    world = bench.world
+    claim = Claim(wanted.user.username, wanted.organization, minted.pat.organization_id, wanted.verify)
     try:
-        prove(tools, item, minted.value, minted.pat.organization_id)
+        verify(world.verifier, claim, minted.value, world.clock, world.deadline)
     except NotDone as failure:
         hint = "If its scopes cannot read connectionData, name a GET path they can read: `--verify _apis/build/builds`."
         raise NotDone(failure.code, failure.cause, hint) from None
@@ -161,15 +143,17 @@ def _tags(wanted: Wanted, minted: Minted) -> Mapping[str, str]:
 
 def _undone(bench: Bench, wanted: Wanted, secret: str, minted: Minted, failure: PatrolError) -> PatrolError:
     pat = minted.pat.id
+    owner, now = Owner(wanted.user.username, wanted.organization), bench.clock.now()
+    # Also in doubt about its proof: nothing was sent to the vault, or the vault refused it in its own words.
+    refusal = failure if isinstance(failure, NotDone) else None
     try:
-        bench.api.revoke(wanted.organization, pat)
+        gate.end(bench.api, may_end.unpublished(minted, owner, secret, refusal, now), bench.world.tell)
     except PatrolError:
         return NotDone(
             failure.code,
             f"{failure.cause} The fresh PAT {pat} could not be ended at once, and its value is lost.",
             f"{failure.remedy} End it: {_revoke(wanted, minted)}.",
         )
-    bench.world.tell("pat.revoked", secret=secret, authorization_id=pat)
     return NotDone(failure.code, f"{failure.cause} The fresh PAT {pat} was ended.", failure.remedy)
 
 

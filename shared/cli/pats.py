@@ -16,11 +16,13 @@ from shared.inventory.item_lines import shown_name
 from shared.model.clock import VaultTime, check_clock
 from shared.model.errors import PatrolError
 from shared.model.items import Inventory, User
-from shared.model.pats import Pat, PatId
+from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import PatApi
 from shared.model.secret_text import printable
 from shared.model.tags import Mark
+from shared.rotation import gate
 from shared.rotation.world import World
+from shared.rules import may_end
 
 STATES = ("active", "expired", "revoked", "all")
 _SOMEBODY = "--user svc-agents@contoso.com"
@@ -98,7 +100,7 @@ def run_pats(
     listing = world.vault.listing()
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
-    sign_ins = world.sign_ins(inventory.sign_in, listing, clock, mark)
+    sign_ins = world.sign_ins(inventory.sign_in, clock, mark)
     if options.action == "create" and options.to_secret:
         make_pat.refuse_taken(world.vault, listing, inventory, options.to_secret)
     api = sign_ins.sign_in(user)
@@ -114,7 +116,7 @@ def run_pats(
         case "renew":
             show_one(screen, _renewed(options, api, organization, clock.now()), as_json=options.json)
         case "revoke":
-            return _revoke(options, screen, errors, answers, api, organization)
+            return _revoke(options, screen, errors, answers, api, organization, world, clock)
     return 0
 
 
@@ -177,17 +179,26 @@ def _renewed(options: argparse.Namespace, api: PatApi, organization: str, now: d
             global_pats.cause(known, now), "Renewing would bind it to one organization: make one PAT for each instead."
         )
     scopes = tuple(sorted(known.scopes))
-    return api.extend(organization, known.id, known.display_name, scopes, now + options.lifetime)
+    allowed = may_end.extension_by_a_person(known, Owner(options.user, organization))
+    return gate.extend(api, allowed, scopes, now + options.lifetime)
 
 
 def _revoke(
-    options: argparse.Namespace, screen: Screen, errors: TextIO, answers: TextIO, api: PatApi, organization: str
+    options: argparse.Namespace,
+    screen: Screen,
+    errors: TextIO,
+    answers: TextIO,
+    api: PatApi,
+    organization: str,
+    world: World,
+    clock: VaultTime,
 ) -> int:
     known = api.get(organization, options.id)
     if not options.yes and not _agreed(known, errors, answers):
         print("Nothing was revoked.", file=errors)
         return 1
-    api.revoke(organization, known.id)
+    owner = Owner(options.user, organization)
+    gate.end(api, may_end.named_by_a_person(known.id, owner, clock.now()), world.tell)
     print(printable(f"Revoked {known.id} ({shown_name(known)})."), file=errors)
     if options.json:
         show_one(screen, known, as_json=True)

@@ -22,10 +22,13 @@ from shared.model.tags import Mark
 from shared.report.kept_run import KeptRun, MessageOpen
 from shared.report.report import Failure, Row, in_order
 from shared.report.rows import counts, failed, held, invalid_row, tell_row
+from shared.rotation.estate import minted_in as minted
+from shared.rotation.estate import unmanaged
 from shared.rotation.observe import look_up, secret_seen
-from shared.rotation.run import minted, tell_expiring, unmanaged
+from shared.rotation.run import tell_soon
 from shared.rotation.threads import Threads
 from shared.rotation.world import World
+from shared.rules.due import expiring
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +142,7 @@ def _dispatch(inventory: Inventory, world: World, mark: Mark, request: Request, 
             rows += [*unseen, *(_row(one) for one in standings)]
     for row in rows:
         tell_row(world.tell, row)
-    tell_expiring(world.tell, quiet, listing, rows, mark, now)
+    tell_soon(world, expiring(quiet, listing, {}, mark, now))
     names = unmanaged(listing, mark, inventory.managed())
     return _put_together(request, started, world.clock.now(), rows, names, waiting, drafts)
 

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from shared.fan_out.queue_message import MOST_NAMES, ORGANIZATION
 from shared.model.items import Inventory, Item, User
-from shared.model.secret_state import Published, Secret, Seen
-from shared.model.steps import Fail, Hold, Step, Wait
-from shared.rules.overlap import overlap_end, owes_push
-from shared.rules.plan import plan
-
-DAY = timedelta(days=1)
+from shared.model.secret_state import Secret, Seen
+from shared.model.steps import Step
+from shared.rules.full_look import look_is_due
+from shared.rules.plan import plan, rests
 
 WORTH_WHILE = timedelta(hours=4)
 """How long a message may wait: later, another run has looked at its user again."""
@@ -23,29 +20,6 @@ WORTH_WHILE = timedelta(hours=4)
 def above(users: int, fan_out_above: int | None) -> bool:
     """Whether the queue takes over; `fan_out_above` None: never."""
     return fan_out_above is not None and users > fan_out_above
-
-
-def slot(username: str) -> timedelta:
-    """A user's time of the day (UTC) for a full look: the same on every machine, spread evenly by name."""
-    return DAY * (zlib.crc32(username.casefold().encode()) / 2**32)
-
-
-def look_is_due(username: str, last: datetime | None, now: datetime) -> bool:
-    """Whether the user's slot has come since its last full look."""
-    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    came = midnight + slot(username)
-    return last is None or last < (came if came <= now else came - DAY)
-
-
-def needs_work(item: Item, secret: Secret, step: Step, now: datetime) -> bool:
-    """Whether the vault alone shows something to do: a step that acts, a push that is owed, an overlap that is over."""
-    if not isinstance(step, Hold | Wait | Fail):
-        return True
-    if item.paused or not isinstance(secret, Published):
-        return False
-    if owes_push(item, secret) and not isinstance(step, Fail):
-        return True
-    return any(overlap_end(one, secret, item) <= now for one in secret.stamp.predecessors)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +39,7 @@ def is_queued(
     user: User, standings: Iterable[Standing], minted: bool, last_look: datetime | None, now: datetime
 ) -> bool:
     """Whether the user gets a message. `minted`: tags in the vault say that the user has PATs of ours."""
-    if any(needs_work(one.item, one.secret, one.step, now) for one in standings):
+    if not all(rests(one.item, one.secret, one.step, now) for one in standings):
         return True
     return (bool(user.items) or minted) and look_is_due(user.username, last_look, now)
 

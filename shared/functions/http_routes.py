@@ -38,7 +38,7 @@ from shared.model.run_ids import is_id
 from shared.report.kept_run import put_together
 from shared.report.report import Failure, Report, Row, in_order
 from shared.report.rows import left
-from shared.rotation.both_kinds import do, names_tokens
+from shared.rotation.run import names_tokens, run_all
 from shared.rotation.status import status
 from shared.rotation.threads import Threads
 from shared.rotation.world import World
@@ -231,7 +231,7 @@ def _run(known: Settings, app: App, request: Request) -> Answer:
         check_names(estate, request)
         world = app.make_world(known, known.http_budget)
         progress.estate = estate
-        return do(estate, world, known.mark, request, Threads(known.parallel_users, app.enter), progress.add)
+        return run_all(estate, world, known.mark, request, Threads(known.parallel_users, app.enter), progress.add)
 
     try:
         return of_report(within(known.http_budget + app.answer_after, work, app.enter), app.now())

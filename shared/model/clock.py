@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import NewType, Protocol
 
 from shared.model.errors import Code, Misconfigured
 
@@ -26,6 +26,10 @@ class SystemClock:
         time.sleep(max(0.0, duration.total_seconds()))
 
 
+VaultInstant = NewType("VaultInstant", datetime)
+"""Aware UTC by the vault's clock, as `created` is: this machine's clock may differ, and may step during a run."""
+
+
 @dataclass(frozen=True, slots=True)
 class VaultTime:
     """A clock that shows the vault's time, so that what is compared with `created` is read off the same clock."""
@@ -33,8 +37,8 @@ class VaultTime:
     clock: Clock
     ahead: timedelta
 
-    def now(self) -> datetime:
-        return self.clock.now() + self.ahead
+    def now(self) -> VaultInstant:
+        return VaultInstant(self.clock.now() + self.ahead)
 
     def sleep(self, duration: timedelta) -> None:
         self.clock.sleep(duration)

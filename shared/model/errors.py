@@ -33,6 +33,7 @@ class Code(StrEnum):
     SIGN_IN_REFUSED = "sign-in-refused"
     SIGN_IN_UNAVAILABLE = "sign-in-unavailable"
     USER_BLOCKED = "user-blocked"
+    NOTE_UNWRITABLE = "note-unwritable"
 
     # One service principal.
     PRINCIPAL_REFUSED = "principal-refused"
@@ -76,6 +77,7 @@ class Code(StrEnum):
     CONSUMER_TOKEN_UNREADABLE = "consumer-token-unreadable"
     CONSUMER_REFUSED = "consumer-refused"
     CONSUMER_UNREACHABLE = "consumer-unreachable"
+    LEAKED_PAT_LIVES = "leaked-pat-lives"
     UNEXPECTED = "unexpected"
 
     # One call of the HTTP API.
@@ -132,6 +134,13 @@ class Again(StrEnum):
     """Something else than the password said no, and may say yes without our credential changing."""
     LOCKED = "locked"
     """Smart lock-out: once after 30 minutes, then once a day."""
+    UNCLEAR = "unclear"
+    """The password went out and no usable answer came: two in a row hold for 30 minutes."""
+
+    @property
+    def judged_the_password(self) -> bool:
+        """Whether another attempt with the same password counts towards a lock-out for certain."""
+        return self in (Again.NEVER, Again.LOCKED)
 
 
 class UserRefused(NotDone):

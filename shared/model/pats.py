@@ -54,3 +54,35 @@ class ServiceToken:
     value: SecretText
     lives: timedelta
     object_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who minted a PAT, and in which organization."""
+
+    username: str
+    organization: str
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The same for every spelling: Entra ID and Azure DevOps ignore case."""
+        return self.username.casefold(), self.organization.casefold()
+
+    def same(self, other: Owner) -> bool:
+        return self.key == other.key
+
+
+CONNECTION_DATA = "connection-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Of whom a value must be, and by which read that is proved: a GET path, or `connection-data`.
+
+    `organization_id`: a guid in lower case; None where it is not known.
+    """
+
+    username: str
+    organization: str
+    organization_id: str | None = None
+    path: str = CONNECTION_DATA

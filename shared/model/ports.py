@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.model.credentials import ClientCredential, ClientProof, Credential, SignIn
-from shared.model.items import Item, SonarQube, TokenItem, User
-from shared.model.pats import Minted, Pat, PatId, ServiceToken
-from shared.model.secret_state import CONTENT_TYPE, Current, Look, VaultListing, VersionSeen
+from shared.model.items import SonarQube, TokenItem, User
+from shared.model.pats import Claim, Minted, Pat, PatId, ServiceToken
+from shared.model.secret_state import CONTENT_TYPE, Current, Look, VaultListing, VersionListing, VersionSeen
 from shared.model.secret_text import SecretText
 
 
@@ -32,8 +32,8 @@ class Vault(Protocol):
         """The current version with its value. Raises Absent, or Denied when it is disabled or forbidden."""
         ...
 
-    def versions(self, name: str) -> tuple[VersionSeen, ...]:
-        """All versions, in no useful order; empty when there is no such secret (a soft-deleted one included)."""
+    def versions(self, name: str) -> VersionListing:
+        """All versions; none when there is no such secret (a soft-deleted one included)."""
         ...
 
     def publish(
@@ -53,17 +53,24 @@ class Vault(Protocol):
     def change(
         self,
         name: str,
-        version: str,
+        version: VersionSeen,
         *,
         tags: Mapping[str, str] | None = None,
         expires_on: datetime | None = None,
-        enabled: bool | None = None,
-    ) -> None:
-        """Change facts of exactly this version. `tags` replaces all of them; None leaves a fact as it is."""
+    ) -> VersionSeen:
+        """Change facts of exactly this version, as it was read; gives it as it is then.
+
+        `tags` replaces all of them; None leaves a fact as it is. Raises ValueError for tags that would give it another
+        authorization id: a value never changes within a version, so neither does the PAT that it is (rule 7).
+        """
         ...
 
-    def note(self, name: str, tags: Mapping[str, str]) -> None:
-        """Write a secret of our own whose facts are its tags and whose value says nothing."""
+    def disable(self, name: str, version: str) -> None:
+        """No reader gets the value of this version any more. Called by `rotation/gate.py` alone."""
+        ...
+
+    def note(self, name: str, tags: Mapping[str, str]) -> VersionSeen:
+        """Write a secret of our own whose facts are its tags and whose value says nothing. Raises as other writes."""
         ...
 
     def is_deleted(self, name: str) -> bool | None:
@@ -127,8 +134,8 @@ class PatApi(Protocol):
 
 
 class Verifier(Protocol):
-    def verify(self, item: Item, value: SecretText, organization_id: str | None) -> None:
-        """One harmless read with the PAT: the right user in the right organization. Raises Denied or Unclear."""
+    def verify(self, claim: Claim, value: SecretText) -> None:
+        """One harmless read with the PAT: it is whose `claim` says. Raises Denied or Unclear."""
         ...
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from shared.model import token_tags
-from shared.model.pats import Pat
+from shared.model.clock import VaultInstant
+from shared.model.pats import Pat, PatId
 from shared.model.secret_text import SecretText
 from shared.model.tags import MANAGED_BY, Mark, Stamp, read
 from shared.model.token_tags import TokenStamp
@@ -22,10 +23,12 @@ class Nothing:
 
 @dataclass(frozen=True, slots=True)
 class Unmarked:
-    """A secret without a mark; `edited` when an older version carries ours (rule 10). `tags` are people's own."""
+    """A secret without a mark; `edited` when it may lie on a value of ours (rules 4, 10). `tags`: people's own."""
 
     edited: bool = False
     tags: Mapping[str, str] = field(default_factory=dict)
+    created: datetime | None = None
+    expires_on: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,13 +125,39 @@ class VersionSeen:
     tags: Mapping[str, str] = field(default_factory=dict)
     content_type: str | None = None
 
+    @property
+    def stamp(self) -> Stamp | None:
+        """Our facts on it, of whatever deployment; None where its tags are not patrol's."""
+        return read(self.tags)
+
+    def names(self, pat: PatId) -> bool:
+        """Whether its tags say that it holds this PAT: a hint, for tags come from people and tools too."""
+        stamp = self.stamp
+        return stamp is not None and stamp.authorization_id == pat
+
+
+@dataclass(frozen=True, slots=True)
+class VersionListing:
+    """All versions of a secret, in no useful order; `at`: when, by the vault's own clock, they were listed."""
+
+    versions: tuple[VersionSeen, ...]
+    at: VaultInstant
+
+    def __iter__(self) -> Iterator[VersionSeen]:
+        return iter(self.versions)
+
+    def newest(self) -> VersionSeen | None:
+        """The current version. Of versions of one second nobody can tell which came last."""
+        return max(self.versions, key=lambda version: version.created, default=None)
+
 
 @dataclass(frozen=True, slots=True)
 class Current:
-    """The current version of a secret, with its value."""
+    """The current version of a secret, with its value; `at`: when, by the vault's own clock, it was read."""
 
-    seen: VersionSeen
+    version: VersionSeen
     value: SecretText
+    at: VaultInstant
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,9 @@ MOST_TAGS = 15
 LONGEST_TAG = 256
 MOST_PREDECESSORS = 3
 
-_PREDECESSOR = re.compile(r"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})@(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
+_PREDECESSOR = re.compile(
+    r"([0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12})@(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)([!+]*)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +57,21 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Predecessor:
-    """A PAT that was current before, to be ended at `retire_at` (vault time, whole seconds)."""
+    """A PAT that was current before, to be ended at `retire_at` (vault time, whole seconds).
+
+    `at_once` (written `!`): an emergency ends it without an overlap. `pushed` (written `+`): a consumer was given it,
+    and may use it until it is given a newer one. Both are written down, because two times that happen to meet say
+    nothing (rule 8).
+    """
 
     id: PatId
     retire_at: datetime
+    at_once: bool = False
+    pushed: bool = False
+
+    def __str__(self) -> str:
+        flags = ("!" if self.at_once else "") + ("+" if self.pushed else "")
+        return f"{self.id}@{self.retire_at:%Y-%m-%dT%H:%M:%SZ}{flags}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +128,17 @@ def write(stamp: Stamp, previous: Mapping[str, str]) -> dict[str, str]:
     tags[USERNAME] = stamp.username
     tags[SCOPES] = stamp.scopes
     if stamp.predecessors:
-        tags[PREDECESSORS] = " ".join(f"{one.id}@{one.retire_at:%Y-%m-%dT%H:%M:%SZ}" for one in stamp.predecessors)
+        tags[PREDECESSORS] = " ".join(map(str, stamp.predecessors))
     if stamp.pushed_to:
         tags[PUSHED_TO] = stamp.pushed_to
     return tags
+
+
+def refuse_another_pat(before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Raises ValueError when tags would say of a version that it holds another PAT than it did (rule 7)."""
+    old, new = read(before), read(after)
+    if old is not None and (new is None or new.authorization_id != old.authorization_id):
+        raise ValueError("a value never changes within a version, so neither does its authorization-id")
 
 
 def why_it_would_not_fit(tags: Mapping[str, str]) -> str | None:
@@ -134,12 +154,12 @@ def why_it_would_not_fit(tags: Mapping[str, str]) -> str | None:
 def _read_predecessors(text: str) -> tuple[Predecessor, ...]:
     # What does not read as `id@instant` was not written by patrol: ignored, so that a forged tag cannot fail a run.
     found = []
-    for identity, instant in _PREDECESSOR.findall(text):
+    for identity, instant, flags in _PREDECESSOR.findall(text):
         try:
             retire_at = datetime.strptime(instant, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
         except ValueError:
             continue
-        found.append(Predecessor(PatId(identity.lower()), retire_at))
+        found.append(Predecessor(PatId(identity.lower()), retire_at, "!" in flags, "+" in flags))
     return tuple(found)
 
 

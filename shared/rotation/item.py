@@ -2,114 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.model.clock import Clock, Deadline, instant
-from shared.model.errors import Code, PatrolError, Unclear
-from shared.model.items import Inventory, Item
-from shared.model.pats import Pat, PatId
-from shared.model.ports import Events, Vault, Verifier
-from shared.model.secret_state import (
-    Nothing,
-    Published,
-    Secret,
-    Seen,
-    Unmarked,
-    VaultListing,
-    VersionSeen,
-    expiry,
-)
-from shared.model.single_flight import SingleFlight, Turn
-from shared.model.steps import (
-    Because,
-    Decommission,
-    Fail,
-    Hold,
-    Mend,
-    Recover,
-    Renew,
-    Rotate,
-    Step,
-    Wait,
-)
-from shared.model.tags import Mark
+from shared.model.clock import VaultInstant, instant
+from shared.model.errors import Busy, Code, PatrolError, Unclear
+from shared.model.items import Item
+from shared.model.pats import Owner, Pat, PatId
+from shared.model.secret_state import Nothing, Published, Secret, Seen, Unmarked, expiry
+from shared.model.single_flight import Turn, Unwatched
+from shared.model.steps import Because, Decommission, Fail, Hold, Mend, Recover, Renew, Rotate, Step, Wait
 from shared.report.report import Failure, Outcome, Row, Verb
 from shared.report.rows import WHY, failed, held, left, verb_of
-from shared.rotation import rotate
-from shared.rotation.consumers import Consumers
-from shared.rotation.observe import as_published, item_seen, secret_again
+from shared.rotation import generations, rotate
+from shared.rotation.observe import item_seen, secret_again
+from shared.rotation.publish import published
 from shared.rotation.push import push
-from shared.rotation.retire import Ended, Handover, Owner, retire
-from shared.rotation.rotate import Breaker, Done, Tools
-from shared.rotation.sign_in import SignIns
-from shared.rotation.threads import Threads
-from shared.rules.overlap import ends_at_once, overlap_end, owes_push
-from shared.rules.plan import (
-    Asked,
-    plan,
-)
+from shared.rotation.retire import Ended, Ending, handed_over, predecessors_at_rest, retire
+from shared.rotation.rotate import Done
+from shared.rotation.run_context import Run, SignedIn
+from shared.rules.due import is_pressing
+from shared.rules.overlap import Fate, overlap_end, owes_push
+from shared.rules.plan import plan
 
 Listed = Mapping[PatId, Pat]
 
 # The storage tells times in whole seconds: what was seen this shortly after another's work may lack it.
 _SEEN_TOO_SOON = timedelta(seconds=2)
 
+EMERGENCY_WAITS = timedelta(seconds=5)
+"""What leaked does not wait for long: the engine converges without turns (rule 8)."""
+
 # Doubts that leave the secret as it was seen: its predecessors can still be judged.
 _BEFORE_PUBLISHING = frozenset({Code.MINT_UNCLEAR, Code.VERIFY_UNCLEAR})
 
 
 @dataclass(frozen=True, slots=True)
-class Shared:
-    """What all users of one run have in common. `looked_at`: when the vault's listing was begun, in vault time."""
-
-    inventory: Inventory
-    listing: VaultListing
-    looked_at: datetime
-    managed: frozenset[str]
-    minted_in: Mapping[str, tuple[str, ...]]
-    sign_ins: SignIns
-    vault: Vault
-    verifier: Verifier
-    clock: Clock
-    deadline: Deadline
-    flight: SingleFlight
-    mark: Mark
-    tell: Events
-    breaker: Breaker
-    consumers: Consumers
-    asked: Asked
-    wanted: frozenset[str] | None
-    dry_run: bool
-    told: Callable[[Row], None]
-    threads: Threads
-
-
-@dataclass(frozen=True, slots=True)
 class ItemWork:
-    run: Shared
-    tools: Tools
+    """What one item has to do in one run. `listed`: its user's live PATs in its organization."""
+
+    run: Run
+    user: SignedIn
     item: Item
     listed: Listed
 
-    def do(self, seen: Seen, step: Step, wait_until: datetime) -> tuple[Ended, Secret | None]:
+    def do(self, seen: Seen, step: Step, wait_until: datetime, *, last: bool) -> tuple[Ended, Secret | None]:
         """Do the step, push, then retire. Gives the rows, and what the secret is now; None while that is in doubt.
 
-        Raises Busy (`Code.ROTATED_ELSEWHERE`) when another runner still works on the item at `wait_until`.
+        Raises Busy (`Code.ROTATED_ELSEWHERE`) when another runner still works on the item at `wait_until`; `last`: it
+        is not asked again in this run.
         """
-        if self.run.dry_run:
+        if self.run.dry:
             return Ended(self._planned(seen, step)), None
-        if not self.acts(seen, step):
+        if self.at_rest(seen, step):
             return self.do_now(seen, step)
-        with self.run.flight.take(self.item.secret, wait_until) as turn:
+        with self._turn(seen, wait_until, last=last) as turn:
             try:
                 work, seen, step = self._up_to_date(seen, step, turn)
             except PatrolError as failure:
-                row = failed(self.item, Because.NOT_SEEN, failure)
-                self.run.told(row)
-                return Ended([row]), None
-            if not work.acts(seen, step):
+                return Ended([self.run.told(failed(self.item, Because.NOT_SEEN, failure))]), None
+            if work.at_rest(seen, step):
                 return work.do_now(seen, step)
             if self.run.deadline.passed():
                 return Ended([left(self.item)]), None
@@ -120,17 +74,13 @@ class ItemWork:
 
     def at_rest(self, seen: Seen, step: Step) -> bool:
         """Whether there is nothing to do at all: then the item holds, however late it is."""
-        if self.acts(seen, step):
+        if self._acts(seen, step) or self.run.asked.emergency:
             return False
-        secret = seen.secret
-        if not isinstance(secret, Published):
+        if not isinstance(seen.secret, Published):
             return True
-        now = self.tools.clock.now()
-        return all(
-            one.id in self.listed and overlap_end(one, secret, self.item) > now for one in secret.stamp.predecessors
-        )
+        return predecessors_at_rest(self._ending(seen.secret), self.run, self.run.clock.now())
 
-    def acts(self, seen: Seen, step: Step) -> bool:
+    def _acts(self, seen: Seen, step: Step) -> bool:
         """Whether the step changes anything, or the consumer still lacks the value."""
         return not isinstance(step, Hold | Wait | Fail) or self._owes_push(seen.secret, step)
 
@@ -138,125 +88,158 @@ class ItemWork:
         looked_at = self.item.paused or isinstance(step, Fail)
         return isinstance(secret, Published) and not looked_at and owes_push(self.item, secret)
 
+    @contextmanager
+    def _turn(self, seen: Seen, wait_until: datetime, *, last: bool) -> Iterator[Turn]:
+        """The item's turn. In an emergency, and when little of the margin is left, it is advice and no more."""
+        now = self.run.clock.now()
+        emergency = self.run.asked.emergency
+        if emergency:
+            wait_until = self.run.deadline.clock.now() + EMERGENCY_WAITS
+        try:
+            held_by = self.run.world.flight.take(self.item.secret, wait_until)
+            turn = held_by.__enter__()
+        except Busy:
+            if not emergency and not (last and (seen.gone or is_pressing(self.item, seen, now))):
+                raise
+            # Nobody may say how long the other one takes: look again, and converge without a turn.
+            yield Unwatched(timedelta(0))
+            return
+        try:
+            yield turn
+        finally:
+            held_by.__exit__(None, None, None)
+
     def _up_to_date(self, seen: Seen, step: Step, turn: Turn) -> tuple[ItemWork, Seen, Step]:
         """The plan, made again where another runner worked on the item after this one looked at it."""
-        now, idle = self.tools.clock.now(), turn.idle()
-        if idle is None or idle > now - self.run.looked_at + _SEEN_TOO_SOON:
+        run, item = self.run, self.item
+        now, idle = run.clock.now(), turn.idle()
+        if idle is None or idle > now - run.estate.looked_at + _SEEN_TOO_SOON:
             return self, seen, step
-        secret = secret_again(self.item.secret, self.tools.vault, self.tools.mark)
-        listed = {pat.id: pat for pat in self.tools.api.active(self.item.organization)}
-        seen = item_seen(self.item, secret, listed, self.tools.api, now)
-        return replace(self, listed=listed), seen, plan(self.item, seen, now, self.run.asked)
+        secret = secret_again(item.secret, run.world.vault, run.mark)
+        listed = run.active(self.user.api, item.organization)
+        seen = item_seen(item, secret, listed, self.user.api, run.mark, now)
+        return replace(self, listed=listed), seen, plan(item, seen, now, run.asked)
 
     def do_now(self, seen: Seen, step: Step) -> tuple[Ended, Secret | None]:
         """The step and the retiring, whoever else is at it: the engine converges."""
-        ended, item = Ended(), self.item
-        secret: Secret | None = seen.secret
-        version: VersionSeen | None = None
-        worked = True
+        ended, secret = Ended(), seen.secret
         try:
-            row, done = self._main(seen, step)
-            if done is not None:
-                secret, version = done.published(), done.version
-            if isinstance(step, Decommission):
-                secret = None
+            row, rows, now_there = self._main(seen, step)
         except PatrolError as failure:
-            worked = False
-            row = failed(self.item, step.because, failure, verb=verb_of(step))
-            if failure.code is Code.SECRET_DELETED:
-                # A deletion that has not settled shows in neither listing: the refused write is what proves it.
-                secret = Nothing(deleted=True)
-            if isinstance(failure, Unclear) and failure.code not in _BEFORE_PUBLISHING:
-                secret = None
-        self.run.told(row)
-        ended.rows.append(row)
-        # While the published value is dead and could not be replaced, a predecessor may be all that still works.
-        only_hope = not worked and (seen.gone or _expired(seen, self.tools.clock.now()))
-        if isinstance(secret, Published) and not self.item.paused and not only_hope:
-            # What leaked does not wait until a consumer has answered, not in a run that takes an emergency up either.
-            at_once = any(ends_at_once(one, secret) for one in secret.stamp.predecessors)
-            if not at_once:
-                secret, version = self._push(secret, version, step, ended)
-            owner = Owner(secret.stamp.username, secret.stamp.organization)
-            mine = Owner(self.item.username, self.item.organization)
-            if not owner.same(mine):
-                now = self.tools.clock.now()
-                ended.handovers += [
-                    Handover(item.secret, item, one, owner, now >= overlap_end(one, secret, item))
-                    for one in secret.stamp.predecessors
-                ]
-            else:
-                why = Because.EMERGENCY if at_once and self.run.asked.emergency else Because.OVERLAP_OVER
-                later = retire(self.tools, item.secret, item, mine, secret, version, self.listed, because=why)
-                for one in later.rows:
-                    self.run.told(one)
-                ended.rows += later.rows
-                ended.leftovers += later.leftovers
-                ended.handovers += later.handovers
-            if at_once:
-                self._push(secret, version, step, ended)
-        return ended, secret
+            ended.rows.append(self.run.told(failed(self.item, step.because, failure, verb=verb_of(step))))
+            left_there = _after(failure, secret)
+            # While the published value is dead and could not be replaced, a predecessor may be all that still works.
+            only_hope = seen.gone or _expired(seen, self.run.clock.now())
+            stays = only_hope or self.item.paused or self.run.asked.emergency
+            if isinstance(left_there, Published) and not stays:
+                self._finish(left_there, step, ended)
+            return ended, left_there
+        ended.rows += [self.run.told(one) for one in (row, *rows)]
+        if isinstance(now_there, Published) and not (self.item.paused and not self.run.asked.emergency):
+            now_there = self._finish(now_there, step, ended)
+        elif self.run.asked.emergency and isinstance(step, Fail):
+            ended.rows += [
+                self.run.told(one) for one in generations.still_lives(self.item, self.listed.values(), self.run)
+            ]
+        return ended, now_there
 
-    def _push(
-        self, secret: Published, version: VersionSeen | None, step: Step, ended: Ended
-    ) -> tuple[Published, VersionSeen | None]:
-        """Give the consumer what it lacks. Gives the secret as it is then, and its version where that is known."""
+    def _finish(self, secret: Published, step: Step, ended: Ended) -> Published:
+        """What leaked is ended before a consumer is asked for anything; all else waits for it."""
+        at_once = self.run.asked.emergency or any(one.at_once for one in secret.stamp.predecessors)
+        if at_once:
+            self._end_generations(secret, ended)
+            return self._push(secret, step, ended)
+        secret = self._push(secret, step, ended)
+        self._retire(secret, ended)
+        return secret
+
+    def _end_generations(self, secret: Published, ended: Ended) -> None:
+        """The postcondition of an emergency: of this one, or of one that was stopped before its end."""
+        before = self.run.asked.published_before if self.run.asked.emergency else VaultInstant(secret.created)
+        try:
+            current = self.run.publisher.current(self.item.secret, secret.stamp.authorization_id)
+            rows = generations.emergency(self.item, current, before, self.run)
+        except PatrolError as failure:
+            rows = [failed(self.item, Because.EMERGENCY, failure, verb=Verb.RETIRE)]
+        ended.rows += [self.run.told(row) for row in rows]
+
+    def _retire(self, secret: Published, ended: Ended) -> None:
+        owner = Owner(secret.stamp.username, secret.stamp.organization)
+        if not owner.same(self._owner):
+            ended.handovers += handed_over(self.item.secret, self.item, owner, secret, self.run.clock.now())
+            return
+        later = retire(self._ending(secret), self.run)
+        for row in later.rows:
+            self.run.told(row)
+        ended.add(later)
+
+    @property
+    def _owner(self) -> Owner:
+        return Owner(self.item.username, self.item.organization)
+
+    def _ending(self, secret: Published) -> Ending:
+        return Ending(self.item.secret, self.item, self._owner, secret, self.listed, self.user.api)
+
+    def _push(self, secret: Published, step: Step, ended: Ended) -> Published:
+        """Give the consumer what it lacks. Gives the secret as it is then."""
         to = self.item.then
         if to is None or not self._owes_push(secret, step):
-            return secret, version
+            return secret
         try:
-            pushed = push(self.tools, self.item, to, secret)
+            pushed = push(self.item, to, secret, self.run)
         except PatrolError as failure:
             row = failed(self.item, Because.NOT_PUSHED, failure, verb=Verb.ROTATE)
             kept = f"{to} lacks the published value, and no PAT that it may use is ended before it has it."
             row = replace(row, says=f"{self.item.secret}: {kept} {failure.cause} {failure.remedy}")
         else:
-            version = pushed or version
-            secret = (as_published(version) if version else None) or secret
+            secret = (published(pushed) if pushed else None) or secret
             ends = secret.expires_on
             row = self._row(Verb.ROTATE, Because.NOT_PUSHED, f"{to} has taken the published value.", ends)
-        self.run.told(row)
-        ended.rows.append(row)
-        return secret, version
+        ended.rows.append(self.run.told(row))
+        return secret
 
-    def _main(self, seen: Seen, step: Step) -> tuple[Row, Done | None]:
+    def _main(self, seen: Seen, step: Step) -> tuple[Row, list[Row], Secret | None]:
+        """The step itself: its row, more of them, and what the secret is then."""
         item, secret = self.item, seen.secret
         match step:
             case Hold(because=because, until=until):
-                return held(item, because, until, expiry(seen)), None
+                return held(item, because, until, expiry(seen)), [], secret
             case Wait(until=until):
-                return self._busy(until), None
+                return self._busy(until), [], secret
             case Fail():
-                return failed(item, step.because, PatrolError(step.code, step.cause, step.remedy)), None
+                return failed(item, step.because, PatrolError(step.code, step.cause, step.remedy)), [], secret
             case Recover():
                 return self._recover()
             case Decommission() if isinstance(secret, Published):
-                rotate.decommission(self.tools, item, secret, self.listed)
-                return self._row(Verb.DECOMMISSION, step.because, "its PAT was ended and the secret disabled."), None
+                version, _ = self.run.publisher.current_version(item.secret, secret.stamp.authorization_id)
+                rows = generations.decommission(item, version, self.run)
+                ended = "its PAT was ended and the secret disabled."
+                return self._row(Verb.DECOMMISSION, step.because, ended), _wrong(rows), None
             case Mend() if isinstance(secret, Published) and seen.pat is not None:
-                done = rotate.mend(self.tools, item, secret, seen.pat)
-                return self._row(Verb.HOLD, step.because, "the tags now carry the new names.", expiry(seen)), done
+                done = rotate.mend(item, secret, seen.pat, self.run)
+                row = self._row(Verb.HOLD, step.because, "the tags now carry the new names.", expiry(seen))
+                return row, [], done.published()
             case Renew() if isinstance(secret, Published) and seen.pat is not None:
-                renewed = rotate.renew(self.tools, item, secret, seen.pat)
+                renewed = rotate.renew(item, secret, seen.pat, self.user, self.run)
                 if renewed is None:
                     return self._rotate(seen, Because.RENEWING_NO_LONGER_HELPS)
                 ends = renewed.version.expires_on
-                return self._row(
-                    Verb.RENEW, step.because, f"the same value now works until {instant(ends)}.", ends
-                ), renewed
+                says = f"the same value now works until {instant(ends)}."
+                return self._row(Verb.RENEW, step.because, says, ends), [], renewed.published()
             case _:
                 return self._rotate(seen, step.because)
 
-    def _rotate(self, seen: Seen, because: Because) -> tuple[Row, Done]:
+    def _rotate(self, seen: Seen, because: Because) -> tuple[Row, list[Row], Secret | None]:
         item, secret = self.item, seen.secret
         old = seen.pat
         if isinstance(secret, Unmarked) and isinstance(item.adopt, str):
             old = self.listed.get(item.adopt)
         emergency = because is Because.EMERGENCY
+        first: list[Row] = []
         try:
             if emergency and self.run.asked.revoke_first and isinstance(secret, Published):
-                self._revoke_generations(secret)
-            done = rotate.rotate(self.tools, item, because, secret, old)
+                first = generations.leaked_before_minting(item, self.run)
+            done = rotate.rotate(item, because, secret, old, self.user, self.run)
         except PatrolError as failure:
             raise (self._still_alive(failure, secret) if emergency else failure) from None
         ends = done.version.expires_on
@@ -266,23 +249,18 @@ class ItemWork:
             says += " The PAT that was published before was not patrol's and was left alive: end it by hand."
         elif old is not None and not emergency:
             says += f" The old one works on until {instant(_end_of(old.id, done))}."
-        return self._row(Verb.ROTATE, because, says, ends), done
+        return self._row(Verb.ROTATE, because, says, ends), _wrong(first), done.published()
 
-    def _recover(self) -> tuple[Row, Done | None]:
-        self.tools.vault.recover(self.item.secret)
-        self.tools.tell("secret.recovered", secret=self.item.secret)
-        secret = as_published(self.tools.vault.current(self.item.secret).seen)
-        if secret is None:
-            return held(self.item, Because.DELETED, None, None), None
-        now = self.tools.clock.now()
-        seen = item_seen(self.item, secret, self.listed, self.tools.api, now)
-        step = plan(self.item, seen, now, self.run.asked)
-        return self._main(seen, step)
-
-    def _revoke_generations(self, secret: Published) -> None:
-        for pat in (secret.stamp.authorization_id, *(one.id for one in secret.stamp.predecessors)):
-            if pat in self.listed and self.tools.mark.secret_of(self.listed[pat].display_name) == self.item.key:
-                rotate.revoke(self.tools, self.item.secret, self.item.organization, pat)
+    def _recover(self) -> tuple[Row, list[Row], Secret | None]:
+        run, item = self.run, self.item
+        run.world.vault.recover(item.secret)
+        run.tell("secret.recovered", secret=item.secret)
+        secret = secret_again(item.secret, run.world.vault, run.mark)
+        if not isinstance(secret, Published):
+            return held(item, Because.DELETED, None, None), [], None
+        now = run.clock.now()
+        seen = item_seen(item, secret, self.listed, self.user.api, run.mark, now)
+        return self._main(seen, plan(item, seen, now, run.asked))
 
     def _still_alive(self, failure: PatrolError, secret: Secret) -> PatrolError:
         if not isinstance(secret, Published) or self.run.asked.revoke_first:
@@ -295,28 +273,26 @@ class ItemWork:
         return type(failure)(failure.code, leaked, remedy)
 
     def _planned(self, seen: Seen, step: Step) -> list[Row]:
-        ends = expiry(seen)
+        """What would be done, by the rules that do it."""
+        ends, now = expiry(seen), self.run.clock.now()
         match step:
             case Hold(because=because, until=until):
-                rows = [held(self.item, because, until, expiry(seen))]
+                rows = [held(self.item, because, until, ends)]
             case Wait(until=until):
                 rows = [self._busy(until)]
             case Fail():
                 rows = [failed(self.item, step.because, PatrolError(step.code, step.cause, step.remedy))]
             case _:
-                why = WHY.get(step.because, step.because.value)
-                rows = [
-                    self._row(
-                        verb_of(step), step.because, f"would {verb_of(step)}, because {why}.", ends, Outcome.PLANNED
-                    )
-                ]
+                says = f"would {verb_of(step)}, because {WHY.get(step.because, step.because.value)}."
+                rows = [self._row(verb_of(step), step.because, says, ends, Outcome.PLANNED)]
         if self.item.then is not None and (isinstance(step, Rotate) or self._owes_push(seen.secret, step)):
             says = f"would push the published value to {self.item.then}."
             rows.append(self._row(Verb.ROTATE, Because.NOT_PUSHED, says, None, Outcome.PLANNED))
         if isinstance(seen.secret, Published):
-            for one in seen.secret.stamp.predecessors:
-                if one.id in self.listed and overlap_end(one, seen.secret, self.item) <= self.tools.clock.now():
-                    says = f"would end the predecessor {one.id}, whose overlap is over."
+            ending = self._ending(seen.secret)
+            for predecessor in seen.secret.stamp.predecessors:
+                if ending.fate(predecessor, self.run, now) is Fate.REVOKE:
+                    says = f"would end the predecessor {predecessor.id}, whose overlap is over."
                     rows.append(self._row(Verb.RETIRE, Because.OVERLAP_OVER, says, None, Outcome.PLANNED))
         return rows
 
@@ -335,11 +311,31 @@ class ItemWork:
         )
 
 
+def _after(failure: PatrolError, secret: Secret) -> Secret | None:
+    """What a secret is after a step that failed; None while that is in doubt."""
+    if failure.code is Code.SECRET_DELETED:
+        # A deletion that has not settled shows in neither listing: the refused write is what proves it.
+        return Nothing(deleted=True)
+    if isinstance(failure, Unclear) and failure.code not in _BEFORE_PUBLISHING:
+        return None
+    return secret
+
+
+def _wrong(rows: list[Row]) -> list[Row]:
+    """Of the PATs that a step ended, those that need a word: the step's own row tells the others."""
+    return [row for row in rows if row.outcome is not Outcome.DONE]
+
+
 def _expired(seen: Seen, now: datetime) -> bool:
     ends = expiry(seen)
     return ends is not None and ends <= now
 
 
 def _end_of(old: PatId, done: Done) -> datetime | None:
-    ends = [one.retire_at for one in done.published().stamp.predecessors if one.id == old]
+    published_now = done.published()
+    ends = [
+        overlap_end(predecessor, published_now, timedelta(0))
+        for predecessor in published_now.stamp.predecessors
+        if predecessor.id == old
+    ]
     return ends[0] if ends else None

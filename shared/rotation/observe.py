@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 
 from shared.model import tags
+from shared.model.clock import VaultInstant
 from shared.model.errors import Absent, Code, Denied, Misconfigured, PatrolError
 from shared.model.items import Item, User
 from shared.model.pats import Pat, PatId
@@ -21,13 +23,12 @@ from shared.model.secret_state import (
     Seen,
     Unmarked,
     VaultListing,
-    VersionSeen,
     classify,
 )
 from shared.model.tags import Mark
-from shared.rotation.retire import look
 from shared.rotation.threads import Threads
 from shared.rules import lock_out
+from shared.rules.orphans import held_by_current
 from shared.rules.plan import (
     same_owner,
 )
@@ -47,50 +48,65 @@ def secret_seen(name: str, listing: VaultListing, vault: Vault, mark: Mark, *, l
 
 def secret_again(name: str, vault: Vault, mark: Mark) -> Secret:
     """The secret as it is now: another runner may have worked on it since the listing."""
-    try:
-        version = vault.current(name).seen
-    except Absent:
+    found = vault.look(name).seen
+    if found is None:
         return Nothing(deleted=vault.is_deleted(name))
-    except Denied as refusal:
-        if refusal.code is not Code.DISABLED:
-            raise
-        version = max(vault.versions(name), key=lambda one: one.created)
-    return _classified(name, version, vault, mark)
+    return _classified(name, found, vault, mark)
 
 
-def _classified(name: str, seen: SecretSeen | VersionSeen, vault: Vault, mark: Mark) -> Secret:
-    whose = classify(seen.tags, mark)
-    if isinstance(whose, Unmarked) and seen.content_type == CONTENT_TYPE:
-        # Nobody but patrol writes it: somebody took the tags off a value that consumers may use. As an orphan, its PAT
-        # would be ended.
-        return Unmarked(edited=True, tags=seen.tags)
+def _classified(name: str, found: SecretSeen, vault: Vault, mark: Mark) -> Secret:
+    whose = classify(found.tags, mark)
+    if isinstance(whose, Unmarked) and found.content_type != CONTENT_TYPE:
+        whose = classify(found.tags, mark, vault.versions(name))
     if isinstance(whose, Unmarked):
-        whose = classify(seen.tags, mark, vault.versions(name))
-    stamp = tags.read(seen.tags)
+        # The content type is nobody's but patrol's: somebody took the tags off a value that consumers may use.
+        edited = whose.edited or found.content_type == CONTENT_TYPE
+        return Unmarked(edited, found.tags, found.created, found.expires_on)
+    stamp = tags.read(found.tags)
     if whose is None and stamp is not None:
-        return Published(stamp, seen.created, seen.expires_on, seen.enabled, seen.tags)
-    return whose or Unmarked(tags=seen.tags)
+        return Published(stamp, found.created, found.expires_on, found.enabled, found.tags)
+    return whose or Unmarked(tags=found.tags, created=found.created, expires_on=found.expires_on)
 
 
-def item_seen(item: Item, secret: Secret, listed: Mapping[PatId, Pat], api: PatApi, now: datetime) -> Seen:
-    """Add what the API knows of the current PAT; one that is not listed is looked up before it counts as gone."""
+def item_seen(
+    item: Item, secret: Secret, listed: Mapping[PatId, Pat], api: PatApi, mark: Mark, now: VaultInstant
+) -> Seen:
+    """Add what the API knows of the current PAT; one that is not listed is looked up before it counts as gone.
+
+    Tags are a hint. Where they name a PAT that is not there, or not ours, while a live one of ours may be what the
+    version holds, somebody edited the secret (rules 4 and 10).
+    """
+    ours = [pat for pat in listed.values() if mark.secret_of(pat.display_name) == item.key]
+    if isinstance(secret, Unmarked):
+        created = secret.created
+        suspect = created and held_by_current(created, secret.expires_on, None, (), ours)
+        return Seen(replace(secret, edited=secret.edited or suspect is not None))
     if not isinstance(secret, Published):
         return Seen(secret)
     current = secret.stamp.authorization_id
-    if current in listed:
-        return Seen(secret, pat=listed[current])
-    if item.decommission or not same_owner(item, secret.stamp):
-        return Seen(secret)
-    found = look(api, item.organization, current, now)
-    return Seen(secret, pat=found, gone=found is None)
+    pat, lives = listed.get(current), True
+    if pat is not None and mark.secret_of(pat.display_name) == item.key:
+        return Seen(secret, pat=pat)
+    if pat is None:
+        if item.decommission or not same_owner(item, secret.stamp):
+            return Seen(secret)
+        pat, lives = find_unlisted(api, item.organization, current, now)
+    named = [predecessor.id for predecessor in secret.stamp.predecessors]
+    if held_by_current(secret.created, secret.expires_on, pat, [current, *named], ours) is not None:
+        return Seen(Unmarked(True, secret.tags, secret.created, secret.expires_on))
+    return Seen(secret, pat=pat if lives else None, gone=not lives)
 
 
-def as_published(version: VersionSeen) -> Published | None:
-    """The facts of a version that patrol wrote; None when its tags are not patrol's."""
-    stamp = tags.read(version.tags)
-    if stamp is None:
-        return None
-    return Published(stamp, version.created, version.expires_on, version.enabled, version.tags)
+def find_unlisted(api: PatApi, organization: str, pat: PatId, now: VaultInstant) -> tuple[Pat | None, bool]:
+    """A PAT that the listing of active ones does not show, and whether it lives (rule 5).
+
+    Dead is what Get does not know, what is expired, and what the listing of revoked ones names.
+    """
+    try:
+        found = api.get(organization, pat)
+    except Absent:
+        return None, False
+    return found, found.validity.ends > now and pat not in api.revoked(organization)
 
 
 class LazyListing(Mapping[str, SecretSeen]):

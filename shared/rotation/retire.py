@@ -1,45 +1,33 @@
-"""Ending what is over: predecessors after their overlap, and orphans. Only ever our own (rules 4, 5 and 7)."""
+"""Ending what is over: predecessors after their overlap, and orphans. Only ever our own (rules 4, 5 and 7).
+
+Judged again by the vault's own clock right before anything ends: between seeing and doing a process may be suspended,
+a clock may step, and another run or a person may write.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
 
-from shared.model import tags
-from shared.model.errors import Absent, PatrolError
+from shared.model.clock import VaultInstant
+from shared.model.errors import Denied, PatrolError, defect
 from shared.model.items import Item
-from shared.model.pats import Pat, PatId
+from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import PatApi
-from shared.model.secret_state import (
-    Published,
-    Secret,
-    VersionSeen,
-)
-from shared.model.steps import (
-    Because,
-)
-from shared.model.tags import Predecessor
+from shared.model.secret_state import Published, VersionSeen
+from shared.model.steps import Because
+from shared.model.tags import Predecessor, Stamp
 from shared.report.report import Failure, Leftover, Outcome, Row, Verb
+from shared.rotation import gate
+from shared.rotation.observe import find_unlisted
+from shared.rotation.publish import overtaken, without
 from shared.rotation.push import push
-from shared.rotation.rotate import Tools, current_version, disable_older, remember, revoke
-from shared.rules.orphans import is_orphan_candidate, orphan_over
-from shared.rules.overlap import Fate, ends_at_once, fate, overlap_end, waits_for_consumer
-
-
-@dataclass(frozen=True, slots=True)
-class Owner:
-    """Who minted a PAT, and in which organization."""
-
-    username: str
-    organization: str
-
-    def same(self, other: Owner) -> bool:
-        return (self.username.casefold(), self.organization.casefold()) == (
-            other.username.casefold(),
-            other.organization.casefold(),
-        )
+from shared.rotation.run_context import Run
+from shared.rules import may_end
+from shared.rules.may_end import MayEnd
+from shared.rules.orphans import Circumstances, Standing, is_candidate, unexplained
+from shared.rules.overlap import Fate, fate, overlap_end, overlap_of, waits_for_consumer
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +41,29 @@ class Handover:
     due: bool
 
 
-class Judged(NamedTuple):
-    """What a secret is now, and what ending its orphans depends on. `item`: where a consumer may hold one."""
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """A secret whose predecessors may be over, by the owner whose live PATs are `listed`.
 
-    secret: Secret
-    overlap: timedelta
-    item: Item | None = None
+    `item`: None for a secret that pats.yaml does not name any more. `only`: judge just this predecessor.
+    """
+
+    name: str
+    item: Item | None
+    owner: Owner
+    secret: Published
+    listed: Mapping[PatId, Pat]
+    api: PatApi
+    only: PatId | None = None
+
+    def overlap(self, run: Run) -> timedelta:
+        current = self.listed.get(self.secret.stamp.authorization_id)
+        return overlap_of(self.item, self.secret, current, run.estate.inventory.overlap)
+
+    def fate(self, predecessor: Predecessor, run: Run, now: VaultInstant) -> Fate:
+        listed = self.listed.get(predecessor.id)
+        overlap = self.overlap(run)
+        return fate(predecessor, self.secret, listed, self.item, self.name, run.mark, overlap, now)
 
 
 @dataclass(slots=True)
@@ -67,165 +72,267 @@ class Ended:
     leftovers: list[Leftover] = field(default_factory=list)
     handovers: list[Handover] = field(default_factory=list)
 
+    def add(self, other: Ended) -> None:
+        self.rows += other.rows
+        self.leftovers += other.leftovers
+        self.handovers += other.handovers
 
-def retire(
-    tools: Tools,
-    name: str,
-    item: Item | None,
-    owner: Owner,
-    secret: Published,
-    version: VersionSeen | None,
-    listed: Mapping[PatId, Pat],
-    only: PatId | None = None,
-    because: Because = Because.OVERLAP_OVER,
-) -> Ended:
+
+def predecessors_at_rest(ending: Ending, run: Run, now: VaultInstant) -> bool:
+    """Whether every predecessor stays as it is for now."""
+    known = (ending.fate(predecessor, run, now) for predecessor in ending.secret.stamp.predecessors)
+    return all(what is Fate.KEEP for what in known)
+
+
+def retire(ending: Ending, run: Run) -> Ended:
     """Revoke what is over, then take it off the tags; where there is a consumer, it is given the current value first.
 
-    `version` is known only when this run wrote it. `only`: judge just this predecessor, leave the others. `because`:
-    an emergency waits for no overlap.
+    Predecessors that an emergency ends at once are not judged here: rotation/generations.py does.
     """
     ended = Ended()
-    now = tools.clock.now()
-    judged = [one for one in secret.stamp.predecessors if only in (None, one.id)]
-    fates = {one: fate(one, secret, listed.get(one.id), item, name, tools.mark, now) for one in judged}
-    over: set[Predecessor] = {one for one, what in fates.items() if what is Fate.FORGET}
-    for one, what in fates.items():
-        if what is Fate.STRANGER and now >= overlap_end(one, secret, item):
-            ended.leftovers.append(_stranger(name, one, owner))
-        elif what is Fate.LOOK and _is_over(tools, name, item, owner, secret, one, ended):
-            over.add(one)
-    due = [one for one, what in fates.items() if what is Fate.REVOKE]
-    waiting = [one for one in (*due, *over) if waits_for_consumer(one, secret, item)]
-    if item is not None and item.then is not None and waiting:
-        try:
-            version = push(tools, item, item.then, secret) or version
-        except PatrolError as failure:
-            ended.rows += [_row(name, owner, Because.NOT_PUSHED, failure, one.id) for one in waiting]
-            due = [one for one in due if one not in waiting]
-            over -= set(waiting)
+    due, over = _judged(ending, run, ended)
+    waiting = {predecessor for predecessor in (*due, *over) if waits_for_consumer(predecessor, ending.item)}
+    if waiting and (failure := _not_pushed(ending, run)) is not None:
+        ended.rows += [_row(ending, Because.NOT_PUSHED, failure, predecessor.id) for predecessor in waiting]
+        due = [predecessor for predecessor in due if predecessor not in waiting]
+        over -= waiting
     if not due and not over:
         return ended
+    name, pat = ending.name, ending.secret.stamp.authorization_id
     try:
         # Read before anything is ended: on a secret that changed meanwhile, the tags seen no longer count.
-        version = version or current_version(tools.vault, name, secret)
-    except PatrolError as failure:
-        ended.rows.append(_row(name, owner, because, failure, secret.stamp.authorization_id))
-        return ended
-    for one in due:
-        try:
-            revoke(tools, name, owner.organization, one.id)
-        except PatrolError as failure:
-            ended.rows.append(_row(name, owner, because, failure, one.id))
-        else:
-            over.add(one)
-            ended.rows.append(_row(name, owner, because, None, one.id))
-    try:
-        if any(ends_at_once(one, secret) for one in over):
-            in_overlap = frozenset(one.id for one in secret.stamp.predecessors if not ends_at_once(one, secret))
-            disable_older(tools, name, version, frozenset(one.id for one in over), in_overlap)
+        version, at = _current(name, pat, run)
+        over |= {predecessor for predecessor in due if _end(ending, predecessor, version, at, run, ended)}
         if over:
-            left = tuple(one for one in secret.stamp.predecessors if one not in over)
-            pushed = (tags.read(version.tags) or secret.stamp).pushed_to
-            remember(tools, name, version, replace(secret.stamp, predecessors=left, pushed_to=pushed))
+            ids = frozenset(predecessor.id for predecessor in over)
+            run.publisher.remember(name, version, lambda stamp: without(stamp, ids))
     except PatrolError as failure:
-        ended.rows.append(_row(name, owner, because, failure, secret.stamp.authorization_id))
+        ended.rows.append(_row(ending, Because.OVERLAP_OVER, failure, pat))
     return ended
 
 
-def end_orphans(tools: Tools, owner: Owner, listed: Mapping[PatId, Pat], secrets: Mapping[str, Judged]) -> list[Row]:
-    """Revoke what carries our mark and belongs to nothing. `secrets`: what this run may judge, by casefolded name."""
-    rows: list[Row] = []
-    for pat in listed.values():
-        name = tools.mark.secret_of(pat.display_name)
-        if name is None or name not in secrets:
+def _judged(ending: Ending, run: Run, ended: Ended) -> tuple[list[Predecessor], set[Predecessor]]:
+    """What is to be revoked, and what is over already; what is neither and needs a word is told in `ended`."""
+    due: list[Predecessor] = []
+    over: set[Predecessor] = set()
+    now = run.clock.now()
+    for predecessor in ending.secret.stamp.predecessors:
+        if ending.only not in (None, predecessor.id) or predecessor.at_once:
             continue
-        secret, overlap, item = secrets[name]
-        because = Because.ORPHAN
-        try:
-            if not _is_orphan(tools, name, pat, secret, overlap):
-                continue
-            if item is not None and item.then is not None and isinstance(secret, Published):
-                # Two runs at one moment: the consumer may have what the other one published for a while.
-                because = Because.NOT_PUSHED
-                push(tools, item, item.then, secret)
-                because = Because.ORPHAN
-            revoke(tools, name, owner.organization, pat.id)
-            rows.append(_row(name, owner, because, None, pat.id))
-        except PatrolError as failure:
-            rows.append(_row(name, owner, because, failure, pat.id))
-    return rows
+        match ending.fate(predecessor, run, now):
+            case Fate.REVOKE:
+                due.append(predecessor)
+            case Fate.FORGET:
+                over.add(predecessor)
+            case Fate.LOOK if _is_dead(ending, predecessor, run, ended):
+                over.add(predecessor)
+            case Fate.STRANGER if now >= overlap_end(predecessor, ending.secret, ending.overlap(run)):
+                ended.leftovers.append(_stranger(ending, predecessor))
+            case Fate.WITH_CONSUMER:
+                ended.leftovers.append(_with_consumer(ending, predecessor))
+    return due, over
 
 
-def is_dead(api: PatApi, organization: str, pat: PatId, now: datetime) -> bool:
-    """Proof that a PAT which is not listed as active is dead (rule 5): Get says so, or the listing of revoked ones."""
-    return look(api, organization, pat, now) is None
-
-
-def look(api: PatApi, organization: str, pat: PatId, now: datetime) -> Pat | None:
-    """A PAT that the listing of active ones does not show: None when it is proved dead, itself when it lives."""
-    try:
-        found = api.get(organization, pat)
-    except Absent:
-        return None
-    if found.validity.ends <= now or pat in api.revoked(organization):
-        return None
-    return found
-
-
-def _is_orphan(tools: Tools, name: str, pat: Pat, secret: Secret, overlap: timedelta) -> bool:
-    now = tools.clock.now()
-    if not is_orphan_candidate(pat, secret, now):
-        return False
-    return orphan_over(pat, secret, tools.vault.versions(name), overlap, tools.mark, now)
-
-
-def _is_over(
-    tools: Tools, name: str, item: Item | None, owner: Owner, secret: Published, one: Predecessor, ended: Ended
+def _end(
+    ending: Ending, predecessor: Predecessor, version: VersionSeen, at: VaultInstant, run: Run, ended: Ended
 ) -> bool:
-    """Judge a predecessor that its supposed owner's listing does not show: somebody else's, dead, or in doubt."""
-    due = tools.clock.now() >= overlap_end(one, secret, item)
+    """End one predecessor if it still may end; gives whether it is over now."""
+    allowed = may_end.predecessor_over(
+        predecessor,
+        ending.secret,
+        ending.listed[predecessor.id],
+        ending.item,
+        ending.name,
+        ending.owner,
+        run.mark,
+        ending.overlap(run),
+        version,
+        at,
+        Because.OVERLAP_OVER,
+    )
+    if allowed is None:
+        return False
     try:
-        former = _owner_of(tools.vault.versions(name), one.id)
-        if former is not None and not former.same(owner):
-            ended.handovers.append(Handover(name, item, one, former, due))
-            return False
-        return due and is_dead(tools.api, owner.organization, one.id, tools.clock.now())
+        gate.end(ending.api, allowed, run.tell)
     except PatrolError as failure:
-        ended.rows.append(_row(name, owner, Because.OVERLAP_OVER, failure, one.id))
+        ended.rows.append(_row(ending, Because.OVERLAP_OVER, failure, predecessor.id))
+        return False
+    ended.rows.append(_row(ending, Because.OVERLAP_OVER, None, predecessor.id))
+    return True
+
+
+def _not_pushed(ending: Ending, run: Run) -> PatrolError | None:
+    """Give the consumer what is current; the failure, if that could not be done."""
+    item = ending.item
+    if item is None or item.then is None:
+        return None
+    try:
+        push(item, item.then, ending.secret, run)
+    except PatrolError as failure:
+        return failure
+    return None
+
+
+def _current(name: str, pat: PatId, run: Run) -> tuple[VersionSeen, VaultInstant]:
+    try:
+        current = run.publisher.current(name, pat)
+    except Denied:
+        # A disabled version cannot be read, and its answer looks like a missing permission: find it among all.
+        listing = run.world.vault.versions(name)
+        newest = listing.newest()
+        if newest is None or newest.enabled:
+            raise
+        if not newest.names(pat):
+            raise overtaken() from None
+        return newest, listing.at
+    return current.version, current.at
+
+
+def end_orphans(
+    owner: Owner,
+    api: PatApi,
+    listed: Mapping[PatId, Pat],
+    secrets: Mapping[str, Circumstances],
+    items: Mapping[str, Item],
+    run: Run,
+) -> Ended:
+    """Revoke what carries our mark and belongs to nothing.
+
+    `secrets`: what this run may judge, by casefolded name; `items`: where a consumer may hold one.
+    """
+    ended = Ended()
+    for pat in listed.values():
+        name = run.mark.secret_of(pat.display_name)
+        if name is None or name not in secrets or not is_candidate(pat, secrets[name].secret, run.clock.now()):
+            continue
+        ending = _Orphan(name, owner, pat)
+        try:
+            _end_orphan(ending, secrets[name], items.get(name), api, run, ended)
+        except PatrolError as failure:
+            ended.rows.append(_row(ending, Because.ORPHAN, failure, pat.id))
+        except Exception as failure:  # noqa: BLE001  # one odd PAT never stops the others (promise 5)
+            ended.rows.append(_row(ending, Because.ORPHAN, defect(failure), pat.id))
+    return ended
+
+
+@dataclass(frozen=True, slots=True)
+class _Orphan:
+    name: str
+    owner: Owner
+    pat: Pat
+
+
+def _end_orphan(orphan: _Orphan, of: Circumstances, item: Item | None, api: PatApi, run: Run, ended: Ended) -> None:
+    pat, known = orphan.pat, dict(run.known)
+    listing = run.world.vault.versions(orphan.name)
+    for stamp in unexplained(pat, listing, known):
+        if (witness := _witness(stamp, orphan.owner, api, run)) is not None:
+            known[witness.id] = witness
+    verdict = may_end.orphan(pat, orphan.name, orphan.owner, of, listing, known)
+    if not isinstance(verdict, MayEnd):
+        if verdict in (Standing.HELD, Standing.UNNAMED):
+            ended.leftovers.append(_kept(orphan, verdict))
+        return
+    if item is not None and item.then is not None and isinstance(of.secret, Published):
+        # Two runs at one moment: the consumer may have what the other one published for a while.
+        try:
+            push(item, item.then, of.secret, run)
+        except PatrolError as failure:
+            ended.rows.append(_row(orphan, Because.NOT_PUSHED, failure, pat.id))
+            return
+        # The push took its time, and rule 2 wants what is ended to have been judged just before.
+        verdict = may_end.orphan(pat, orphan.name, orphan.owner, of, run.world.vault.versions(orphan.name), known)
+        if not isinstance(verdict, MayEnd):
+            return
+    gate.end(api, verdict, run.tell)
+    ended.rows.append(_row(orphan, Because.ORPHAN, None, pat.id))
+
+
+def _witness(stamp: Stamp, owner: Owner, api: PatApi, run: Run) -> Pat | None:
+    """The PAT that a version names, as its own owner sees it, dead or alive; None where nobody can say."""
+    minter = Owner(stamp.username, stamp.organization)
+    try:
+        asked = api if minter.key[0] == owner.key[0] else run.api_of(minter)
+        return asked.get(minter.organization, stamp.authorization_id)
+    except PatrolError:
+        return None
+
+
+def _is_dead(ending: Ending, predecessor: Predecessor, run: Run, ended: Ended) -> bool:
+    """Judge a predecessor that its supposed owner's listing does not show: somebody else's, dead, or in doubt."""
+    now = run.clock.now()
+    due = now >= overlap_end(predecessor, ending.secret, ending.overlap(run))
+    try:
+        former = owner_of(run.world.vault.versions(ending.name), predecessor.id)
+        if former is not None and not former.same(ending.owner):
+            ended.handovers.append(Handover(ending.name, ending.item, predecessor, former, due))
+            return False
+        return due and not find_unlisted(ending.api, ending.owner.organization, predecessor.id, now)[1]
+    except PatrolError as failure:
+        ended.rows.append(_row(ending, Because.OVERLAP_OVER, failure, predecessor.id))
         return False
 
 
-def _owner_of(versions: tuple[VersionSeen, ...], pat: PatId) -> Owner | None:
+def owner_of(versions: Iterable[VersionSeen], pat: PatId) -> Owner | None:
+    """Who minted a PAT, by the version that names it."""
     for version in versions:
-        stamp = tags.read(version.tags)
+        stamp = version.stamp
         if stamp is not None and stamp.authorization_id == pat:
             return Owner(stamp.username, stamp.organization)
     return None
 
 
-def _stranger(name: str, one: Predecessor, owner: Owner) -> Leftover:
+def _stranger(ending: Ending, predecessor: Predecessor) -> Leftover:
     return Leftover(
-        name,
-        one.id,
-        owner.username,
-        owner.organization,
+        ending.name,
+        predecessor.id,
+        ending.owner.username,
+        ending.owner.organization,
         "The tag `predecessors` names this PAT, and the PAT does not carry patrol's mark for this secret: not revoked. "
         "End it by hand if it should not live, or set `adopt` to its id.",
     )
 
 
-def _row(name: str, owner: Owner, because: Because, failure: PatrolError | None, pat: PatId) -> Row:
+def _with_consumer(ending: Ending, predecessor: Predecessor) -> Leftover:
+    return Leftover(
+        ending.name,
+        predecessor.id,
+        ending.owner.username,
+        ending.owner.organization,
+        "A consumer was given this PAT and nothing newer, and pats.yaml no longer names it: not revoked. Put `then` "
+        "back on the item, or give the consumer another PAT and end this one by hand.",
+    )
+
+
+def _kept(orphan: _Orphan, standing: Standing) -> Leftover:
+    says = {
+        Standing.HELD: "No version of the secret names this PAT, and one may hold its value: its tags were changed, or "
+        "somebody wrote it. Not revoked. Take the secret back (`python -m shared rotate "
+        f"{orphan.name} --force --adopt`), or end the PAT by hand if nobody uses it.",
+        Standing.UNNAMED: "Neither pats.yaml nor a version of the secret names this PAT, which carries patrol's mark: "
+        "not revoked. End it by hand if nobody uses it.",
+    }[standing]
+    return Leftover(orphan.name, orphan.pat.id, orphan.owner.username, orphan.owner.organization, says)
+
+
+def _row(ending: Ending | _Orphan, because: Because, failure: PatrolError | None, pat: PatId) -> Row:
+    return ended_row(ending.name, ending.owner, because, failure, pat)
+
+
+def ended_row(name: str, owner: Owner, because: Because, failure: PatrolError | None, pat: PatId) -> Row:
+    """What became of one PAT that was to end."""
     if failure is not None and because is Because.NOT_PUSHED:
         kept = f"{name}: {pat} is not ended before the item's consumer has the published value."
         says, outcome = f"{kept} {failure.cause} {failure.remedy}", Outcome.FAILED
     elif failure is not None:
         says, outcome = f"{name}: ending {pat} failed. {failure.cause} {failure.remedy}", Outcome.FAILED
-    elif because is Because.ORPHAN:
-        says, outcome = f"{name}: {pat}, which was neither current nor in overlap, was ended.", Outcome.DONE
-    elif because is Because.EMERGENCY:
-        says, outcome = f"{name}: of an emergency, the predecessor {pat} was ended at once.", Outcome.DONE
     else:
-        says, outcome = f"{name}: the overlap is over, and the predecessor {pat} was ended.", Outcome.DONE
+        outcome = Outcome.DONE
+        says = {
+            Because.ORPHAN: f"{name}: {pat}, which was neither current nor in overlap, was ended.",
+            Because.EMERGENCY: f"{name}: of an emergency, the predecessor {pat} was ended at once.",
+            Because.DECOMMISSIONED: f"{name}: decommissioned, and {pat} was ended.",
+        }.get(because, f"{name}: the overlap is over, and the predecessor {pat} was ended.")
     return Row(
         secret=name,
         username=owner.username,
@@ -236,3 +343,11 @@ def _row(name: str, owner: Owner, because: Because, failure: PatrolError | None,
         says=says,
         error=None if failure is None else Failure.of(failure),
     )
+
+
+def handed_over(name: str, item: Item, owner: Owner, secret: Published, now: VaultInstant) -> list[Handover]:
+    """The predecessors of an item that now belongs to somebody else."""
+    return [
+        Handover(name, item, predecessor, owner, now >= overlap_end(predecessor, secret, item.overlap))
+        for predecessor in secret.stamp.predecessors
+    ]

@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 
-from shared.model import tags, token_tags
-from shared.model.clock import VaultTime, check_clock
 from shared.model.errors import Code, PatrolError, defect
-from shared.model.items import Inventory, Item, User
-from shared.model.ports import (
-    Events,
-)
+from shared.model.items import Inventory, Item
 from shared.model.request import Request, check_names
-from shared.model.secret_state import (
-    VaultListing,
-    is_ours,
-)
-from shared.model.tags import BLOCKED_PREFIX, Mark
+from shared.model.secret_state import VaultListing
+from shared.model.tags import Mark
 from shared.report.kept_run import KeptRun
 from shared.report.report import Failure, Leftover, Report, Row, in_order
-from shared.report.rows import counts, invalid_row, tell_row
-from shared.rotation.consumers import Consumers
-from shared.rotation.item import Shared
-from shared.rotation.observe import look_up
+from shared.report.rows import counts, invalid_row
+from shared.rotation.estate import observe, observe_user
+from shared.rotation.observe import secret_seen
 from shared.rotation.retire import Handover
-from shared.rotation.rotate import Breaker
+from shared.rotation.run_context import Run
 from shared.rotation.threads import Threads, nothing
-from shared.rotation.user import Part, UserWork
-from shared.rotation.world import UserShare, World, asked_of
+from shared.rotation.tokens import refresh
+from shared.rotation.user import UserWork, UserWorkDone
+from shared.rotation.world import UserShare, World
 from shared.rules.due import expiring
+from shared.rules.orphans import Circumstances
+
+Watch = Callable[[Row], None]
 
 
 def run(
@@ -38,27 +35,29 @@ def run(
     mark: Mark,
     request: Request,
     threads: Threads | None = None,
-    watch: Callable[[Row], None] = nothing,
+    watch: Watch = nothing,
 ) -> Report:
-    """Do one run and tell what happened; `watch` sees each row as soon as it is one.
+    """One run over the PATs; `watch` sees each row as soon as it is one. Tells `run.finished` whatever the outcome.
 
     Raises Misconfigured when nothing could be attempted.
     """
-    run_id = request.run_id
+    run_id, door = request.run_id, request.door
     started = world.clock.now()
-    world.tell("run.started", run_id=run_id, dry_run=request.dry_run)
+    world.tell("run.started", run_id=run_id, door=door, dry_run=request.dry_run)
     try:
-        report = _run(inventory, world, mark, request, threads or Threads(), watch, started)
+        estate = observe(world, inventory, mark, request)
+        report = _work(Run.begin(estate, world, request, threads or Threads(), watch), started)
     except PatrolError as failure:
-        world.tell("run.finished", run_id=run_id, outcome="failed", code=failure.code, says=str(failure))
+        world.tell("run.finished", run_id=run_id, door=door, outcome="failed", code=failure.code, says=str(failure))
         world.runs.keep(_broken_off(request, started, world.clock.now(), Failure.of(failure)))
         raise
     except Exception as failure:
-        world.tell("run.finished", run_id=run_id, outcome="failed", code=Code.UNEXPECTED, says=type(failure).__name__)
+        says = type(failure).__name__
+        world.tell("run.finished", run_id=run_id, door=door, outcome="failed", code=Code.UNEXPECTED, says=says)
         world.runs.keep(_broken_off(request, started, world.clock.now(), Failure.of(defect(failure))))
         raise
     code = report.misconfigured.code if report.misconfigured else None
-    world.tell("run.finished", run_id=run_id, outcome=report.outcome, code=code, **counts(report.items))
+    world.tell("run.finished", run_id=run_id, door=door, outcome=report.outcome, code=code, **counts(report.items))
     world.runs.keep(KeptRun.of(report, request.door, request.dry_run))
     return report
 
@@ -75,138 +74,151 @@ def run_user(
 
     Tells of items, not of the run. Raises Misconfigured when nothing could be attempted.
     """
-    return _run(inventory, world, mark, request, threads, nothing, world.clock.now(), share)
+    started = world.clock.now()
+    estate = observe_user(world, inventory, mark, request, share, threads)
+    return _work(Run.begin(estate, world, request, threads, nothing), started)
 
 
-def _run(
+def run_all(
     inventory: Inventory,
     world: World,
     mark: Mark,
     request: Request,
-    threads: Threads,
-    watch: Callable[[Row], None],
-    started: datetime,
-    share: UserShare | None = None,
+    threads: Threads | None = None,
+    watch: Watch = nothing,
 ) -> Report:
+    """A run over what `request` names, a refresh over the tokens among it, one report.
+
+    Without names: the PATs only, because tokens have a timer of their own, and both for a dry run. Raises as `run`.
+    """
     check_names(inventory, request)
-    wanted = None if request.names is None else frozenset(name.casefold() for name in request.names)
-    listing = world.vault.listing() if share is None else look_up(share.user, wanted, world.vault, threads)
-    check_clock(listing.ahead)
-    clock = VaultTime(world.clock, listing.ahead)
-    sign_ins = world.sign_ins(inventory.sign_in, listing, clock, mark)
-    managed = inventory.managed()
+    tokens = inventory.token_keys()
+    if request.names is None:
+        report = run(inventory, world, mark, request, threads, watch)
+        if not (request.dry_run and tokens):
+            return report
+        return _together(report, refresh(inventory, world, mark, request, threads, watch))
+    named = tuple(name for name in request.names if name.casefold() in tokens)
+    others = tuple(name for name in request.names if name.casefold() not in tokens)
+    if not named:
+        return run(inventory, world, mark, request, threads, watch)
+    refreshed = refresh(inventory, world, mark, replace(request, names=named), threads, watch)
+    if not others:
+        return refreshed
+    return _together(run(inventory, world, mark, replace(request, names=others), threads, watch), refreshed)
 
-    def told(row: Row) -> None:
-        watch(row)
-        tell_row(world.tell, row)
 
-    minted_in = minted(listing, mark)
-    if share is not None:
-        minted_in[share.user.key] = (*minted_in.get(share.user.key, ()), *share.organizations)
-    shared = Shared(
-        inventory=inventory,
-        listing=listing,
-        looked_at=started + listing.ahead,
-        managed=managed,
-        minted_in=minted_in,
-        sign_ins=sign_ins,
-        vault=world.vault,
-        verifier=world.verifier,
-        clock=clock,
-        deadline=world.deadline,
-        flight=world.flight,
-        mark=mark,
-        tell=world.tell,
-        breaker=Breaker(),
-        consumers=Consumers(world.consumer, world.credentials),
-        asked=asked_of(request, (request.arrived_at or started) + listing.ahead),
-        wanted=wanted,
-        dry_run=request.dry_run,
-        told=told,
-        threads=threads,
+def names_tokens(inventory: Inventory, request: Request) -> bool:
+    """Whether tokens are asked for by name."""
+    return any(name.casefold() in inventory.token_keys() for name in request.names or ())
+
+
+def _together(report: Report, refreshed: Report) -> Report:
+    """Begun when the first one began; what says that the deployment is misconfigured comes from the run."""
+    return replace(
+        report,
+        started_at=min(report.started_at, refreshed.started_at),
+        finished_at=max(report.finished_at, refreshed.finished_at),
+        items=in_order((*report.items, *refreshed.items)),
     )
-    users = _most_urgent_first(inventory.users, listing) if share is None else [share.user]
-    works = [UserWork(user, shared) for user in users]
-    parts = threads.side_by_side([work.do for work in works if work.anything()])
-    handovers = [one for part in parts for one in part.handovers]
-    if share is not None:
-        works = [UserWork(user, shared) for user in inventory.users]
-    if not request.dry_run:
-        parts += threads.side_by_side([job for work in works for job in _former(work, handovers)])
-    invalid = [invalid_row(one) for one in inventory.invalid if share is None and (wanted is None or one.key in wanted)]
-    for row in invalid:
-        told(row)
-    rows = [*(row for part in parts for row in part.rows), *sign_ins.warnings(), *invalid]
-    if wanted is None and not request.dry_run:
+
+
+def _work(run: Run, started: datetime) -> Report:
+    works = [UserWork(user, run) for user in run.estate.users]
+    parts = run.threads.side_by_side([work.do for work in works if work.anything()])
+    handovers = [handover for part in parts for handover in part.handovers]
+    owners = [UserWork(user, run) for user in run.estate.inventory.users]
+    if not run.dry:
+        judged = _judged(parts, run)
+        orphans = [partial(UserWork(part.user, run).end_orphans, part, judged) for part in parts if part.listed]
+        parts += run.threads.side_by_side(orphans)
+        parts += run.threads.side_by_side([job for owner in owners for job in _former(owner, handovers)])
+        _remember_looks(run, parts)
+    wanted = run.estate.wanted
+    invalid = [item for item in run.estate.inventory.invalid if wanted is None or item.key in wanted]
+    rows = [*(row for part in parts for row in part.rows), *run.sign_ins.warnings()]
+    rows += [run.told(invalid_row(item)) for item in invalid if run.estate.whole]
+    if wanted is None and not run.dry:
         # Of one user's share, what was looked at: nothing is looked up for this.
-        known = VaultListing(dict(listing.secrets), listing.ahead)
-        tell_expiring(world.tell, (item for user in users for item in user.items), known, rows, mark, clock.now())
-    leftovers = [one for part in parts for one in part.leftovers]
-    leftovers += [_ownerless(one) for one in handovers if not any(work.owns(one) for work in works)]
+        listing = VaultListing(dict(run.listing.secrets), run.listing.ahead)
+        tell_expiring(run, (item for user in run.estate.users for item in user.items), listing, rows)
+    leftovers = {leftover for part in parts for leftover in part.leftovers}
+    leftovers |= {_ownerless(handover) for handover in handovers if not any(owner.owns(handover) for owner in owners)}
+    refused = run.sign_ins.refused
     return Report(
-        run_id=request.run_id,
+        run_id=run.request.run_id,
         started_at=started,
-        finished_at=world.clock.now(),
+        finished_at=run.world.clock.now(),
         items=in_order(rows),
-        leftovers=tuple(sorted(leftovers, key=lambda one: (one.secret.casefold(), one.authorization_id))),
-        unmanaged=unmanaged(listing, mark, managed) if wanted is None and share is None else (),
-        misconfigured=None if sign_ins.refused is None else Failure.of(sign_ins.refused),
+        leftovers=tuple(
+            sorted(leftovers, key=lambda leftover: (leftover.secret.casefold(), leftover.authorization_id))
+        ),
+        unmanaged=run.estate.unmanaged(),
+        misconfigured=None if refused is None else Failure.of(refused),
     )
 
 
-def _former(work: UserWork, handovers: list[Handover]) -> list[Callable[[], Part]]:
-    mine = [one for one in handovers if one.due and work.owns(one)]
-    return [lambda: work.end_former(mine)] if mine else []
+def _former(owner: UserWork, handovers: Iterable[Handover]) -> list[Callable[[], UserWorkDone]]:
+    mine = [handover for handover in handovers if handover.due and owner.owns(handover)]
+    return [partial(owner.end_former, mine)] if mine else []
 
 
-def tell_expiring(
-    tell: Events, items: Iterable[Item], listing: VaultListing, rows: Iterable[Row], mark: Mark, now: datetime
-) -> None:
+def _judged(parts: Iterable[UserWorkDone], run: Run) -> dict[str, Circumstances]:
+    """What each secret is now. Of a secret that another user's work has (or will have), what the vault shows of it."""
+    parts = list(parts)
+    judged = {name: of for part in parts for name, of in part.judged.items()}
+    if run.estate.wanted is not None:
+        return judged
+    items = {item.key: item for item in run.estate.inventory.items()}
+    # An item that was worked on and is not judged is in doubt, or another runner's.
+    worked = {item.key for user in run.estate.users for item in user.items}
+    for name in _marked(parts, run) - worked - judged.keys():
+        item = items.get(name)
+        if item is None or item.paused:
+            continue
+        try:
+            secret = secret_seen(name, run.listing, run.world.vault, run.mark)
+        except PatrolError as failure:
+            run.tell("secret.failed", secret=name, code=failure.code)
+            continue
+        judged[name] = Circumstances(secret, item.overlap, True, run.mark)
+    return judged
+
+
+def _marked(parts: Iterable[UserWorkDone], run: Run) -> set[str]:
+    """Secrets that PATs with our mark were made for."""
+    pats = (pat for part in parts for listed in part.listed.values() for pat in listed.values())
+    return {name for pat in pats if (name := run.mark.secret_of(pat.display_name)) is not None}
+
+
+def _remember_looks(run: Run, parts: Iterable[UserWorkDone]) -> None:
+    """Note whose full look was done, so that the next one is a day later."""
+    if run.estate.whole and run.estate.wanted is None:
+        listed = {part.user.key for part in parts if part.listed}
+        for user in run.estate.full_looks:
+            if user.key in listed:
+                run.world.runs.looked(user)
+
+
+def tell_expiring(run: Run, items: Iterable[Item], listing: VaultListing, rows: Iterable[Row]) -> None:
     """Say which PATs are about to expire although a run has just done all it could. `rows`: of this run."""
     ends_now = {row.secret.casefold(): row.expires_on for row in rows if row.expires_on is not None}
-    for item, ends in expiring(items, listing, ends_now, mark, now):
-        tell("pat.expiring", secret=item.secret, username=item.username, expires=ends)
+    tell_soon(run.world, expiring(items, listing, ends_now, run.mark, run.clock.now()))
+
+
+def tell_soon(world: World, found: Iterable[tuple[Item, datetime]]) -> None:
+    for item, ends in found:
+        world.tell("pat.expiring", secret=item.secret, username=item.username, expires=ends)
 
 
 def _broken_off(request: Request, started: datetime, now: datetime, failure: Failure) -> KeptRun:
     return KeptRun(request.run_id, started, request.door, request.dry_run, now, error=failure)
 
 
-def _most_urgent_first(users: Iterable[User], listing: VaultListing) -> list[User]:
-    def first_expiry(user: User) -> tuple[int, float]:
-        rows = [listing.secrets.get(item.key) for item in user.items]
-        if any(row is None for row in rows):
-            return (0, 0.0)
-        ends = [row.expires_on.timestamp() for row in rows if row is not None and row.expires_on is not None]
-        return (1, min(ends, default=0.0))
-
-    return sorted(users, key=first_expiry)
-
-
-def minted(listing: VaultListing, mark: Mark) -> dict[str, tuple[str, ...]]:
-    """The organizations in which our tags say that a user minted what is current, by casefolded username."""
-    found: dict[str, set[str]] = {}
-    for row in listing.secrets.values():
-        stamp = tags.read(row.tags)
-        if stamp is not None and is_ours(row.tags, mark):
-            found.setdefault(stamp.username.casefold(), set()).add(stamp.organization)
-    return {username: tuple(sorted(names)) for username, names in found.items()}
-
-
-def unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tuple[str, ...]:
-    names = [
-        row.name
-        for key, row in listing.secrets.items()
-        if (is_ours(row.tags, mark) or token_tags.is_ours(row.tags, mark))
-        and key not in managed
-        and not key.startswith(BLOCKED_PREFIX)
-    ]
-    return tuple(sorted(names, key=str.casefold))
-
-
-def _ownerless(one: Handover) -> Leftover:
+def _ownerless(handover: Handover) -> Leftover:
+    owner = handover.owner
     says = (
-        f"{one.secret}: its predecessor belongs to {one.owner.username}, who is not in pats.yaml. Put the user back "
+        f"{handover.secret}: its predecessor belongs to {owner.username}, who is not in pats.yaml. Put the user back "
         "under `users:` with `pats: []` until it has ended, or revoke it by hand."
     )
-    return Leftover(one.secret, one.predecessor.id, one.owner.username, one.owner.organization, says)
+    return Leftover(handover.secret, handover.predecessor.id, owner.username, owner.organization, says)

@@ -1,30 +1,76 @@
-"""Signing technical users in, once per run, and never again with a credential that was refused (rule 12)."""
+"""Signing technical users in, and never again with a credential that was refused (rule 12).
+
+A ledger for each user: within the process under a lock that every way to a sign-in obeys, between processes a note in
+the vault that is read again right before the password goes out, under a lease where there is a storage.
+"""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.model.clock import Clock, instant
+from shared.model.clock import Clock, Deadline, check_clock, instant
 from shared.model.credentials import ClientProof, Credential, SignIn, credential_secret
-from shared.model.errors import Absent, Code, Misconfigured, NotDone, PatrolError, UserRefused
-from shared.model.items import User
+from shared.model.errors import Absent, Busy, Code, Misconfigured, NotDone, PatrolError, Unclear, UserRefused
+from shared.model.items import Inventory, User
 from shared.model.ports import ClientProofs, Credentials, Directory, Events, PatApi, Vault
-from shared.model.secret_state import VaultListing
-from shared.model.steps import (
-    Because,
-)
+from shared.model.secret_state import VersionSeen
+from shared.model.single_flight import SingleFlight
+from shared.model.steps import Because
 from shared.model.tags import Mark
 from shared.report.report import Outcome, Row, Verb
 from shared.rules import lock_out
 from shared.rules.lock_out import Block, Facts
 
 CREDENTIAL_WARNING = timedelta(days=14)
+TURN_WITHIN = timedelta(seconds=30)
+"""How long another process's sign-in of the same user is waited for: one takes about a second."""
+
+
+class Ledger:
+    """What one process knows of sign-ins, shared by all its runs: who is being tried, and what was refused."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._turns: dict[str, threading.RLock] = {}
+        self._blocks: dict[str, Block] = {}
+
+    def turn(self, user: User) -> threading.RLock:
+        """One attempt at a time for one user."""
+        with self._lock:
+            return self._turns.setdefault(user.key, threading.RLock())
+
+    def block(self, user: User) -> Block | None:
+        with self._lock:
+            return self._blocks.get(user.key)
+
+    def keep(self, user: User, block: Block | None) -> None:
+        with self._lock:
+            if block is None:
+                self._blocks.pop(user.key, None)
+            else:
+                self._blocks[user.key] = block
+
+
+@dataclass(frozen=True, slots=True)
+class _Note:
+    """The note about a user as it was just read; `tags` are empty where there is none."""
+
+    tags: Mapping[str, str]
+
+    @property
+    def block(self) -> Block | None:
+        return lock_out.read(self.tags)
 
 
 class SignIns:
-    """The one place of a run where users sign in: shares the app's own credential, and keeps the refusals in mind."""
+    """Where the users of one run sign in: shares the app's own credential, and keeps the refusals in mind.
+
+    `clock` shows vault time. `urgent`: an emergency may pass a block that does not judge the password, once.
+    """
 
     def __init__(
         self,
@@ -33,20 +79,28 @@ class SignIns:
         credentials: Credentials,
         proofs: ClientProofs,
         vault: Vault,
-        listing: VaultListing,
+        flight: SingleFlight,
+        ledger: Ledger,
         clock: Clock,
+        deadline: Deadline,
         mark: Mark,
         tell: Events,
+        *,
+        urgent: bool = False,
     ) -> None:
         self._sign_in = sign_in
         self._directory = directory
         self._credentials = credentials
         self._proofs = proofs
         self._vault = vault
-        self._listing = listing
+        self._flight = flight
+        self._ledger = ledger
         self._clock = clock
+        self._deadline = deadline
         self._mark = mark
         self._tell = tell
+        self._urgent = urgent
+        self._passed: set[str] = set()
         self._lock = threading.Lock()
         self._proof: ClientProof | None = None
         self._apis: dict[str, PatApi] = {}
@@ -58,17 +112,18 @@ class SignIns:
         """Sign `user` in, or give what this run already has; `again`: its access token may have expired.
 
         Raises Misconfigured (tenant, client, its credential), UserRefused (refused now), NotDone with
-        Code.USER_BLOCKED (refused earlier), or whatever reading the password raises.
+        Code.USER_BLOCKED (refused earlier) or Code.NOTE_UNWRITABLE, or whatever reading the password raises.
         """
-        if user.key in self._apis and not again:
-            return self._apis[user.key]
-        try:
-            proof = self._fetch_proof()
-            password = self._read_password(user)
-            self._apis[user.key] = self._try(user, password, proof)
-        except Misconfigured as refusal:
-            self.refused = self.refused or refusal
-            raise
+        with self._ledger.turn(user):
+            if user.key in self._apis and not again:
+                return self._apis[user.key]
+            try:
+                proof = self._fetch_proof()
+                password = self._read_password(user)
+                self._apis[user.key] = self._try(user, password, proof)
+            except Misconfigured as refusal:
+                self.refused = self.refused or refusal
+                raise
         self._tell("user.signed-in", username=user.username)
         return self._apis[user.key]
 
@@ -78,27 +133,118 @@ class SignIns:
         if callable(proof.means):
             proof.means()
 
-    def _try(self, user: User, password: Credential, proof: ClientProof) -> PatApi:
-        facts = Facts.of(user.username, self._sign_in, password.version, proof.version)
-        before = self._remembered(user)
-        if before is not None and before.holds(facts, self._clock.now()):
-            raise blocked(user.username, before)
-        if self.refused is not None:
-            raise self.refused
-        try:
-            api = self._directory.sign_in(self._sign_in, user, password.value, proof)
-        except UserRefused as refusal:
-            block = lock_out.remembered(facts, refusal, before, self._clock.now())
-            self._tell("user.blocked", username=user.username, code=block.word, next_try=block.next_try())
-            self._note(user, lock_out.write(block, self._mark))
-            raise
-        if before is not None:
-            self._note(user, lock_out.released(lock_out.write(before, self._mark)))
-        return api
-
     def warnings(self) -> list[Row]:
         """One row for each credential read in this run whose own expiry is near."""
         return list(self._warnings.values())
+
+    def _try(self, user: User, password: Credential, proof: ClientProof) -> PatApi:
+        facts = Facts.of(user.username, self._sign_in, password.version, proof.version)
+        with self._turn(user):
+            note = self._read_note(user)
+            before = self._later(note.block, self._ledger.block(user))
+            self._refuse_blocked(user, facts, before)
+            if self.refused is not None:
+                raise self.refused
+            ahead = None
+            if not lock_out.is_proven(note.tags, facts):
+                ahead = self._write_ahead(user, lock_out.unanswered(facts, before, self._clock.now()))
+            try:
+                api = self._directory.sign_in(self._sign_in, user, password.value, proof)
+            except UserRefused as refusal:
+                self._remember(user, lock_out.remembered(facts, refusal, before, self._clock.now()), ahead)
+                raise
+            except Unclear as doubt:
+                if getattr(doubt, "sent", True):
+                    self._remember(user, lock_out.unanswered(facts, before, self._clock.now()), ahead)
+                else:
+                    self._forget_attempt(user, note, ahead)
+                raise
+            except PatrolError:
+                self._forget_attempt(user, note, ahead)
+                raise
+            self._ledger.keep(user, None)
+            if ahead is not None:
+                self._note(user, lock_out.proven(facts, self._mark), ahead)
+            return api
+
+    @contextmanager
+    def _turn(self, user: User) -> Iterator[None]:
+        """The user's lease where there is a storage. One that stays taken is advice: the note is read again anyway."""
+        until = self._deadline.clock.now() + TURN_WITHIN
+        try:
+            held = self._flight.take(lock_out.note_name(user.username), min(until, self._deadline.at))
+            held.__enter__()
+        except Busy:
+            yield
+            return
+        try:
+            yield
+        finally:
+            held.__exit__(None, None, None)
+
+    def _refuse_blocked(self, user: User, facts: Facts, before: Block | None) -> None:
+        if before is None or not before.holds(facts, self._clock.now()):
+            return
+        if self._urgent and lock_out.may_pass(before) and user.key not in self._passed:
+            self._passed.add(user.key)
+            return
+        raise blocked(user.username, before)
+
+    def _later(self, noted: Block | None, kept: Block | None) -> Block | None:
+        """What counts: the vault's note is everybody's, this process's memory stands in where none could be written."""
+        if noted is None or kept is None:
+            return noted or kept
+        return max(noted, kept, key=lambda block: block.refused_at)
+
+    def _read_note(self, user: User) -> _Note:
+        row = self._vault.look(lock_out.note_name(user.username)).seen
+        if row is not None and row.tags.get("state") == "released":
+            self._ledger.keep(user, None)
+        return _Note({} if row is None else row.tags)
+
+    def _write_ahead(self, user: User, block: Block) -> VersionSeen:
+        """Note the attempt before the password goes out: what cannot be remembered is not tried."""
+        try:
+            return self._write(user, lock_out.write(block, self._mark))
+        except PatrolError as failure:
+            raise NotDone(
+                Code.NOTE_UNWRITABLE,
+                f"No password was sent for {user.username}, because what became of it could not be remembered. "
+                f"{failure.cause}",
+                f"{failure.remedy} Without its notes patrol could lock the user out.",
+            ) from None
+
+    def _forget_attempt(self, user: User, note: _Note, ahead: VersionSeen | None) -> None:
+        """Nobody judged anything: the note says again what it said."""
+        if ahead is not None:
+            self._note(user, note.tags or lock_out.released(ahead.tags), ahead)
+
+    def _remember(self, user: User, block: Block, ahead: VersionSeen | None) -> None:
+        self._ledger.keep(user, block)
+        self._tell("user.blocked", username=user.username, code=block.word, next_try=block.next_try())
+        self._note(user, lock_out.write(block, self._mark), ahead)
+
+    def _note(self, user: User, tags: Mapping[str, str], ahead: VersionSeen | None) -> None:
+        """Say how the attempt ended, on the version that announced it where there is one."""
+        # What Entra ID said of the user matters more than whether it could be written down.
+        try:
+            if ahead is None:
+                self._write(user, tags)
+            else:
+                self._vault.change(lock_out.note_name(user.username), ahead, tags=tags)
+        except PatrolError as failure:
+            self._tell("note.failed", username=user.username, code=failure.code, says=str(failure))
+
+    def _write(self, user: User, tags: Mapping[str, str]) -> VersionSeen:
+        name = lock_out.note_name(user.username)
+        try:
+            return self._vault.note(name, tags)
+        except NotDone as refusal:
+            if refusal.code is not Code.SECRET_DELETED:
+                raise
+            # Somebody deleted the note, and its name is taken until it is purged: patrol's own, so it comes back.
+            self._vault.recover(name)
+            return self._vault.note(name, tags)
 
     def _fetch_proof(self) -> ClientProof:
         with self._lock:
@@ -118,17 +264,6 @@ class SignIns:
         self._warn(user.password_secret_name, user.username, password)
         return password
 
-    def _remembered(self, user: User) -> Block | None:
-        row = self._listing.secrets.get(lock_out.note_name(user.username))
-        return lock_out.read(row.tags) if row is not None else None
-
-    def _note(self, user: User, tags: Mapping[str, str]) -> None:
-        # What Entra ID said of the user matters more than whether it could be written down.
-        try:
-            self._vault.note(lock_out.note_name(user.username), tags)
-        except PatrolError as failure:
-            self._tell("note.failed", username=user.username, code=failure.code, says=str(failure))
-
     def _warn(self, name: str, username: str, credential: Credential | ClientProof) -> None:
         ends = credential.expires_on
         if ends is None or ends - self._clock.now() > CREDENTIAL_WARNING:
@@ -143,9 +278,39 @@ def blocked(username: str, block: Block) -> NotDone:
     """The failure of a user whose sign-in was refused earlier and is not tried now."""
     again = block.next_try()
     when = f"It is tried again at {instant(again)}." if again else "It is not tried again until something changed."
+    cause = f" {block.cause}" if block.cause else ""
+    remedy = block.remedy or "Correct the cause."
     return NotDone(
         Code.USER_BLOCKED,
-        f"Entra ID refused to sign {username} in ({block.word}, {instant(block.refused_at)}). {when}",
-        f"Correct the cause; a new version of the password's secret lets patrol try, "
-        f"and so does `python -m shared unblock {username}`.",
+        f"Entra ID refused to sign {username} in ({block.word}, {instant(block.refused_at)}).{cause} {when}",
+        f"{remedy} A new version of the password's secret lets patrol try, and so does "
+        f"`python -m shared unblock {username}`.",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Unblocked:
+    """What `unblock` did."""
+
+    username: str
+    released: bool
+    says: str
+
+    def to_json(self) -> dict[str, object]:
+        return {"username": self.username, "released": self.released, "says": self.says}
+
+
+def unblock(inventory: Inventory, vault: Vault, username: str) -> Unblocked:
+    """Release a user's remembered refusal. Raises Misconfigured for a user nobody knows, and for a wrong clock."""
+    users = {user.key for user in inventory.users}
+    looked = vault.look(lock_out.note_name(username))
+    check_clock(looked.ahead)
+    note = looked.seen
+    if note is None and username.casefold() not in users:
+        raise Misconfigured(
+            Code.INVENTORY_INVALID, f"pats.yaml has no user {username}.", "Give the user as pats.yaml writes it."
+        )
+    if note is None or lock_out.read(note.tags) is None:
+        return Unblocked(username, False, f"{username} is not blocked; nothing was changed.")
+    vault.note(note.name, lock_out.released(note.tags))
+    return Unblocked(username, True, f"{username} is released; the next run tries to sign in once.")

@@ -138,7 +138,7 @@ def _days_left(ends: datetime | None, now: datetime) -> int | None:
 
 
 def _predecessors(item: Item, secret: Published) -> tuple[Predecessor, ...]:
-    return tuple(Predecessor(one.id, overlap_end(one, secret, item)) for one in secret.stamp.predecessors)
+    return tuple(Predecessor(one.id, overlap_end(one, secret, item.overlap)) for one in secret.stamp.predecessors)
 
 
 def _state(item: Item, secret: Secret, step: Step, ends: datetime | None, now: datetime) -> str:

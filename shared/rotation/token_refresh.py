@@ -28,7 +28,9 @@ from shared.model.secret_state import (
 from shared.model.steps import Because
 from shared.model.tags import Mark
 from shared.model.token_tags import Replaced, TokenStamp
-from shared.rules.plan import PUBLISH_WITHIN
+from shared.rotation import gate
+from shared.rotation.publish import PUBLISH_WITHIN
+from shared.rules import may_end
 from shared.rules.token_plan import lasts_longer, over, replaced
 
 _NEXT = "Nothing to do: the next refresh, within ten minutes, looks again."
@@ -83,7 +85,8 @@ def refresh(tools: TokenTools, item: TokenItem, because: Because, secret: TokenS
     """
     known = secret.tags if isinstance(secret, PublishedToken | Unmarked) else {}
     _check_publish(tools, item, known)
-    disabled = _disable(tools, item, over(secret, tools.clock.now()))
+    current = secret.version if isinstance(secret, PublishedToken) else ""
+    disabled = _disable(tools, item, over(secret, tools.clock.now()), current)
     proof = tools.proofs.of(item.credential, tools.clock.now())
     asked_at = tools.clock.now()
     fresh = tools.tokens.issue(tools.tenant, item.client_id, proof)
@@ -121,12 +124,15 @@ def _check_publish(tools: TokenTools, item: TokenItem, known: Mapping[str, str])
         )
 
 
-def _disable(tools: TokenTools, item: TokenItem, versions: tuple[Replaced, ...]) -> frozenset[str]:
+def _disable(tools: TokenTools, item: TokenItem, versions: tuple[Replaced, ...], current: str) -> frozenset[str]:
     """Disable these; gives those that are. One that could not be is the next refresh's: a fresh value matters more."""
     done = set()
     for one in versions:
+        allowed = may_end.replaced_token(one.version, item.secret, current)
+        if allowed is None:
+            continue
         try:
-            tools.vault.change(item.secret, one.version, enabled=False)
+            gate.disable(tools.vault, allowed)
         except Absent:
             pass
         except PatrolError as failure:

@@ -6,46 +6,47 @@ A failure stays where it happened: an item's fails the item, an organization's i
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
 from shared.model.errors import Busy, Code, PatrolError, UserRefused
 from shared.model.items import Item, User
-from shared.model.ports import PatApi
-from shared.model.secret_state import (
-    Published,
-    Secret,
-    Seen,
-    is_ours,
-)
-from shared.model.steps import (
-    Because,
-    Step,
-)
-from shared.report.report import Leftover, Outcome, Row
-from shared.report.rows import failed, held_elsewhere, left, unexpected
-from shared.rotation.item import ItemWork, Listed, Shared
-from shared.rotation.observe import as_published, item_seen, secret_seen
-from shared.rotation.retire import Ended, Handover, Judged, Owner, end_orphans, retire
-from shared.rotation.rotate import Tools
+from shared.model.pats import Owner
+from shared.model.secret_state import Published, Secret, Seen, is_ours
+from shared.model.single_flight import Turn
+from shared.model.steps import Because, Hold, Step
+from shared.report.report import Failure, Leftover, Outcome, Row, Verb
+from shared.report.rows import failed, held, held_elsewhere, left, unexpected
+from shared.rotation.item import ItemWork, Listed
+from shared.rotation.observe import item_seen, secret_seen
+from shared.rotation.publish import published
+from shared.rotation.retire import Ended, Ending, Handover, end_orphans, predecessors_at_rest, retire
+from shared.rotation.run_context import Run, SignedIn
 from shared.rules.due import urgency
-from shared.rules.plan import plan
+from shared.rules.orphans import Circumstances
+from shared.rules.plan import plan, rests
 
-Secrets = dict[str, Judged]
 Planned = tuple[Item, Seen, Step]
 
-# Longer than a holder that died keeps an item (leases.py).
+# Longer than a holder that died keeps an item (blob_leases.py).
 PATIENCE = timedelta(seconds=90)
 
 
 @dataclass(slots=True)
-class Part:
-    """What one user's work adds to the report."""
+class UserWorkDone:
+    """What one user's work adds to the report, and what the ending of orphans needs of it.
 
+    `listed`: the user's live PATs by casefolded organization; `judged`: what each secret is now, by casefolded name.
+    """
+
+    user: User
     rows: list[Row] = field(default_factory=list)
     leftovers: list[Leftover] = field(default_factory=list)
     handovers: list[Handover] = field(default_factory=list)
+    listed: dict[str, Listed] = field(default_factory=dict)
+    judged: dict[str, Circumstances] = field(default_factory=dict)
 
     def add(self, ended: Ended) -> None:
         self.rows += ended.rows
@@ -56,198 +57,244 @@ class Part:
 @dataclass(frozen=True, slots=True)
 class UserWork:
     user: User
-    run: Shared
+    run: Run
 
-    def do(self) -> Part:
+    def do(self) -> UserWorkDone:
         """Sign in, list, plan, do. Never raises: one broken user never stops the others (promise 5)."""
-        part = Part()
-        items = self._items()
+        done = UserWorkDone(self.user)
+        items = self.run.estate.items_of(self.user)
         try:
-            self._do(items, part)
+            self._do(items, done)
         except Exception as failure:  # noqa: BLE001  # what nobody expected is told on every item it left without a word
-            told = {row.secret for row in part.rows}
+            told = {row.secret for row in done.rows}
             silent = [item for item in items if item.secret not in told] or items
-            part.rows += [self._told(unexpected(item, failure)) for item in silent]
-        return part
-
-    def _do(self, items: list[Item], part: Part) -> None:
-        if self.run.deadline.passed():
-            part.rows += [left(item) for item in items]
-            return
-        api = self._sign_in(items, part)
-        if api is None:
-            return
-        tools = self._tools(api)
-        listed = self._list(api, items, part)
-        judged = self._do_items(tools, [item for item in items if item.organization.casefold() in listed], listed, part)
-        if self.run.dry_run:
-            return
-        if self.run.wanted is None:
-            judged |= self._end_unmanaged(tools, listed, part)
-        for organization, pats in listed.items():
-            if not self.run.deadline.passed():
-                part.rows += end_orphans(tools, Owner(self.user.username, organization), pats, judged)
-
-    def end_former(self, handovers: list[Handover]) -> Part:
-        """End predecessors that this user minted before another user or organization took over (rule 13)."""
-        part = Part()
-        for one in handovers:
-            try:
-                tools = self._tools(self.run.sign_ins.sign_in(self.user))
-                pats = {pat.id: pat for pat in tools.api.active(one.owner.organization)}
-                current = self.run.vault.current(one.secret).seen
-                secret = as_published(current)
-                if secret is not None and is_ours(current.tags, self.run.mark):
-                    ended = retire(tools, one.secret, one.item, one.owner, secret, current, pats, one.predecessor.id)
-                    part.rows += ended.rows
-                    part.leftovers += ended.leftovers
-            except PatrolError as failure:
-                part.leftovers.append(leftover(one, f"{failure.cause} {failure.remedy}"))
-            except Exception as failure:  # noqa: BLE001  # as above; the text may carry a secret
-                says = f"patrol itself failed ({type(failure).__name__}); the next run tries again."
-                part.leftovers.append(leftover(one, says))
-        return part
+            done.rows += [self.run.told(unexpected(item, failure)) for item in silent]
+        return done
 
     def anything(self) -> bool:
         """Whether this user has work at all: a former one has none until something is handed over to it."""
-        return bool(self._items() or self._organizations([]))
+        return bool(self.run.estate.items_of(self.user) or self.run.estate.organizations_of(self.user))
 
     def owns(self, handover: Handover) -> bool:
         return handover.owner.username.casefold() == self.user.key
 
-    def _items(self) -> list[Item]:
-        wanted = self.run.wanted
-        return [item for item in self.user.items if wanted is None or item.key in wanted]
+    def _do(self, items: list[Item], done: UserWorkDone) -> None:
+        if self.run.deadline.passed():
+            done.rows += [self.run.told(left(item)) for item in items]
+            return
+        if (rows := self._all_rest(items)) is not None:
+            done.rows += rows
+            return
+        user = self._sign_in(items, done)
+        if user is None:
+            return
+        done.listed = self._list(user, items, done)
+        there = [item for item in items if item.organization.casefold() in done.listed]
+        self._do_items(user, there, done)
+        if self.run.estate.wanted is None and not self.run.dry:
+            self._end_unmanaged(user, done)
 
-    def _organizations(self, items: list[Item]) -> list[str]:
-        """Where to look: where the items are, and on a whole run where our tags say that this user minted."""
-        found = {item.organization.casefold(): item.organization for item in items}
-        if self.run.wanted is None:
-            for organization in self.run.minted_in.get(self.user.key, ()):
-                found.setdefault(organization.casefold(), organization)
-        return list(found.values())
+    def _all_rest(self, items: list[Item]) -> list[Row] | None:
+        """Of what was asked for by name: the rows, if the vault alone shows that nothing is to be done.
 
-    def _tools(self, api: PatApi) -> Tools:
+        Then nobody signs in: a request that repeats itself would only use up what Entra ID allows (rule 12).
+        """
         run = self.run
+        if run.estate.wanted is None or run.asked.emergency or run.dry:
+            return None
+        now, rows = run.clock.now(), []
+        for item in items:
+            try:
+                secret = secret_seen(item.secret, run.listing, run.world.vault, run.mark, look_for_deleted=False)
+            except PatrolError:
+                return None
+            step = plan(item, Seen(secret), now, run.asked)
+            if not (isinstance(secret, Published) and isinstance(step, Hold) and rests(item, secret, step, now)):
+                return None
+            rows.append(held(item, step.because, step.until, secret.expires_on))
+        return [run.told(row) for row in rows]
 
-        def again() -> PatApi:
-            return run.sign_ins.sign_in(self.user, again=True)
-
-        return Tools(
-            api=api,
-            vault=run.vault,
-            verifier=run.verifier,
-            clock=run.clock,
-            deadline=run.deadline,
-            mark=run.mark,
-            tell=run.tell,
-            consumers=run.consumers,
-            sign_in_again=again,
-            breaker=run.breaker,
-        )
-
-    def _sign_in(self, items: list[Item], part: Part) -> PatApi | None:
+    def _sign_in(self, items: list[Item], done: UserWorkDone) -> SignedIn | None:
         try:
-            return self.run.sign_ins.sign_in(self.user)
+            return SignedIn(self.user, self.run.sign_ins.sign_in(self.user), self.run.sign_ins)
         except PatrolError as failure:
-            refused = isinstance(failure, UserRefused) or failure.code is Code.USER_BLOCKED
-            because = Because.BLOCKED if refused else Because.USER_FAILED
-            outcome = Outcome.BLOCKED if refused else Outcome.FAILED
-            part.rows += [self._told(failed(item, because, failure, outcome)) for item in items]
+            because, outcome = (Because.BLOCKED, Outcome.BLOCKED) if is_refused(failure) else _USER_FAILED
+            done.rows += [self.run.told(failed(item, because, failure, outcome)) for item in items]
+            if not items:
+                self.run.tell("user.failed", username=self.user.username, code=failure.code)
         except Exception as failure:  # noqa: BLE001  # promise 5: one broken user never stops the others
-            part.rows += [self._told(unexpected(item, failure)) for item in items]
+            done.rows += [self.run.told(unexpected(item, failure)) for item in items]
         return None
 
-    def _list(self, api: PatApi, items: list[Item], part: Part) -> dict[str, Listed]:
+    def _list(self, user: SignedIn, items: list[Item], done: UserWorkDone) -> dict[str, Listed]:
         """The user's live PATs by casefolded organization, without the organizations that failed."""
         listed: dict[str, Listed] = {}
-        for organization in self._organizations(items):
+        for organization in self.run.estate.organizations_of(self.user):
             mine = [item for item in items if item.organization.casefold() == organization.casefold()]
+            if self.run.deadline.passed():
+                done.rows += [self.run.told(left(item)) for item in mine]
+                continue
             try:
-                listed[organization.casefold()] = {pat.id: pat for pat in api.active(organization)}
+                listed[organization.casefold()] = self.run.active(user.api, organization)
             except PatrolError as failure:
-                part.rows += [self._told(failed(item, Because.ORGANIZATION_FAILED, failure)) for item in mine]
+                done.rows += [self.run.told(failed(item, Because.ORGANIZATION_FAILED, failure)) for item in mine]
                 # Where no item of pats.yaml needs it, only an old tag names it, and it may be gone.
                 self.run.tell("organization.failed", organization=organization, code=failure.code)
             except Exception as failure:  # noqa: BLE001
-                part.rows += [self._told(unexpected(item, failure)) for item in mine]
+                done.rows += [self.run.told(unexpected(item, failure)) for item in mine]
         return listed
 
-    def _do_items(self, tools: Tools, items: list[Item], listed: Mapping[str, Listed], part: Part) -> Secrets:
-        """Plan all, then do them most urgent first. Gives what each secret is now, as far as orphans may be judged."""
+    def _do_items(self, user: SignedIn, items: list[Item], done: UserWorkDone) -> None:
+        """Plan all, then do them most urgent first. Notes what each secret is now, as far as orphans may be judged."""
         together, deadline = self.run.threads.together, self.run.deadline
-        looked = together([partial(self._look, tools, item, listed) for item in items])
-        part.rows += [one for one in looked if isinstance(one, Row)]
-        now = tools.clock.now()
+        looked = together([partial(self._look, user, item, done.listed) for item in items])
+        done.rows += [row for row in looked if isinstance(row, Row)]
+        now = self.run.clock.now()
         planned = [one for one in looked if not isinstance(one, Row)]
         planned.sort(key=lambda one: urgency(one[1], one[2], now))
-        done = together([partial(self._do_item, tools, one, listed) for one in planned])
+        firsts = together([partial(self._do_item, user, one, done.listed) for one in planned])
         # What another runner works on is waited for last, so that it holds back nothing else.
         until = min(deadline.at, deadline.clock.now() + PATIENCE)
-        judged: Secrets = {}
-        for one, first in zip(planned, done, strict=True):
-            again = isinstance(first, Busy) and not deadline.passed()
-            what = self._do_item(tools, one, listed, until) if again else first
+        for one, first in zip(planned, firsts, strict=True):
             item, _, step = one
+            again = isinstance(first, Busy) and not deadline.passed()
+            what = self._do_item(user, one, done.listed, until) if again else first
             if isinstance(what, Busy):
-                part.rows.append(self._told(held_elsewhere(item, step, what)))
+                done.rows.append(self.run.told(held_elsewhere(item, step, what)))
                 continue
             ended, secret_now = what
-            part.add(ended)
+            done.add(ended)
             if secret_now is not None and not item.paused:
-                # An emergency is never held back by a consumer (rule 8).
-                judged[item.key] = Judged(secret_now, item.overlap, None if self.run.asked.emergency else item)
-        return judged
+                done.judged[item.key] = Circumstances(secret_now, item.overlap, True, self.run.mark)
 
-    def _look(self, tools: Tools, item: Item, listed: Mapping[str, Listed]) -> Planned | Row:
+    def _look(self, user: SignedIn, item: Item, listed: Mapping[str, Listed]) -> Planned | Row:
+        run = self.run
         try:
-            secret = secret_seen(item.secret, self.run.listing, self.run.vault, self.run.mark)
-            now = tools.clock.now()
-            seen = item_seen(item, secret, listed[item.organization.casefold()], tools.api, now)
-            return item, seen, plan(item, seen, now, self.run.asked)
+            secret = secret_seen(item.secret, run.listing, run.world.vault, run.mark)
+            now = run.clock.now()
+            seen = item_seen(item, secret, listed[item.organization.casefold()], user.api, run.mark, now)
+            return item, seen, plan(item, seen, now, run.asked)
         except PatrolError as failure:
-            return self._told(failed(item, Because.NOT_SEEN, failure))
+            return run.told(failed(item, Because.NOT_SEEN, failure))
         except Exception as failure:  # noqa: BLE001
-            return self._told(unexpected(item, failure))
+            return run.told(unexpected(item, failure))
 
     def _do_item(
-        self, tools: Tools, planned: Planned, listed: Mapping[str, Listed], wait_until: datetime | None = None
+        self, user: SignedIn, planned: Planned, listed: Mapping[str, Listed], wait_until: datetime | None = None
     ) -> tuple[Ended, Secret | None] | Busy:
         """Gives Busy, and nothing was done, while another runner has the item; None: it is not waited for."""
         item, seen, step = planned
         try:
-            work = ItemWork(self.run, tools, item, listed[item.organization.casefold()])
+            work = ItemWork(self.run, user, item, listed[item.organization.casefold()])
             if self.run.deadline.passed() and not work.at_rest(seen, step):
-                return Ended([left(item)]), None
-            return work.do(seen, step, wait_until or self.run.deadline.clock.now())
+                return Ended([self.run.told(left(item))]), None
+            now = self.run.deadline.clock.now()
+            return work.do(seen, step, wait_until or now, last=wait_until is not None)
         except Busy as busy:
             return busy
         except Exception as failure:  # noqa: BLE001
-            return Ended([self._told(unexpected(item, failure))]), None
+            return Ended([self.run.told(unexpected(item, failure))]), None
 
-    def _end_unmanaged(self, tools: Tools, listed: Mapping[str, Listed], part: Part) -> Secrets:
+    def _end_unmanaged(self, user: SignedIn, done: UserWorkDone) -> None:
         """Items that vanished from pats.yaml: their current PAT and value stay, what was promised to end still ends."""
         run = self.run
-        judged: Secrets = {}
-        ours = {run.mark.secret_of(pat.display_name) for pats in listed.values() for pat in pats.values()}
-        for name in sorted(name for name in ours if name is not None and name not in run.managed):
+        ours = {run.mark.secret_of(pat.display_name) for pats in done.listed.values() for pat in pats.values()}
+        for name in sorted(name for name in ours if name is not None and name not in run.estate.managed):
             try:
-                secret = secret_seen(name, run.listing, run.vault, run.mark)
+                secret = secret_seen(name, run.listing, run.world.vault, run.mark)
+                done.judged[name] = Circumstances(secret, run.estate.inventory.overlap, False, run.mark)
+                if isinstance(secret, Published):
+                    self._retire_unmanaged(user, run.listing.secrets[name].name, secret, done)
             except PatrolError as failure:
                 run.tell("secret.failed", secret=name, code=failure.code)
-                continue
-            judged[name] = Judged(secret, run.inventory.overlap)
-            if isinstance(secret, Published):
-                owner = Owner(secret.stamp.username, secret.stamp.organization)
-                pats = listed.get(owner.organization.casefold())
-                if owner.username.casefold() == self.user.key and pats is not None:
-                    part.add(retire(tools, run.listing.secrets[name].name, None, owner, secret, None, pats))
-        return judged
 
-    def _told(self, row: Row) -> Row:
-        self.run.told(row)
-        return row
+    def _retire_unmanaged(self, user: SignedIn, name: str, secret: Published, done: UserWorkDone) -> None:
+        owner = Owner(secret.stamp.username, secret.stamp.organization)
+        pats = done.listed.get(owner.organization.casefold())
+        if owner.username.casefold() != self.user.key or pats is None:
+            return
+        ending = Ending(name, None, owner, secret, pats, user.api)
+        if predecessors_at_rest(ending, self.run, self.run.clock.now()):
+            return
+        with _turn(name, self.run):
+            done.add(retire(ending, self.run))
+
+    def end_orphans(self, done: UserWorkDone, judged: Mapping[str, Circumstances]) -> UserWorkDone:
+        """End what carries our mark, was minted by this user, and belongs to nothing, whoever the owner is now.
+
+        After everybody's work: what another user has published meanwhile explains versions. Never raises.
+        """
+        ended = UserWorkDone(self.user)
+        try:
+            api = self.run.sign_ins.sign_in(self.user)
+            items = {} if self.run.asked.emergency else {item.key: item for item in self.run.estate.inventory.items()}
+            for organization, pats in done.listed.items():
+                if not self.run.deadline.passed():
+                    owner = Owner(self.user.username, organization)
+                    ended.add(end_orphans(owner, api, pats, judged, items, self.run))
+        except PatrolError as failure:
+            self.run.tell("user.failed", username=self.user.username, code=failure.code)
+        except Exception as failure:  # noqa: BLE001
+            self.run.tell("user.failed", username=self.user.username, code=Code.UNEXPECTED, says=type(failure).__name__)
+        return ended
+
+    def end_former(self, handovers: list[Handover]) -> UserWorkDone:
+        """End predecessors that this user minted before another user or organization took over (rule 13)."""
+        done = UserWorkDone(self.user)
+        for handover in handovers:
+            try:
+                with _turn(handover.secret, self.run):
+                    done.add(self._end_former(handover))
+            except PatrolError as failure:
+                done.leftovers.append(leftover(handover, f"{failure.cause} {failure.remedy}"))
+                if is_refused(failure):
+                    done.rows.append(self.run.told(_blocked(handover, failure)))
+            except Exception as failure:  # noqa: BLE001  # as above; the text may carry a secret
+                says = f"patrol itself failed ({type(failure).__name__}); the next run tries again."
+                done.leftovers.append(leftover(handover, says))
+        return done
+
+    def _end_former(self, handover: Handover) -> Ended:
+        run, owner = self.run, handover.owner
+        api = run.sign_ins.sign_in(self.user)
+        pats = run.active(api, owner.organization)
+        current = run.world.vault.current(handover.secret).version
+        secret = published(current)
+        if secret is None or not is_ours(current.tags, run.mark):
+            return Ended()
+        predecessor = handover.predecessor
+        ended = retire(Ending(handover.secret, handover.item, owner, secret, pats, api, predecessor.id), run)
+        return Ended([run.told(row) for row in ended.rows], ended.leftovers)
 
 
-def leftover(one: Handover, says: str) -> Leftover:
-    return Leftover(one.secret, one.predecessor.id, one.owner.username, one.owner.organization, says)
+_USER_FAILED = (Because.USER_FAILED, Outcome.FAILED)
+
+
+def is_refused(failure: PatrolError) -> bool:
+    """Whether a person must act before the user can sign in (exit 3)."""
+    return isinstance(failure, UserRefused) or failure.code is Code.USER_BLOCKED
+
+
+def leftover(handover: Handover, says: str) -> Leftover:
+    owner = handover.owner
+    return Leftover(handover.secret, handover.predecessor.id, owner.username, owner.organization, says)
+
+
+def _blocked(handover: Handover, failure: PatrolError) -> Row:
+    owner = handover.owner
+    says = f"{handover.secret}: ending {handover.predecessor.id} must wait. {failure.cause} {failure.remedy}"
+    return Row(
+        handover.secret,
+        owner.username,
+        owner.organization,
+        Verb.RETIRE,
+        Outcome.BLOCKED,
+        Because.BLOCKED,
+        says,
+        error=Failure.of(failure),
+    )
+
+
+def _turn(secret: str, run: Run) -> AbstractContextManager[Turn]:
+    """The turn at a secret that no item's work holds; Busy where another runner has it: the next run retires."""
+    return run.world.flight.take(secret, min(run.deadline.at, run.deadline.clock.now() + PATIENCE))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from shared.model.clock import Clock, Deadline
+from shared.model.clock import Clock, Deadline, VaultInstant
 from shared.model.credentials import SignIn
 from shared.model.items import User
 from shared.model.ports import (
@@ -20,19 +20,16 @@ from shared.model.ports import (
     Verifier,
 )
 from shared.model.request import Request
-from shared.model.secret_state import (
-    VaultListing,
-)
 from shared.model.single_flight import Alone, SingleFlight
 from shared.model.tags import Mark
 from shared.report.history import History, NoHistory
-from shared.rotation.sign_in import SignIns
+from shared.rotation.sign_in import Ledger, SignIns
 from shared.rules.plan import Asked
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a run reaches: made by wiring, or by a test."""
+    """What a run reaches. `ledger` is the process's, so that its runs never send a refused password twice."""
 
     vault: Vault
     credentials: Credentials
@@ -47,11 +44,23 @@ class World:
     tell: Events
     flight: SingleFlight = field(default_factory=Alone)
     runs: History = field(default_factory=NoHistory)
+    ledger: Ledger = field(default_factory=Ledger)
 
-    def sign_ins(self, sign_in: SignIn, listing: VaultListing, clock: Clock, mark: Mark) -> SignIns:
-        """Where this world's users sign in."""
+    def sign_ins(self, sign_in: SignIn, clock: Clock, mark: Mark, *, urgent: bool = False) -> SignIns:
+        """Where this world's users sign in; `clock` shows vault time. `urgent`: for an emergency."""
         return SignIns(
-            sign_in, self.directory, self.credentials, self.proofs, self.vault, listing, clock, mark, self.tell
+            sign_in,
+            self.directory,
+            self.credentials,
+            self.proofs,
+            self.vault,
+            self.flight,
+            self.ledger,
+            clock,
+            self.deadline,
+            mark,
+            self.tell,
+            urgent=urgent,
         )
 
 
@@ -66,7 +75,7 @@ class UserShare:
 def asked_of(request: Request, arrived: datetime) -> Asked:
     """What the plan is told of a request; `arrived` in vault time."""
     return Asked(
-        published_before=request.published_before or arrived,
+        published_before=VaultInstant(request.published_before or arrived),
         force=request.force,
         adopt=request.adopt,
         emergency=request.emergency,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
-from shared.model.items import Item
+from shared.model.items import Item, User
 from shared.model.secret_state import Published, Seen, VaultListing, expiry, is_ours
 from shared.model.steps import Because, Rotate, Step
 from shared.model.tags import Mark
@@ -30,6 +31,31 @@ def expiring(
     return found
 
 
+def most_urgent_first(users: Iterable[User], listing: VaultListing) -> list[User]:
+    """Users by the first expiry among their items, taking turns between organizations.
+
+    So that one organization which does not answer holds back nobody else's (promise 5).
+    """
+
+    def first_expiry(user: User) -> tuple[int, float]:
+        rows = [listing.secrets.get(item.key) for item in user.items]
+        if any(row is None for row in rows):
+            return (0, 0.0)
+        ends = [row.expires_on.timestamp() for row in rows if row is not None and row.expires_on is not None]
+        return (1, min(ends, default=0.0))
+
+    queues: dict[str, deque[User]] = {}
+    for user in sorted(users, key=first_expiry):
+        queues.setdefault(user.items[0].organization.casefold() if user.items else "", deque()).append(user)
+    ordered = []
+    while queues:
+        for organization in list(queues):
+            ordered.append(queues[organization].popleft())
+            if not queues[organization]:
+                del queues[organization]
+    return ordered
+
+
 def margin(item: Item, life: timedelta) -> timedelta:
     """How long before expiry a PAT is due: never more than half of the granted life (rule 6)."""
     return min(item.rotate_before, life / 2)
@@ -38,6 +64,14 @@ def margin(item: Item, life: timedelta) -> timedelta:
 def due_at(item: Item, secret: Published, ends: datetime) -> datetime:
     """The instant an item falls due: its margin before expiry, or at `max_age` of the value (rules 6 and 9)."""
     return min(ends - margin(item, ends - secret.created), secret.created + item.max_age)
+
+
+def is_pressing(item: Item, seen: Seen, now: datetime) -> bool:
+    """Whether half of the item's margin is over: nothing may hold it back for long any more (rule 8)."""
+    ends = expiry(seen)
+    if ends is None or not isinstance(seen.secret, Published):
+        return False
+    return now >= ends - margin(item, ends - seen.secret.created) / 2
 
 
 def urgency(seen: Seen, step: Step, now: datetime) -> tuple[int, float]:

@@ -1,22 +1,55 @@
-"""Which live PAT with our mark belongs to nothing and may end (rule 4). In doubt it lives."""
+"""Which live PAT with our mark belongs to nothing and may end (rule 4). In doubt it lives, and the report says why.
+
+Tags come from people and tools too. So that a PAT may count as nobody's it is not enough that no version names it: no
+version may be able to hold it.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 
+from shared.model.clock import MOST_SKEW
 from shared.model.pats import Pat, PatId
-from shared.model.secret_state import CONTENT_TYPE, Nothing, Published, Secret, VersionSeen, is_ours
-from shared.model.tags import Mark, read
+from shared.model.secret_state import Nothing, Published, Secret, VersionListing, VersionSeen, is_ours
+from shared.model.tags import Mark, Stamp
 
 # A PAT younger than this may still be on its way into the vault: publishing is allowed for 5 minutes after minting.
 ORPHAN_AGE = timedelta(hours=2)
 
+Known = Mapping[PatId, Pat]
+"""PATs that a listing or Get showed, dead ones included: what explains the version that names one of them."""
 
-def is_orphan_candidate(pat: Pat, secret: Secret, now: datetime) -> bool:
-    """A live PAT with our mark that the current version does not name, old enough to judge (rule 4)."""
+
+class Standing(StrEnum):
+    """What a PAT with our mark is that neither is current nor stands in the tag `predecessors`."""
+
+    KEEP = "keep"
+    """Young, in overlap, or its secret may come back: a later run looks again."""
+    OVER = "over"
+    """Nobody's, or its overlap is over."""
+    HELD = "held"
+    """A version may hold its value, whatever its tags say."""
+    UNNAMED = "unnamed"
+    """pats.yaml has no such item, and no version says that the PAT was ever replaced."""
+
+
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What an orphan is judged by. `managed`: pats.yaml has an item of that name; `overlap`: how long its lasts."""
+
+    secret: Secret
+    overlap: timedelta
+    managed: bool
+    mark: Mark
+
+
+def is_candidate(pat: Pat, secret: Secret, now: datetime) -> bool:
+    """A live PAT with our mark that the current version does not name, old enough to judge."""
     if isinstance(secret, Published):
-        named = {secret.stamp.authorization_id, *(one.id for one in secret.stamp.predecessors)}
+        named = {secret.stamp.authorization_id, *(predecessor.id for predecessor in secret.stamp.predecessors)}
         if pat.id in named:
             return False
     # A deleted secret may be recovered, and its PAT is in use meanwhile; where nobody can tell, neither is it ended.
@@ -25,42 +58,86 @@ def is_orphan_candidate(pat: Pat, secret: Secret, now: datetime) -> bool:
     return now - pat.validity.starts >= ORPHAN_AGE
 
 
-def orphan_over(
-    pat: Pat, secret: Secret, versions: Iterable[VersionSeen], overlap: timedelta, mark: Mark, now: datetime
-) -> bool:
-    """Whether an orphan candidate may be revoked, judged by all versions of its secret (rule 4).
+def is_under_way(pat: Pat, versions: VersionListing) -> bool:
+    """Whether a PAT may be on its way into the vault: young, and named or held by no version that was listed after it.
 
-    Named by an older version it is a predecessor: its overlap began when the next version was created. Named by the
-    newest, or on a secret that somebody edited, it is left alone.
+    Another run that has minted it publishes it within minutes (rule 2).
     """
-    known = list(versions)
-    if _is_edited(secret, known, mark):
+    if pat.validity.starts <= versions.at - ORPHAN_AGE:
         return False
-    naming = [version for version in known if _names(version, pat.id) or _may_hold(version, pat)]
-    if not naming:
-        return True
-    last = max(naming, key=lambda version: version.created)
-    others = [version.created for version in known if version.version != last.version]
+    return not any(version.names(pat.id) or (version.stamp is None and _after(version, pat)) for version in versions)
+
+
+def _after(version: VersionSeen, pat: Pat) -> bool:
+    """Whether the version is not older than the PAT: the clocks of the two services may differ by minutes."""
+    return version.created >= pat.validity.starts - MOST_SKEW
+
+
+def standing(pat: Pat, of: Circumstances, listing: VersionListing, known: Known) -> Standing:
+    """What a candidate is by all versions of its secret, at the time of their listing.
+
+    Named by an older version, or held by it for all that is known, it is a predecessor: its overlap began when the next
+    version was created. On a secret that somebody edited nothing ends.
+    """
+    if not is_candidate(pat, of.secret, listing.at):
+        return Standing.KEEP
+    if _is_edited(of.secret, listing.versions, of.mark):
+        return Standing.HELD
+    holding = [version for version in listing if version.names(pat.id) or may_hold(version, pat, known)]
+    if not holding:
+        return Standing.OVER if of.managed else Standing.UNNAMED
+    last = max(holding, key=lambda version: version.created)
+    others = [version.created for version in listing if version.version != last.version]
     # Of versions of one second nobody can tell which came first: a certain successor goes before a tie.
     later = [at for at in others if at > last.created] or [at for at in others if at == last.created]
-    return bool(later) and now >= min(min(later) + overlap, pat.validity.ends)
+    if not later:
+        return Standing.KEEP if last.names(pat.id) else Standing.HELD
+    return Standing.OVER if listing.at >= min(min(later) + of.overlap, pat.validity.ends) else Standing.KEEP
 
 
-def _is_edited(secret: Secret, versions: list[VersionSeen], mark: Mark) -> bool:
+def may_hold(version: VersionSeen, pat: Pat, known: Known) -> bool:
+    """Whether a version may have been published with this PAT's value, whatever its tags say.
+
+    Not if it is older than the PAT (the clocks of the two services may differ by minutes), and not if it names another
+    PAT that is known and ends when the version does: patrol writes `validTo` as `expires_on`, so there are two
+    witnesses.
+    """
+    if not _after(version, pat):
+        return False
+    stamp = version.stamp
+    other = known.get(stamp.authorization_id) if stamp is not None and stamp.authorization_id != pat.id else None
+    return other is None or other.validity.ends != version.expires_on
+
+
+def unexplained(pat: Pat, listing: Iterable[VersionSeen], known: Known) -> tuple[Stamp, ...]:
+    """What versions name that nobody has seen yet, and that would say whether they can hold `pat`."""
+    stamps = [
+        version.stamp
+        for version in listing
+        if version.stamp is not None and not version.names(pat.id) and may_hold(version, pat, known)
+    ]
+    return tuple(stamp for stamp in stamps if stamp.authorization_id not in known)
+
+
+def held_by_current(
+    created: datetime, expires_on: datetime | None, current: Pat | None, named: Iterable[PatId], ours: Iterable[Pat]
+) -> Pat | None:
+    """The live PAT that a current version may hold although its tags say something else; None: there is none.
+
+    `current`: the PAT that the tags name, as Get showed it, dead or alive; None when it is not known at all. `named`:
+    the predecessors. `ours`: live PATs with our mark for this very secret.
+    """
+    if current is not None and current.validity.ends == expires_on:
+        return None
+    names = frozenset(named)
+    suspects = [pat for pat in ours if pat.id not in names and created >= pat.validity.starts - MOST_SKEW]
+    return max(suspects, key=lambda pat: pat.validity.starts, default=None)
+
+
+def _is_edited(secret: Secret, versions: tuple[VersionSeen, ...], mark: Mark) -> bool:
     """Whether a version that is not ours lies on top of ours. Versions of one second tie: the listing decides then."""
     newest = max((version.created for version in versions), default=None)
     on_top = [is_ours(version.tags, mark) for version in versions if version.created == newest]
     if all(on_top) or not any(is_ours(version.tags, mark) for version in versions):
         return False
     return not (any(on_top) and isinstance(secret, Published))
-
-
-def _may_hold(version: VersionSeen, pat: Pat) -> bool:
-    """Whether a version of ours that lost its tags may have been published with this PAT."""
-    lost = version.content_type == CONTENT_TYPE and read(version.tags) is None
-    return lost and pat.validity.starts <= version.created
-
-
-def _names(version: VersionSeen, pat: PatId) -> bool:
-    stamp = read(version.tags)
-    return stamp is not None and stamp.authorization_id == pat

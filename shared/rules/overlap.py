@@ -1,19 +1,21 @@
-"""The rules about earlier PATs of an item: how long an overlap lasts, what may be ended, what is an orphan.
+"""The rules about earlier PATs of an item: how long an overlap lasts, and what becomes of each.
 
-Pure, as planning.py is. Rules are numbered as in docs/rules.md.
+Pure, as plan.py is. Rules are numbered as in docs/rules.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.model.clock import whole_seconds
 from shared.model.items import Item, SonarQube
-from shared.model.pats import Pat, PatId
+from shared.model.pats import Minted, Pat, PatId
 from shared.model.secret_state import Published, Secret
-from shared.model.tags import MOST_PREDECESSORS, Mark, Predecessor, fitting
+from shared.model.steps import Because
+from shared.model.tags import MOST_PREDECESSORS, Mark, Predecessor, Stamp, fitting, scopes_text
 
 
 def retire_at(item: Item, ends: datetime | None, now: datetime) -> datetime:
@@ -22,21 +24,26 @@ def retire_at(item: Item, ends: datetime | None, now: datetime) -> datetime:
     return whole_seconds(min(over, ends) if ends else over)
 
 
-def overlap_end(one: Predecessor, secret: Published, item: Item | None) -> datetime:
+def overlap_end(predecessor: Predecessor, secret: Published, overlap: timedelta) -> datetime:
     """When a predecessor's overlap is over: never before its successor has been current for the whole of it.
 
-    The tag is written before the vault stamps `created`; what lies between the two is given back here. An end at or
-    before `created` was an emergency's: at once.
+    The tag is written before the vault stamps `created`, and the network may deliver a write hours later: the overlap
+    of the PAT that was current last counts from the vault's word. An emergency's is over at once, because it says so.
     """
-    newest = max((other.retire_at for other in secret.stamp.predecessors), default=one.retire_at)
-    if item is None or one.retire_at < newest or ends_at_once(one, secret):
-        return one.retire_at
-    return max(one.retire_at, secret.created + item.overlap)
+    newest = max((other.retire_at for other in secret.stamp.predecessors), default=predecessor.retire_at)
+    if predecessor.at_once or predecessor.retire_at < newest:
+        return predecessor.retire_at
+    return max(predecessor.retire_at, secret.created + overlap)
 
 
-def ends_at_once(one: Predecessor, secret: Published) -> bool:
-    """Whether an emergency wrote this predecessor: its versions are disabled too (rule 8)."""
-    return one.retire_at <= secret.created
+def overlap_of(item: Item | None, secret: Published, current: Pat | None, default: timedelta) -> timedelta:
+    """How long the overlap lasts. Of a secret that left pats.yaml what was promised when its current PAT was made."""
+    if item is not None:
+        return item.overlap
+    if current is None:
+        return default
+    promised = [predecessor.retire_at - current.validity.starts for predecessor in secret.stamp.predecessors]
+    return max([default, *promised])
 
 
 def owes_push(item: Item, secret: Secret) -> bool:
@@ -49,21 +56,66 @@ def pushed_to(consumer: SonarQube) -> str:
     return fitting(f"sonarqube {consumer.url} {consumer.alm_setting}")
 
 
-def waits_for_consumer(one: Predecessor, secret: Published, item: Item | None) -> bool:
+def waits_for_consumer(predecessor: Predecessor, item: Item | None) -> bool:
     """Whether a predecessor lives on until the item's consumer has the current value: not in an emergency (rule 8)."""
-    return item is not None and item.then is not None and not ends_at_once(one, secret)
+    return item is not None and item.then is not None and not predecessor.at_once
+
+
+def stamp_after(
+    item: Item, because: Because, minted: Minted, secret: Secret, old: Pat | None, now: datetime, mark: Mark
+) -> Stamp:
+    """Our facts on the version that publishes `minted`. `old`: the live PAT it succeeds; `now` in vault time."""
+    known: tuple[Predecessor, ...] = ()
+    if isinstance(secret, Published):
+        # From here on another PAT's overlap counts from `created`: what counted until now is written down.
+        known = tuple(_settled(predecessor, secret, item) for predecessor in secret.stamp.predecessors)
+    given = isinstance(secret, Published) and bool(secret.stamp.pushed_to)
+    if given:
+        # The consumer took the value that is current until now, so it uses none of the earlier ones.
+        known = tuple(replace(predecessor, pushed=False) for predecessor in known)
+    first = None
+    if old is not None:
+        first = Predecessor(old.id, retire_at(item, old.validity.ends, now), pushed=given)
+    elif isinstance(secret, Published) and because in (Because.USER_CHANGED, Because.ORGANIZATION_CHANGED):
+        # The old owner's listing was not read: the PAT is taken to live until its owner's listing says otherwise.
+        first = Predecessor(secret.stamp.authorization_id, retire_at(item, secret.expires_on, now), pushed=given)
+    elif isinstance(secret, Published) and because is Because.EMERGENCY:
+        # Its owner's listing was not read either, and what leaked must not drop out of sight.
+        first = Predecessor(secret.stamp.authorization_id, whole_seconds(now), pushed=given)
+    if because is Because.EMERGENCY:
+        first = first and _at_once(first, now)
+        known = tuple(_at_once(predecessor, now) for predecessor in known)
+    return Stamp(
+        managed_by=mark.text,
+        authorization_id=minted.pat.id,
+        organization=item.organization,
+        organization_id=minted.pat.organization_id or "",
+        username=item.username,
+        scopes=scopes_text(item.scopes),
+        predecessors=generations(first, known, minted.pat.id),
+    )
+
+
+def _settled(predecessor: Predecessor, secret: Published, item: Item) -> Predecessor:
+    return replace(predecessor, retire_at=whole_seconds(overlap_end(predecessor, secret, item.overlap)))
+
+
+def _at_once(predecessor: Predecessor, now: datetime) -> Predecessor:
+    return replace(predecessor, retire_at=min(predecessor.retire_at, whole_seconds(now)), at_once=True)
 
 
 def generations(first: Predecessor | None, known: Iterable[Predecessor], current: PatId) -> tuple[Predecessor, ...]:
-    """The `predecessors` tag of a new version: the newest three, never the current one (rules 7 and 9).
+    """The `predecessors` tag of a new version: the one it succeeds, then the newest, three in all (rule 7).
 
-    One that no longer fits is found again by rule 4: an older version names it.
+    Never the current one (rule 9). One that no longer fits is found again by rule 4: an older version names it.
     """
-    by_id = {one.id: one for one in known}
+    by_id = {predecessor.id: predecessor for predecessor in known}
     if first is not None:
-        by_id[first.id] = first
+        by_id.pop(first.id, None)
     by_id.pop(current, None)
-    return tuple(sorted(by_id.values(), key=lambda one: (one.retire_at, one.id), reverse=True)[:MOST_PREDECESSORS])
+    newest = sorted(by_id.values(), key=lambda predecessor: (predecessor.retire_at, predecessor.id), reverse=True)
+    own = [first] if first is not None and first.id != current else []
+    return tuple([*own, *newest][:MOST_PREDECESSORS])
 
 
 class Fate(StrEnum):
@@ -74,21 +126,34 @@ class Fate(StrEnum):
     FORGET = "forget"
     LOOK = "look"
     STRANGER = "stranger"
+    WITH_CONSUMER = "with-consumer"
 
 
 def fate(
-    one: Predecessor, secret: Published, listed: Pat | None, item: Item | None, owner: str, mark: Mark, now: datetime
+    predecessor: Predecessor,
+    secret: Published,
+    listed: Pat | None,
+    item: Item | None,
+    name: str,
+    mark: Mark,
+    overlap: timedelta,
+    now: datetime,
 ) -> Fate:
-    """Decide on one predecessor of the secret named `owner`.
+    """Decide on one predecessor of the secret `name`, whose overlap lasts `overlap`.
 
     Only our mark for this very secret, or `adopt`, lets a PAT be ended (rule 7). LOOK: it is not listed, which proves
-    nothing yet (rule 5).
+    nothing yet (rule 5). WITH_CONSUMER: a consumer was given it and nothing newer, and pats.yaml no longer says how to
+    give it the current value.
     """
-    if one.id == secret.stamp.authorization_id:
+    if predecessor.id == secret.stamp.authorization_id:
         return Fate.FORGET
     if listed is None:
         return Fate.LOOK
-    named = item is not None and item.adopt == one.id
-    if mark.secret_of(listed.display_name) != owner.casefold() and not named:
+    named = item is not None and item.adopt == predecessor.id
+    if mark.secret_of(listed.display_name) != name.casefold() and not named:
         return Fate.STRANGER
-    return Fate.REVOKE if now >= overlap_end(one, secret, item) else Fate.KEEP
+    if now < overlap_end(predecessor, secret, overlap):
+        return Fate.KEEP
+    if predecessor.pushed and not predecessor.at_once and not secret.stamp.pushed_to and (not item or not item.then):
+        return Fate.WITH_CONSUMER
+    return Fate.REVOKE

@@ -6,18 +6,16 @@ Timer, HTTP, command line, dry run and status all show the plan made here. Rules
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from shared.model.clock import whole_seconds
 from shared.model.items import Item, Strategy
 from shared.model.secret_state import Foreign, Nothing, Published, Secret, Seen, Unmarked, expiry
-from shared.model.steps import Because, Decommission, Hold, Mend, Recover, Renew, Rotate, Step, Wait
+from shared.model.steps import Because, Decommission, Fail, Hold, Mend, Recover, Renew, Rotate, Step, Wait
 from shared.model.tags import Stamp, scopes_text
 from shared.rules.due import due_at
 from shared.rules.needs_a_person import deleted, disabled, edited, foreign, moved, paused, unmarked
-from shared.rules.overlap import overlap_end
-
-PUBLISH_WITHIN = timedelta(minutes=5)
+from shared.rules.overlap import overlap_end, owes_push
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +53,17 @@ def plan(item: Item, seen: Seen, now: datetime, asked: Asked | None = None) -> S
     return _plan_asked(item, secret, due, now, asked) if asked is not None and forced else due
 
 
+def rests(item: Item, secret: Secret, step: Step, now: datetime) -> bool:
+    """Whether the vault alone shows that nothing is to be done: no step, no push owed, no overlap over."""
+    if not isinstance(step, Hold | Wait | Fail):
+        return False
+    if item.paused or not isinstance(secret, Published):
+        return True
+    if owes_push(item, secret) and not isinstance(step, Fail):
+        return False
+    return all(overlap_end(predecessor, secret, item.overlap) > now for predecessor in secret.stamp.predecessors)
+
+
 def _plan_published(item: Item, secret: Published, seen: Seen, now: datetime) -> Step:
     ends = expiry(seen)
     if seen.gone:
@@ -87,7 +96,7 @@ def _plan_asked(item: Item, secret: Published, due: Step, now: datetime, asked: 
         return Rotate(Because.EMERGENCY)
     if isinstance(due, Rotate):
         return due
-    ends = [overlap_end(one, secret, item) for one in secret.stamp.predecessors]
+    ends = [overlap_end(one, secret, item.overlap) for one in secret.stamp.predecessors]
     in_overlap = [end for end in ends if end > now]
     if not in_overlap:
         return Rotate(Because.FORCED)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, TypeVar
@@ -15,11 +16,12 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpRes
 from azure.core.pipeline.transport import RequestsTransport
 from azure.keyvault.secrets import KeyVaultSecret, SecretClient, SecretProperties
 
-from shared.model.clock import Clock, Deadline
+from shared.model.clock import Clock, Deadline, VaultInstant
 from shared.model.credentials import Credential
 from shared.model.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, Refused, Unclear
-from shared.model.secret_state import CONTENT_TYPE, Current, Look, SecretSeen, VaultListing, VersionSeen
+from shared.model.secret_state import CONTENT_TYPE, Current, Look, SecretSeen, VaultListing, VersionListing, VersionSeen
 from shared.model.secret_text import SecretText
+from shared.model.tags import refuse_another_pat
 from shared.services.rate_limits import Pace
 from shared.services.transport import Later, never_sent, patiently, retry_after, timeouts
 
@@ -100,7 +102,9 @@ class SecretVault:
         except Denied as failure:
             if failure.code is not Code.DISABLED:
                 raise
-            newest = max(self.versions(name), key=lambda one: one.created)
+            newest = self.versions(name).newest()
+            if newest is None:
+                return Look(None, *measured)
             seen = SecretSeen(
                 name,
                 newest.enabled,
@@ -113,18 +117,39 @@ class SecretVault:
         return Look(seen, *measured)
 
     def current(self, name: str) -> Current:
-        secret = self._ask_again(f"read {name}", lambda: self._client.get_secret(name, **self._limits()))
-        return Current(_version_seen(secret.properties), SecretText(secret.value or ""))
+        at: list[VaultInstant] = []
 
-    def versions(self, name: str) -> tuple[VersionSeen, ...]:
-        def attempt() -> tuple[VersionSeen, ...]:
-            pages = self._client.list_properties_of_secret_versions(name, **self._limits())
-            return tuple(_version_seen(row) for row in pages)
+        def attempt() -> Current:
+            secret = self._client.get_secret(name, raw_response_hook=self._dated(at), **self._limits())
+            return Current(_version_seen(secret.properties), SecretText(secret.value or ""), self._at(at))
+
+        return self._ask_again(f"read {name}", attempt)
+
+    def versions(self, name: str) -> VersionListing:
+        at: list[VaultInstant] = []
+
+        def attempt() -> VersionListing:
+            dated = self._dated(at)
+            pages = self._client.list_properties_of_secret_versions(name, raw_response_hook=dated, **self._limits())
+            return VersionListing(tuple(_version_seen(row) for row in pages), self._at(at))
 
         try:
             return self._ask_again(f"list the versions of {name}", attempt)
         except Absent:
-            return ()
+            return VersionListing((), self._at(at))
+
+    def _dated(self, at: list[VaultInstant]) -> Callable[[Any], None]:
+        """Keeps the vault's time of the first answer: what is listed later may be newer, never older."""
+
+        def look(response: Any) -> None:
+            date = response.http_response.headers.get("Date")
+            if date and not at:
+                at.append(VaultInstant(self._clock.now() + self._ahead(date)))
+
+        return look
+
+    def _at(self, at: list[VaultInstant]) -> VaultInstant:
+        return at[0] if at else VaultInstant(self._clock.now())
 
     def publish(
         self,
@@ -149,33 +174,41 @@ class SecretVault:
             raise _publish_failure(self._failure(f"write {name}", failure)) from None
         return _version_seen(secret.properties)
 
-    def note(self, name: str, tags: Mapping[str, str]) -> None:
+    def note(self, name: str, tags: Mapping[str, str]) -> VersionSeen:
         """Key Vault wants a value: it says where the facts are."""
 
         def attempt() -> KeyVaultSecret:
             told = dict(tags)
             return self._client.set_secret(name, "see the tags", content_type="text/plain", tags=told, **self._limits())
 
-        self._ask_again(f"write {name}", attempt)
+        return _version_seen(self._ask_again(f"write {name}", attempt).properties)
 
     def change(
         self,
         name: str,
-        version: str,
+        version: VersionSeen,
         *,
         tags: Mapping[str, str] | None = None,
         expires_on: datetime | None = None,
-        enabled: bool | None = None,
-    ) -> None:
-        given: dict[str, Any] = {
-            "tags": None if tags is None else dict(tags),
-            "expires_on": expires_on,
-            "enabled": enabled,
-        }
+    ) -> VersionSeen:
+        given: dict[str, Any] = {"tags": None if tags is None else dict(tags), "expires_on": expires_on}
         facts = {key: value for key, value in given.items() if value is not None}
+        if tags is not None:
+            refuse_another_pat(version.tags, tags)
 
         def attempt() -> SecretProperties:
-            return self._client.update_secret_properties(name, version, **facts, **self._limits())
+            return self._client.update_secret_properties(name, version.version, **facts, **self._limits())
+
+        self._ask_again(f"change {name}", attempt)
+        return replace(
+            version,
+            tags=version.tags if tags is None else dict(tags),
+            expires_on=expires_on or version.expires_on,
+        )
+
+    def disable(self, name: str, version: str) -> None:
+        def attempt() -> SecretProperties:
+            return self._client.update_secret_properties(name, version, enabled=False, **self._limits())
 
         self._ask_again(f"change {name}", attempt)
 

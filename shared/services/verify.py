@@ -11,14 +11,14 @@ from requests.auth import HTTPBasicAuth
 
 from shared.model.clock import Clock, Deadline
 from shared.model.errors import Busy, Code, Denied, Unclear
-from shared.model.items import Item, TokenItem
-from shared.model.pats import ServiceToken
+from shared.model.items import TokenItem
+from shared.model.pats import CONNECTION_DATA, Claim, ServiceToken
 from shared.model.secret_text import SecretText
 from shared.services.pat_api import ACCESS, HEADERS, ORGANIZATION, Bearer, judge, lost
 from shared.services.transport import Later, patiently, retry_after, timeouts
 
 DEVOPS = "https://dev.azure.com/{organization}/"
-CONNECTION_DATA = "_apis/connectionData?connectOptions=none&api-version=7.1-preview.1"
+CONNECTION_DATA_PATH = "_apis/connectionData?connectOptions=none&api-version=7.1-preview.1"
 ANONYMOUS = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 
 _MEMBER = (
@@ -37,10 +37,10 @@ class Prover:
         self._clock = clock
         self._deadline = deadline
 
-    def verify(self, item: Item, value: SecretText, organization_id: str | None) -> None:
-        by_identity = item.verify == "connection-data"
-        path = CONNECTION_DATA if by_identity else item.verify
-        url = DEVOPS.format(organization=quote(item.organization, safe="")) + path.lstrip("/")
+    def verify(self, claim: Claim, value: SecretText) -> None:
+        by_identity = claim.path == CONNECTION_DATA
+        path = CONNECTION_DATA_PATH if by_identity else claim.path
+        url = DEVOPS.format(organization=quote(claim.organization, safe="")) + path.lstrip("/")
         try:
             response = self._session.get(
                 url,
@@ -50,14 +50,14 @@ class Prover:
                 allow_redirects=False,
             )
         except requests.RequestException as failure:
-            raise lost(failure, item.organization) from None
-        body = judge("GET", item.organization, response, what="the PAT")
+            raise lost(failure, claim.organization) from None
+        body = judge("GET", claim.organization, response, what="the PAT")
         if by_identity:
-            _check_identity(body, item, organization_id)
+            _check_identity(body, claim)
 
     def verify_token(self, item: TokenItem, token: ServiceToken) -> None:
         """See `ports.TokenVerifier`; repeated where nobody could say."""
-        url = DEVOPS.format(organization=quote(item.organization, safe="")) + CONNECTION_DATA
+        url = DEVOPS.format(organization=quote(item.organization, safe="")) + CONNECTION_DATA_PATH
 
         def attempt() -> Mapping[str, Any] | Later:
             try:
@@ -78,7 +78,7 @@ class Prover:
         _check_principal(patiently(self._clock, self._deadline, attempt), token)
 
 
-def _check_identity(body: Mapping[str, Any], item: Item, organization_id: str | None) -> None:
+def _check_identity(body: Mapping[str, Any], claim: Claim) -> None:
     """A 200 is not proof: anonymous callers get one too, and a PAT of somebody else works as well."""
     user = body.get("authenticatedUser")
     user = user if isinstance(user, dict) else {}
@@ -86,10 +86,10 @@ def _check_identity(body: Mapping[str, Any], item: Item, organization_id: str | 
     name = account.get("$value") if isinstance(account, dict) else None
     if not user.get("id") or str(user["id"]).lower() == ANONYMOUS:
         raise Denied(Code.VERIFY_FAILED, "Azure DevOps answered as to an anonymous caller.", ACCESS)
-    if not isinstance(name, str) or name.casefold() != item.username.casefold():
+    if not isinstance(name, str) or name.casefold() != claim.username.casefold():
         raise Denied(Code.VERIFY_FAILED, "The PAT signs in as somebody else than the technical user.", ACCESS)
     instance = body.get("instanceId")
-    if organization_id and isinstance(instance, str) and instance.lower() != organization_id:
+    if claim.organization_id and isinstance(instance, str) and instance.lower() != claim.organization_id:
         raise Denied(Code.VERIFY_FAILED, "The PAT signs in to another organization.", ORGANIZATION)
 
 

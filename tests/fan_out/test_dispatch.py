@@ -11,11 +11,12 @@ import pytest
 from sandbox.cloud.large_estate import Size, user
 from sandbox.cloud.seed import AGENTS
 from shared.fan_out.queue_message import Message, read
-from shared.fan_out.who_is_queued import WORTH_WHILE, look_is_due
+from shared.fan_out.who_is_queued import WORTH_WHILE
 from shared.functions.rotation_timer import RunFailed, rotate_due
 from shared.model.errors import Code, Misconfigured, PatrolError, Unclear
 from shared.report.report import Outcome
 from shared.rotation.world import World
+from shared.rules.full_look import look_is_due
 from shared.settings import Settings
 from tests.lab.lab import ENVIRONMENT, Lab, days, hours, item, outcomes
 from tests.lab.queue_lab import QueueLab, many

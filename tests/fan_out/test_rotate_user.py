@@ -268,7 +268,7 @@ def test_what_the_time_did_not_suffice_for_is_done_by_the_next_delivery() -> Non
 def test_after_the_last_delivery_the_report_no_longer_waits_and_says_who_sets_it_aside() -> None:
     sign_ins = due()
     (message,) = sign_ins.dispatch().messages
-    sign_ins.lab.cloud.add_fault("entra.token", "status", call=None, status=503)
+    sign_ins.lab.cloud.add_fault("pats.list", "status", call=None, status=503)
     for delivery in range(1, MOST_DELIVERIES):
         with pytest.raises(TryAgain):
             sign_ins.deliver(message, delivery)

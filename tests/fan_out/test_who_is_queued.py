@@ -12,12 +12,13 @@ import pytest
 
 from shared.fan_out import who_is_queued
 from shared.fan_out.queue_message import MOST_NAMES
-from shared.fan_out.who_is_queued import DAY, Standing, by_user, elsewhere, is_queued, look_is_due, slot
+from shared.fan_out.who_is_queued import Standing, by_user, elsewhere, is_queued
 from shared.inventory.pats_yaml import load
 from shared.model.items import Inventory, Item, User
 from shared.model.pats import PatId
 from shared.model.secret_state import Foreign, Nothing, Published, Secret, Unmarked
 from shared.model.tags import Predecessor, Stamp
+from shared.rules.full_look import DAY, look_is_due, slot
 from tests.lab.lab import Lab, days, hours, item
 
 NOW = datetime(2026, 3, 10, 12, tzinfo=UTC)

@@ -25,7 +25,7 @@ from sandbox.cloud.pats import Pat as SandboxPat
 from sandbox.cloud.sonarqube import SonarQube as SonarQubeServer
 from sandbox.cloud.sonarqube import SonarRefused
 from sandbox.wire.sonarqube import projects_status
-from shared.model.clock import Clock, whole_seconds
+from shared.model.clock import Clock, VaultInstant, whole_seconds
 from shared.model.credentials import ClientProof, Credential, SignIn
 from shared.model.errors import (
     Absent,
@@ -40,12 +40,13 @@ from shared.model.errors import (
     Unclear,
     UserRefused,
 )
-from shared.model.items import Item, SonarQube, TokenItem, User
-from shared.model.pats import Minted, Pat, PatId, ServiceToken, Validity
+from shared.model.items import SonarQube, TokenItem, User
+from shared.model.pats import Claim, Minted, Pat, PatId, ServiceToken, Validity
 from shared.model.ports import PatApi
-from shared.model.secret_state import CONTENT_TYPE, Current, Look, SecretSeen, VaultListing, VersionSeen
+from shared.model.secret_state import CONTENT_TYPE, Current, Look, SecretSeen, VaultListing, VersionListing, VersionSeen
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Turn, ask_until, held_elsewhere
+from shared.model.tags import refuse_another_pat
 from shared.report.kept_run import Brief, KeptRun, MessageDone, part_json, put_together, read_part, read_run, run_json
 from shared.services import pat_token_errors
 from shared.services.entra_errors import Concerns, refusal
@@ -102,16 +103,19 @@ class FakeVault:
     def current(self, name: str) -> Current:
         def effect() -> Current:
             value = str(self._vault.get(name)["value"])
-            return Current(_version(self._vault.secret(name).latest), SecretText(value))
+            return Current(
+                _version(self._vault.secret(name).latest), SecretText(value), VaultInstant(self._cloud.now())
+            )
 
         return self._do("vault.get", effect)
 
-    def versions(self, name: str) -> tuple[VersionSeen, ...]:
-        def effect() -> tuple[VersionSeen, ...]:
+    def versions(self, name: str) -> VersionListing:
+        def effect() -> VersionListing:
+            at = VaultInstant(self._cloud.now())
             try:
-                return tuple(_version(version) for version in self._vault.secret(name).versions.values())
+                return VersionListing(tuple(map(_version, self._vault.secret(name).versions.values())), at)
             except KeyError:
-                return ()
+                return VersionListing((), at)
 
         return self._do("vault.versions", effect)
 
@@ -138,22 +142,31 @@ class FakeVault:
         except Unclear as failure:
             raise Unclear(Code.PUBLISH_UNCLEAR, failure.cause, failure.remedy) from None
 
-    def note(self, name: str, tags: Mapping[str, str]) -> None:
-        self._do(
-            "vault.set", lambda: self._vault.set_secret(name, "see the tags", tags=tags, content_type="text/plain")
-        )
+    def note(self, name: str, tags: Mapping[str, str]) -> VersionSeen:
+        def effect() -> VersionSeen:
+            self._vault.set_secret(name, "see the tags", tags=tags, content_type="text/plain")
+            return _version(self._vault.secret(name).latest)
+
+        return self._do("vault.set", effect)
 
     def change(
         self,
         name: str,
-        version: str,
+        version: VersionSeen,
         *,
         tags: Mapping[str, str] | None = None,
         expires_on: datetime | None = None,
-        enabled: bool | None = None,
-    ) -> None:
-        attributes = {"exp": None if expires_on is None else int(expires_on.timestamp()), "enabled": enabled}
-        self._do("vault.update", lambda: self._vault.update(name, version, {"tags": tags, "attributes": attributes}))
+    ) -> VersionSeen:
+        if tags is not None:
+            refuse_another_pat(version.tags, tags)
+        attributes = {"exp": None if expires_on is None else int(expires_on.timestamp())}
+        update = {"tags": tags, "attributes": attributes}
+        self._do("vault.update", lambda: self._vault.update(name, version.version, update))
+        written = version.tags if tags is None else dict(tags)
+        return replace(version, tags=written, expires_on=expires_on or version.expires_on)
+
+    def disable(self, name: str, version: str) -> None:
+        self._do("vault.update", lambda: self._vault.update(name, version, {"attributes": {"enabled": False}}))
 
     def is_deleted(self, name: str) -> bool:
         gone = {secret.name.casefold() for secret in self._vault.deleted_secrets()}
@@ -294,12 +307,12 @@ class FakeVerifier:
         self._cloud = cloud
         self._trouble = trouble
 
-    def verify(self, item: Item, value: SecretText, organization_id: str | None) -> None:
+    def verify(self, claim: Claim, value: SecretText) -> None:
         def effect() -> SandboxPat | None:
-            return self._cloud.pats.authenticate(item.organization, value.reveal())
+            return self._cloud.pats.authenticate(claim.organization, value.reveal())
 
         pat = self._trouble.around("devops.connection_data", effect)
-        if pat is None or pat.owner != item.username.lower():
+        if pat is None or pat.owner != claim.username.lower():
             raise Denied(Code.ORGANIZATION_DENIED, "HTTP 401", "-")
 
     def verify_token(self, item: TokenItem, token: ServiceToken) -> None:

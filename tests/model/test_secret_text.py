@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 
 import pytest
 
+from shared.model.clock import VaultInstant
 from shared.model.credentials import Credential
 from shared.model.pats import Minted, Pat, PatId, Validity
 from shared.model.secret_state import Current, VersionSeen
@@ -47,7 +48,11 @@ def test_promise_7_a_secret_is_never_serialised() -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [Minted(PAT, SECRET, NOW), Current(VersionSeen("v", True, NOW, None), SECRET), Credential(SECRET, "v", None)],
+    [
+        Minted(PAT, SECRET, NOW),
+        Current(VersionSeen("v", True, NOW, None), SECRET, VaultInstant(NOW)),
+        Credential(SECRET, "v", None),
+    ],
     ids=lambda value: type(value).__name__,
 )
 def test_promise_7_nothing_that_holds_a_secret_shows_it(value: Minted | Current | Credential) -> None:

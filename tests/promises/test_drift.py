@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud.seed import AGENTS, SONAR, demo_estate, mark
-from shared.model.errors import Code, Misconfigured
+from shared.model.errors import Code, Denied, Misconfigured, PatrolError
 from shared.report.report import Outcome
 from tests.lab.lab import Lab, days, hours, item, outcomes, row
 
@@ -72,7 +72,7 @@ def test_rule_10_an_edited_value_is_neither_read_nor_replaced_until_taken_back()
     assert row(report).error is not None
     assert row(report).because == "edited"
     assert lab.current("build-pat").value == "pasted by a person"
-    assert len(lab.cloud.calls("vault.get")) == reads + 2  # the two credentials
+    assert len(lab.cloud.calls("vault.get")) == reads + 3  # the two credentials, and the note about the user
     assert len(lab.live()) == 1
     report = lab.run("build-pat", force=True, adopt=True)
     assert outcomes(report.items) == ["build-pat rotate done taken-back"]
@@ -219,14 +219,35 @@ def test_rule_11_too_many_tags_fail_before_minting() -> None:
     assert len(lab.cloud.calls("pats.create")) == mints
 
 
-def test_rule_11_a_vault_that_refused_one_write_is_not_minted_for_again() -> None:
+def test_rule_11_a_vault_that_refused_the_writes_of_two_secrets_is_not_minted_for_again() -> None:
     lab = Lab([item(f"pat-{number}") for number in range(5)])
+    lab.run()  # signed in before, so that the user is known
+    lab.wait(days(24))
+    minted = len(lab.cloud.calls("pats.create"))
     lab.vault.denied.add("set")
     report = lab.run()
     assert report.outcome == "failed"
-    assert len(lab.cloud.calls("pats.create")) == 1
-    assert lab.live() == []
-    assert [one.error.code for one in report.items if one.error].count(Code.VAULT_CLOSED) == 4
+    assert len(lab.cloud.calls("pats.create")) == minted + 2
+    assert len(lab.live()) == 5
+    assert [one.error.code for one in report.items if one.error].count(Code.VAULT_CLOSED) == 3
+
+
+def test_rule_11_what_refuses_one_secret_alone_closes_the_vault_for_no_other() -> None:
+    """A policy, a conditioned role or its own lock: its PAT is made and ended, and everything else is published."""
+    lab = Lab([item(f"pat-{number}") for number in range(5)], quick=True)
+    refused: list[str] = []
+
+    def policy(operation: str) -> PatrolError | None:
+        if operation == "vault.set" and len(refused) < 1 and lab.live():
+            refused.append(operation)
+            return Denied(Code.PUBLISH_FORBIDDEN, "HTTP 403 ForbiddenByPolicy", "-")
+        return None
+
+    lab.trouble.before = policy
+    report = lab.run()
+    assert sorted(one.outcome for one in report.items) == [Outcome.DONE] * 4 + [Outcome.FAILED]
+    assert [one.error.code for one in report.items if one.error] == [Code.PUBLISH_FORBIDDEN]
+    assert len(lab.live()) == 4
 
 
 def test_rule_7_a_forged_tag_ends_nobody_s_pat() -> None:
@@ -312,6 +333,8 @@ def test_promise_1_a_predecessor_that_may_be_all_that_works_is_not_ended() -> No
     assert not former.revoked
     lab.cloud.pats.organization("contoso").policies.creation_restricted = False
     lab.run()
+    assert lab.works("build-pat")
+    lab.later(hours(25))
     assert former.revoked
     assert lab.works("build-pat")
 

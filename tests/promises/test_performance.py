@@ -18,7 +18,7 @@ from shared.fan_out.who_is_queued import WORTH_WHILE
 from shared.functions.rotation_timer import SIDE_BY_SIDE
 from shared.inventory import pats_yaml
 from shared.report.report import Outcome
-from shared.rules.plan import PUBLISH_WITHIN
+from shared.rotation.publish import PUBLISH_WITHIN
 from shared.services.rate_limits import SIGN_INS, VERSIONS
 from tests.lab.lab import Lab, days, item
 

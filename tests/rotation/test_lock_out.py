@@ -43,7 +43,7 @@ def test_rule_12_a_new_version_of_the_password_releases_the_user() -> None:
     credentials.set_secret("svc-agents-password", "changed by a person")
     assert lab.later(hours(1)).exit_code() == 0
     assert lab.works("build-pat")
-    assert lab.vault.secret(note_name(AGENTS)).latest.tags["state"] == "released"
+    assert lab.vault.secret(note_name(AGENTS)).latest.tags["state"] == "proven"
     assert lab.later(hours(1)).unmanaged == (), "what patrol keeps for itself is no item that vanished"
 
 
@@ -144,7 +144,7 @@ def test_rule_12_a_refused_client_secret_is_one_message_and_blocks_nobody() -> N
     assert report.misconfigured is not None
     assert report.misconfigured.code is Code.CLIENT_REFUSED
     assert len(lab.cloud.calls("entra.token")) == 1
-    assert [one.name for one in lab.vault.secrets()] == []
+    assert [one.latest.tags["state"] for one in lab.vault.secrets()] == ["released"]
 
 
 def test_an_unknown_tenant_is_misconfigured_before_any_password_is_sent() -> None:

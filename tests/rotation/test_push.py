@@ -12,11 +12,12 @@ from sandbox.cloud.cloud import Operation
 from sandbox.cloud.seed import SONAR, demo_estate
 from sandbox.cloud.sonarqube import SonarQube
 from shared.cli.check_online import check_online
-from shared.fan_out.who_is_queued import Standing, needs_work
+from shared.fan_out.who_is_queued import Standing
 from shared.model.errors import Code
 from shared.report.report import Outcome, Report
 from shared.rotation.observe import secret_seen
 from shared.rotation.status import standing
+from shared.rules.plan import rests
 from tests.lab.lab import THEN, Lab, days, hours, item, outcomes, row
 
 SETTING = "contoso-azure"
@@ -220,17 +221,26 @@ def test_a_renewed_value_is_not_pushed_again() -> None:
     assert watched.takes_current
 
 
-def test_then_that_is_added_pushes_what_is_published_and_then_that_is_taken_off_holds_nothing() -> None:
+def test_promise_1_then_that_is_taken_off_leaves_alive_what_the_consumer_was_given_last() -> None:
     lab = Lab([item()], quick=True)
     server = lab.sonarqube()
     lab.run()
     lab.items = [item(then=THEN)]
     assert outcomes(lab.later(hours(6)).items) == ["build-pat rotate done not-pushed", "build-pat hold held fresh"]
     assert server.azure[SETTING].pat == lab.current("build-pat").value
-    refuse(server)
+    grant = refuse(server)
     lab.later(days(24))
     lab.items = [item()]
-    assert outcomes(lab.later(days(2)).items)[0] == "build-pat retire done overlap-over"
+    report = lab.later(days(2))
+    assert outcomes(report.items) == ["build-pat hold held fresh"]
+    (kept,) = report.leftovers
+    assert server.azure[SETTING].pat in {
+        pat.value for pat in lab.live() if pat.authorization_id == kept.authorization_id
+    }
+    assert "A consumer was given this PAT and nothing newer" in kept.says
+    grant()
+    lab.items = [item(then=THEN)]
+    assert "build-pat retire done overlap-over" in outcomes(lab.later(hours(6)).items)
     assert len(lab.live()) == 1
 
 
@@ -415,7 +425,7 @@ def test_status_and_the_dispatcher_see_a_push_that_is_owed_in_the_listing_alone(
         secret = secret_seen("build-pat", lab.quick_world().vault.listing(), lab.quick_world().vault, lab.settings.mark)
         now = lab.clock.now()
         known = Standing.of(mine, secret, now)
-        return standing(mine, secret, None, now).because, needs_work(mine, secret, known.step, now)
+        return standing(mine, secret, None, now).because, not rests(mine, secret, known.step, now)
 
     assert seen() == ("not-pushed", True)
     lab.run()

@@ -11,7 +11,8 @@ def test_rule_1_a_first_pat_is_minted_verified_and_published_in_that_order() -> 
     report = lab.run()
     assert outcomes(report.items) == ["build-pat rotate done nothing-published"]
     wanted = ["pats.create", "devops.connection_data", "vault.set"]
-    assert [name for name in lab.operations() if name in wanted] == wanted
+    minted = lab.operations().index("pats.create")
+    assert [name for name in lab.operations()[minted:] if name in wanted] == wanted
     assert lab.works("build-pat")
     version = lab.current("build-pat")
     pat = lab.live("build-pat")[0]

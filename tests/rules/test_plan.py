@@ -19,7 +19,6 @@ from shared.model.secret_state import (
     Secret,
     Seen,
     Unmarked,
-    VersionSeen,
 )
 from shared.model.steps import (
     Because,
@@ -35,7 +34,6 @@ from shared.model.steps import (
 )
 from shared.model.tags import Mark, Predecessor, Stamp, write
 from shared.rules.due import due_at, margin, urgency
-from shared.rules.orphans import is_orphan_candidate, orphan_over
 from shared.rules.overlap import Fate, fate, generations, overlap_end, retire_at
 from shared.rules.plan import Asked, plan
 
@@ -228,10 +226,16 @@ def test_rule_6_the_overlap_ends_at_the_predecessor_s_own_expiry_at_the_latest()
 def test_promise_1_an_overlap_is_never_shorter_than_its_successor_was_current() -> None:
     one = Predecessor(FORMER, NOW + days(1))
     late = published(stamp=a_stamp(predecessors=(one,)), created=NOW + timedelta(minutes=3))
-    assert overlap_end(one, late, an_item()) == NOW + days(1) + timedelta(minutes=3)
-    at_once = Predecessor(FORMER, NOW)
+    assert overlap_end(one, late, days(1)) == NOW + days(1) + timedelta(minutes=3)
+    at_once = Predecessor(FORMER, NOW, at_once=True)
     emergency = published(stamp=a_stamp(predecessors=(at_once,)), created=NOW + SECOND)
-    assert overlap_end(at_once, emergency, an_item()) == NOW
+    assert overlap_end(at_once, emergency, days(1)) == NOW
+
+
+def test_rule_8_two_times_alone_are_no_emergency_however_late_the_write_arrived() -> None:
+    one = Predecessor(FORMER, NOW)
+    late = published(stamp=a_stamp(predecessors=(one,)), created=NOW + timedelta(hours=25))
+    assert overlap_end(one, late, days(1)) == NOW + timedelta(hours=49)
 
 
 def test_rule_7_the_tag_holds_three_at_most_and_never_the_current_one() -> None:
@@ -257,86 +261,21 @@ def test_rule_7_only_our_mark_for_this_very_secret_lets_a_pat_be_ended(
 ) -> None:
     one = Predecessor(FORMER, at)
     secret = published(stamp=a_stamp(predecessors=(one,)))
-    assert fate(one, secret, listed, an_item(), "build-pat", MARK, NOW) is expected
+    assert fate(one, secret, listed, an_item(), "build-pat", MARK, days(1), NOW) is expected
 
 
 def test_rule_7_adopt_names_a_pat_that_may_be_ended_without_our_mark() -> None:
     one = Predecessor(FORMER, NOW)
     secret = published(stamp=a_stamp(predecessors=(one,)))
     listed = a_pat(FORMER, display_name="made by hand")
-    assert fate(one, secret, listed, an_item(adopt=FORMER), "build-pat", MARK, NOW) is Fate.REVOKE
-    assert fate(one, secret, listed, an_item(adopt=True), "build-pat", MARK, NOW) is Fate.STRANGER
+    assert fate(one, secret, listed, an_item(adopt=FORMER), "build-pat", MARK, days(1), NOW) is Fate.REVOKE
+    assert fate(one, secret, listed, an_item(adopt=True), "build-pat", MARK, days(1), NOW) is Fate.STRANGER
 
 
 def test_rule_9_the_current_id_is_never_retired() -> None:
     one = Predecessor(CURRENT, NOW)
     secret = published(stamp=a_stamp(predecessors=(one,)))
-    assert fate(one, secret, a_pat(), an_item(), "build-pat", MARK, NOW) is Fate.FORGET
-
-
-# --- orphans ---------------------------------------------------------------------------------------------------------
-
-
-def version(identity: PatId | None, age: timedelta, name: str = "v") -> VersionSeen:
-    tags = write(a_stamp(authorization_id=identity), {}) if identity else {}
-    return VersionSeen(f"{name}{identity}", True, NOW - age, NOW + days(9), tags)
-
-
-@pytest.mark.parametrize(
-    ("age", "expected"), [(timedelta(hours=2) - SECOND, False), (timedelta(hours=2), True)], ids=["young", "two hours"]
-)
-def test_rule_4_a_young_pat_may_still_be_on_its_way_into_the_vault(age: timedelta, expected: bool) -> None:
-    assert is_orphan_candidate(a_pat(OLDER, starts=NOW - age), published(), NOW) is expected
-
-
-def test_rule_4_what_the_current_version_names_is_no_orphan() -> None:
-    secret = published(stamp=a_stamp(predecessors=(Predecessor(FORMER, NOW),)))
-    assert not is_orphan_candidate(a_pat(CURRENT), secret, NOW)
-    assert not is_orphan_candidate(a_pat(FORMER), secret, NOW)
-    assert is_orphan_candidate(a_pat(OLDER), secret, NOW)
-    assert not is_orphan_candidate(a_pat(OLDER), Nothing(deleted=True), NOW)
-
-
-@pytest.mark.parametrize(
-    ("versions", "expected"),
-    [
-        ([], True),
-        ([version(CURRENT, days(1))], True),
-        ([version(OLDER, days(9)), version(CURRENT, days(1))], True),
-        ([version(OLDER, days(9)), version(CURRENT, days(1) - SECOND)], False),
-        ([version(OLDER, days(9)), version(FORMER, days(5)), version(CURRENT, SECOND)], True),
-        ([version(CURRENT, days(9)), version(OLDER, days(1))], False),
-        ([version(OLDER, days(9)), version(None, days(5), "pasted")], False),
-        ([version(OLDER, days(9)), version(None, days(5), "pasted"), version(CURRENT, days(2))], True),
-        ([version(None, days(9), "theirs")], True),
-        ([version(OLDER, days(3)), version(FORMER, days(3)), version(CURRENT, days(1) - SECOND)], False),
-        ([version(OLDER, days(3)), version(FORMER, days(3)), version(CURRENT, days(1))], True),
-        ([version(OLDER, days(1)), version(CURRENT, days(1))], True),
-    ],
-    ids=[
-        "no version",
-        "named by none",
-        "its successor was current for the whole overlap",
-        "a second less",
-        "two successors",
-        "named by the newest",
-        "edited",
-        "edited and taken back",
-        "a stranger's secret",
-        "a tie and a certain successor, too young",
-        "a tie and a certain successor",
-        "a tie and nothing after it",
-    ],
-)
-def test_rule_4_an_orphan_is_judged_by_all_versions(versions: list[VersionSeen], expected: bool) -> None:
-    assert orphan_over(a_pat(OLDER), published(), versions, days(1), MARK, NOW) is expected
-
-
-def test_rule_4_versions_of_one_second_tie_and_a_tie_ends_nothing() -> None:
-    tied = [version(None, days(3), "pasted"), version(CURRENT, days(3))]
-    older = [version(OLDER, days(9)), *tied]
-    assert not orphan_over(a_pat(OLDER), Unmarked(edited=True), older, days(1), MARK, NOW)
-    assert orphan_over(a_pat(OLDER), published(), older, days(1), MARK, NOW)
+    assert fate(one, secret, a_pat(), an_item(), "build-pat", MARK, days(1), NOW) is Fate.FORGET
 
 
 def test_rule_14_the_most_urgent_comes_first() -> None:

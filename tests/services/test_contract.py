@@ -13,7 +13,7 @@ from shared.model.clock import whole_seconds
 from shared.model.credentials import ClientProof, ClientSecret, FederatedIdentity, SignIn
 from shared.model.errors import Absent, Again, ClientRefused, Code, Denied, Misconfigured, Refused, Unclear, UserRefused
 from shared.model.items import SonarQube, User
-from shared.model.pats import PatId
+from shared.model.pats import Claim, PatId
 from shared.model.ports import PatApi
 from shared.model.secret_state import CONTENT_TYPE
 from shared.model.secret_text import SecretText
@@ -112,11 +112,11 @@ def test_verify_takes_only_a_living_pat_of_the_right_user(lab: Lab, world: World
     good = lab.cloud.pats.seed(AGENTS, "contoso", "x", valid_from=now)
     theirs = lab.cloud.pats.seed(SONAR, "contoso", "x", valid_from=now)
     elsewhere = lab.cloud.pats.seed(AGENTS, "fabrikam", "x", valid_from=now)
-    world.verifier.verify(mine, SecretText(good.value), good.organization)
+    world.verifier.verify(Claim(mine.username, mine.organization, good.organization), SecretText(good.value))
     good.revoked = True
     for value in (good.value, theirs.value, elsewhere.value, "nonsense"):
         with pytest.raises(Denied):
-            world.verifier.verify(mine, SecretText(value), None)
+            world.verifier.verify(Claim(mine.username, mine.organization), SecretText(value))
 
 
 def test_publish_current_versions_change_and_listing(lab: Lab, world: World) -> None:
@@ -126,10 +126,12 @@ def test_publish_current_versions_change_and_listing(lab: Lab, world: World) -> 
     second = world.vault.publish("build-pat", SecretText("two"), ends, {"b": "2"})
     current = world.vault.current("BUILD-PAT")
     assert current.value == SecretText("two")
-    assert current.seen == second
+    assert current.version == second
+    assert abs((lab.clock.now() - current.at).total_seconds()) < 2
     assert {one.version for one in world.vault.versions("build-pat")} == {first.version, second.version}
-    world.vault.change("build-pat", first.version, enabled=False)
-    world.vault.change("build-pat", second.version, tags={"c": "3"}, expires_on=ends + days(1))
+    world.vault.disable("build-pat", first.version)
+    changed = world.vault.change("build-pat", second, tags={"c": "3"}, expires_on=ends + days(1))
+    assert (changed.tags, changed.expires_on) == ({"c": "3"}, ends + days(1))
     (row,) = world.vault.listing().secrets.values()
     assert (row.name, row.key, row.enabled) == ("Build-Pat", "build-pat", True)
     assert (row.tags, row.expires_on, row.content_type) == ({"c": "3"}, ends + days(1), CONTENT_TYPE)
@@ -142,7 +144,7 @@ def test_publish_current_versions_change_and_listing(lab: Lab, world: World) -> 
 def test_a_secret_that_is_not_there(world: World) -> None:
     with pytest.raises(Absent):
         world.vault.current("none")
-    assert world.vault.versions("none") == ()
+    assert world.vault.versions("none").versions == ()
     assert not world.vault.is_deleted("none")
     with pytest.raises(Absent):
         world.credentials.read("none")

@@ -1,0 +1,154 @@
+"""What is there before anybody signs in. `observe` is the only way to an Estate, and checks the clock and the names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.model import tags, token_tags
+from shared.model.clock import VaultInstant, VaultTime, check_clock
+from shared.model.items import Inventory, Item, User
+from shared.model.request import Request, check_names
+from shared.model.secret_state import VaultListing, is_ours
+from shared.model.tags import BLOCKED_PREFIX, Mark
+from shared.rotation.observe import look_up
+from shared.rotation.threads import Threads
+from shared.rotation.world import UserShare, World
+from shared.rules.due import most_urgent_first
+from shared.rules.full_look import look_is_due
+
+
+@dataclass(frozen=True, slots=True)
+class Estate:
+    """What a run works on; all times are the vault's. `looked_at`: when the vault's listing was begun.
+
+    `users`: all, most urgent first; or the one of a message. `whole`: False for one user's share, so nothing is called
+    unmanaged. `wanted`: casefolded names that were asked for; None: everything. `elsewhere`: where every user is looked
+    for besides where its items and its tags are. `full_looks`: who is looked for everywhere this time.
+    """
+
+    inventory: Inventory
+    listing: VaultListing
+    mark: Mark
+    clock: VaultTime
+    looked_at: VaultInstant
+    users: tuple[User, ...]
+    whole: bool
+    wanted: frozenset[str] | None
+    elsewhere: Mapping[str, tuple[str, ...]]
+    managed: frozenset[str]
+    full_looks: tuple[User, ...] = ()
+
+    def items_of(self, user: User) -> list[Item]:
+        """The user's items that were asked for."""
+        return [item for item in user.items if self.wanted is None or item.key in self.wanted]
+
+    def organizations_of(self, user: User) -> list[str]:
+        """Where to look: where the items are, and when all is looked at where else the user may have minted."""
+        found = {item.organization.casefold(): item.organization for item in self.items_of(user)}
+        if self.wanted is None:
+            for organization in self.elsewhere.get(user.key, ()):
+                found.setdefault(organization.casefold(), organization)
+        return list(found.values())
+
+    def unmanaged(self) -> tuple[str, ...]:
+        """Secrets of ours that pats.yaml does not name any more."""
+        if self.wanted is not None or not self.whole:
+            return ()
+        return unmanaged(self.listing, self.mark, self.managed)
+
+
+def observe(world: World, inventory: Inventory, mark: Mark, request: Request) -> Estate:
+    """Everything. Raises Misconfigured: unknown name, wrong clock (rule 15), a vault that cannot be read."""
+    check_names(inventory, request)
+    begun = world.clock.now()
+    listing = world.vault.listing()
+    check_clock(listing.ahead)
+    # A former owner's PATs never drop out of sight (rule 13).
+    minted = minted_in(listing, mark)
+    everywhere = {item.organization.casefold(): item.organization for item in inventory.items()}
+    everywhere |= {name.casefold(): name for names in minted.values() for name in names}
+    full = _full_looks(world, inventory, minted, tuple(everywhere.values()), begun + listing.ahead)
+    return Estate(
+        inventory=inventory,
+        listing=listing,
+        mark=mark,
+        clock=VaultTime(world.clock, listing.ahead),
+        looked_at=VaultInstant(begun + listing.ahead),
+        users=tuple(most_urgent_first(inventory.users, listing)),
+        whole=True,
+        wanted=_wanted(request),
+        elsewhere={**minted, **{user.key: tuple(everywhere.values()) for user in full}},
+        managed=inventory.managed(),
+        full_looks=full,
+    )
+
+
+def observe_user(
+    world: World, inventory: Inventory, mark: Mark, request: Request, share: UserShare, threads: Threads
+) -> Estate:
+    """What the vault has of one user alone. Raises as `observe`."""
+    check_names(inventory, request)
+    begun, wanted = world.clock.now(), _wanted(request)
+    listing = look_up(share.user, wanted, world.vault, threads)
+    check_clock(listing.ahead)
+    return Estate(
+        inventory=inventory,
+        listing=listing,
+        mark=mark,
+        clock=VaultTime(world.clock, listing.ahead),
+        looked_at=VaultInstant(begun + listing.ahead),
+        users=(share.user,),
+        whole=False,
+        wanted=wanted,
+        elsewhere={share.user.key: share.organizations},
+        managed=inventory.managed(),
+    )
+
+
+def _wanted(request: Request) -> frozenset[str] | None:
+    return None if request.names is None else frozenset(name.casefold() for name in request.names)
+
+
+def _full_looks(
+    world: World,
+    inventory: Inventory,
+    minted: Mapping[str, tuple[str, ...]],
+    everywhere: tuple[str, ...],
+    now: datetime,
+) -> tuple[User, ...]:
+    """Who is looked for wherever pats.yaml or a tag names an organization: each user once a day (rule 13).
+
+    Where nobody remembers the last full look it is every time.
+    """
+    more = [user for user in inventory.users if _is_more(user, minted, everywhere)]
+    looks = world.runs.looks() if more else {}
+    return tuple(user for user in more if look_is_due(user.username, looks.get(user.digest), now))
+
+
+def _is_more(user: User, minted: Mapping[str, tuple[str, ...]], everywhere: Iterable[str]) -> bool:
+    own = {item.organization.casefold() for item in user.items}
+    own |= {name.casefold() for name in minted.get(user.key, ())}
+    return any(name.casefold() not in own for name in everywhere)
+
+
+def minted_in(listing: VaultListing, mark: Mark) -> dict[str, tuple[str, ...]]:
+    """The organizations in which our tags say that a user minted what is current, by casefolded username."""
+    found: dict[str, set[str]] = {}
+    for row in listing.secrets.values():
+        stamp = tags.read(row.tags)
+        if stamp is not None and is_ours(row.tags, mark):
+            found.setdefault(stamp.username.casefold(), set()).add(stamp.organization)
+    return {username: tuple(sorted(names)) for username, names in found.items()}
+
+
+def unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tuple[str, ...]:
+    names = [
+        row.name
+        for key, row in listing.secrets.items()
+        if (is_ours(row.tags, mark) or token_tags.is_ours(row.tags, mark))
+        and key not in managed
+        and not key.startswith(BLOCKED_PREFIX)
+    ]
+    return tuple(sorted(names, key=str.casefold))

@@ -1,0 +1,229 @@
+"""Ending every generation of an item but the published one: what an emergency and a decommissioning come down to.
+
+Judged by what holds afterwards, not by the steps (rule 8). The set comes from listings by mark and from all versions,
+under every owner that pats.yaml or any version names; the tag `predecessors` is only a hint. What is not confirmed dead
+is told with its id, its owner and the command that ends it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+
+from shared.model.clock import whole_seconds
+from shared.model.errors import Code, NotDone, PatrolError
+from shared.model.items import Item
+from shared.model.pats import Owner, Pat, PatId
+from shared.model.ports import PatApi
+from shared.model.secret_state import CONTENT_TYPE, Current, VersionListing, VersionSeen, is_ours
+from shared.model.steps import Because
+from shared.report.report import Row
+from shared.rotation import gate
+from shared.rotation.observe import find_unlisted
+from shared.rotation.publish import without
+from shared.rotation.retire import ended_row
+from shared.rotation.run_context import Run
+from shared.rules import may_end
+from shared.rules.may_end import MayEnd
+
+Allow = Callable[[Pat, Owner, VersionListing], MayEnd | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Generations:
+    """What is to end. `spared`: the PAT that is published, and stays; None: nothing stays.
+
+    `made_before`: what was made later is not meant; None: everything is.
+    """
+
+    item: Item
+    versions: VersionListing
+    because: Because
+    spared: PatId | None = None
+    made_before: datetime | None = None
+
+    def is_meant(self, pat: Pat) -> bool:
+        if pat.id == self.spared:
+            return False
+        return self.made_before is None or pat.validity.starts <= whole_seconds(self.made_before)
+
+    def owners(self) -> list[Owner]:
+        """Everybody who may have minted for this item: pats.yaml says who does now, versions who did."""
+        item = self.item
+        stamps = [version.stamp for version in self.versions]
+        found = [Owner(item.username, item.organization)]
+        found += [Owner(stamp.username, stamp.organization) for stamp in stamps if stamp is not None]
+        return list({owner.key: owner for owner in reversed(found)}.values())
+
+    def named(self, owner: Owner) -> dict[PatId, VersionSeen]:
+        """Ids that versions name as this owner's, without what had expired by the vault's own date."""
+        found: dict[PatId, VersionSeen] = {}
+        for version in self.versions:
+            stamp = version.stamp
+            if stamp is None or not Owner(stamp.username, stamp.organization).same(owner):
+                continue
+            expired = version.expires_on is not None and version.expires_on <= self.versions.at
+            later = self.made_before is not None and version.created > whole_seconds(self.made_before)
+            if not expired and not later and stamp.authorization_id != self.spared:
+                found[stamp.authorization_id] = version
+        return found
+
+
+def emergency(item: Item, current: Current, made_before: datetime, run: Run) -> list[Row]:
+    """End every live PAT of the item that was made before `made_before`, but the published one, and disable the
+    versions that are older than it. `current`: what is published, proved. Gives the rows; what still lives is a failed
+    one. Raises what listing the versions raises.
+    """
+    name = item.secret
+    versions = run.world.vault.versions(name)
+    stamp = current.version.stamp
+    spared = None if stamp is None else stamp.authorization_id
+    meant = Generations(item, versions, Because.EMERGENCY, spared, made_before)
+
+    def allow(pat: Pat, owner: Owner, versions: VersionListing) -> MayEnd | None:
+        return may_end.replaced_generation(pat, name, owner, run.mark, current, made_before, versions)
+
+    rows, dead = _end_all(meant, allow, run)
+    rows += _disable_older(meant, current, run)
+    run.publisher.remember(name, current.version, lambda stamp: without(stamp, frozenset(dead)))
+    return rows
+
+
+def leaked_before_minting(item: Item, run: Run) -> list[Row]:
+    """`revoke_first`: end everything that lives of the item before there is a new value. Gives the rows."""
+    versions = run.world.vault.versions(item.secret)
+    meant = Generations(item, versions, Because.EMERGENCY)
+
+    def allow(pat: Pat, owner: Owner, versions: VersionListing) -> MayEnd | None:
+        return may_end.given_up(pat, item.secret, owner, run.mark, versions, Because.EMERGENCY)
+
+    return _end_all(meant, allow, run)[0]
+
+
+def decommission(item: Item, version: VersionSeen, run: Run) -> list[Row]:
+    """Disable the secret, then end its PATs: nobody reads a value that is about to die. Gives the rows of the PATs."""
+    allowed = may_end.decommissioned(version, item)
+    if version.enabled and allowed is not None:
+        gate.disable(run.world.vault, allowed)
+        run.tell("secret.disabled", secret=item.secret)
+    versions = run.world.vault.versions(item.secret)
+    meant = Generations(item, versions, Because.DECOMMISSIONED)
+
+    def allow(pat: Pat, owner: Owner, versions: VersionListing) -> MayEnd | None:
+        return may_end.given_up(pat, item.secret, owner, run.mark, versions, Because.DECOMMISSIONED)
+
+    rows, dead = _end_all(meant, allow, run)
+    run.publisher.remember(item.secret, version, lambda stamp: without(stamp, frozenset(dead)))
+    return rows
+
+
+def still_lives(item: Item, listed: Iterable[Pat], run: Run) -> list[Row]:
+    """Of an emergency that may not touch the secret (edited, another's): what of it may still work."""
+    owner = Owner(item.username, item.organization)
+    mine = [pat for pat in listed if run.mark.secret_of(pat.display_name) == item.key]
+    cause = NotDone(Code.EDITED, "The secret is not patrol's to replace now, so nothing was ended.", "")
+    return [_lives(item, owner, pat.id, Because.EMERGENCY, cause) for pat in mine]
+
+
+def _end_all(meant: Generations, allow: Allow, run: Run) -> tuple[list[Row], set[PatId]]:
+    rows: list[Row] = []
+    dead: set[PatId] = set()
+    listings: list[tuple[Owner, PatApi, Mapping[PatId, Pat]]] = []
+    for owner in meant.owners():
+        try:
+            api = run.api_of(owner)
+            listings.append((owner, api, run.active(api, owner.organization)))
+        except PatrolError as failure:
+            # Of a former owner without an id that may live there is nothing to say.
+            rows += [_lives(meant.item, owner, pat, meant.because, failure) for pat in meant.named(owner)]
+    # Listed after the PATs: what a run at the same moment published in between is named by a version then.
+    versions = run.world.vault.versions(meant.item.secret)
+    for owner, api, listed in listings:
+        named = meant.named(owner)
+        for pat in listed.values():
+            allowed = allow(pat, owner, versions) if meant.is_meant(pat) else None
+            if allowed is not None:
+                rows.append(_ended(meant, owner, allowed, api, run, dead))
+            elif pat.id in named and meant.is_meant(pat) and not _is_published(pat.id, versions):
+                renamed = NotDone(Code.UNMARKED, "It does not carry patrol's mark any more: a person renamed it.", "")
+                rows.append(_lives(meant.item, owner, pat.id, meant.because, renamed))
+        rows += _unlisted(meant, owner, named, listed, api, run, dead)
+    return rows, dead
+
+
+def _is_published(pat: PatId, versions: VersionListing) -> bool:
+    """Whether another run has published it meanwhile."""
+    newest = versions.newest()
+    return newest is not None and newest.names(pat)
+
+
+def _ended(meant: Generations, owner: Owner, allowed: MayEnd, api: PatApi, run: Run, dead: set[PatId]) -> Row:
+    try:
+        gate.end(api, allowed, run.tell)
+    except PatrolError as failure:
+        return _lives(meant.item, owner, allowed.pat, meant.because, failure)
+    dead.add(allowed.pat)
+    return ended_row(meant.item.secret, owner, meant.because, None, allowed.pat)
+
+
+def _unlisted(
+    meant: Generations,
+    owner: Owner,
+    named: Iterable[PatId],
+    listed: Mapping[PatId, Pat],
+    api: PatApi,
+    run: Run,
+    dead: set[PatId],
+) -> list[Row]:
+    """What versions name and no listing shows counts as dead only when the service says so (rule 5)."""
+    rows = []
+    for pat in named:
+        if pat in listed:
+            continue
+        try:
+            found, lives = find_unlisted(api, owner.organization, pat, run.clock.now())
+        except PatrolError as failure:
+            rows.append(_lives(meant.item, owner, pat, meant.because, failure))
+            continue
+        if not lives:
+            dead.add(pat)
+        elif found is not None and meant.is_meant(found):
+            odd = NotDone(Code.DEVOPS_UNCLEAR, "It is not listed, and Azure DevOps says that it lives.", "")
+            rows.append(_lives(meant.item, owner, pat, meant.because, odd))
+    return rows
+
+
+def _disable_older(meant: Generations, current: Current, run: Run) -> list[Row]:
+    """No older version of ours can be read any more, whichever tags it has left."""
+    rows = []
+    for version in meant.versions:
+        ours = is_ours(version.tags, run.mark) or (version.stamp is None and version.content_type == CONTENT_TYPE)
+        if not ours or not version.enabled or version.created >= current.version.created:
+            continue
+        allowed = may_end.older_version(version, meant.item.secret, meant.versions)
+        if allowed is None:
+            continue
+        try:
+            gate.disable(run.world.vault, allowed)
+        except PatrolError as failure:
+            owner = Owner(meant.item.username, meant.item.organization)
+            cause = f"An older version of the secret can still be read. {failure.cause}"
+            known = NotDone(failure.code, cause, failure.remedy)
+            rows.append(ended_row(meant.item.secret, owner, Because.EMERGENCY, known, _id_of(version)))
+    return rows
+
+
+def _id_of(version: VersionSeen) -> PatId:
+    return version.stamp.authorization_id if version.stamp is not None else PatId(version.version)
+
+
+def _lives(item: Item, owner: Owner, pat: PatId, because: Because, failure: PatrolError) -> Row:
+    """A PAT that was to be dead, and of which nobody could confirm it."""
+    whose = f"--user {owner.username} --organization {owner.organization}"
+    cause = f"{pat} of {owner.username} in {owner.organization} may still work. {failure.cause}"
+    remedy = (
+        f"End it: `python -m shared pats revoke {pat} {whose}`, or have an Azure DevOps administrator revoke it."
+        f"{f' {failure.remedy}' if failure.remedy else ''}"
+    )
+    return ended_row(item.secret, owner, because, NotDone(Code.LEAKED_PAT_LIVES, cause, remedy), pat)

@@ -1,0 +1,164 @@
+"""What everything in one run works with: the estate, the world, and what is remembered while it lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from threading import Lock
+
+from shared.model.clock import Deadline, VaultTime
+from shared.model.errors import Code, NotDone, PatrolError, Unclear
+from shared.model.items import User
+from shared.model.pats import Owner, Pat, PatId
+from shared.model.ports import Events, PatApi
+from shared.model.request import Request
+from shared.model.secret_state import VaultListing
+from shared.model.tags import Mark
+from shared.report.report import Row
+from shared.report.rows import tell_row
+from shared.rotation.consumers import Consumers
+from shared.rotation.estate import Estate
+from shared.rotation.publish import Publisher
+from shared.rotation.sign_in import SignIns
+from shared.rotation.threads import Threads
+from shared.rotation.world import World, asked_of
+from shared.rules.plan import Asked
+
+SILENT_USERS = 2
+"""So many users without an answer, and an organization is not asked again in a run: each costs two minutes."""
+
+
+class Organizations:
+    """Which organizations give no answer in this run (promise 5)."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._silent: dict[str, int] = {}
+
+    def answered(self, organization: str) -> None:
+        with self._lock:
+            self._silent.pop(organization.casefold(), None)
+
+    def silent(self, organization: str) -> None:
+        with self._lock:
+            key = organization.casefold()
+            self._silent[key] = self._silent.get(key, 0) + 1
+
+    def refuse(self, organization: str) -> None:
+        """Raises NotDone when the organization has given no answer to several users."""
+        with self._lock:
+            silent = self._silent.get(organization.casefold(), 0)
+        if silent >= SILENT_USERS:
+            raise NotDone(
+                Code.DEVOPS_UNAVAILABLE,
+                f"The organization {organization} gave no answer to {silent} users in this run, so it was not asked "
+                "again.",
+                "Nothing to do if the next run succeeds; otherwise look at the status page of Azure DevOps.",
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """One technical user, signed in for this run."""
+
+    user: User
+    api: PatApi
+    sign_ins: SignIns
+
+    def again(self) -> SignedIn:
+        """With a new access token: the old one may have expired."""
+        return replace(self, api=self.sign_ins.sign_in(self.user, again=True))
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run. `tell_row` hears each row as soon as it is one; `known`: every PAT that was seen in it, by id."""
+
+    estate: Estate
+    world: World
+    request: Request
+    asked: Asked
+    sign_ins: SignIns
+    publisher: Publisher
+    consumers: Consumers
+    threads: Threads
+    watch: Callable[[Row], None]
+    organizations: Organizations = field(default_factory=Organizations)
+    known: dict[PatId, Pat] = field(default_factory=dict)
+
+    @classmethod
+    def begin(
+        cls, estate: Estate, world: World, request: Request, threads: Threads, watch: Callable[[Row], None]
+    ) -> Run:
+        arrived = estate.looked_at if request.arrived_at is None else request.arrived_at + estate.clock.ahead
+        inventory, mark = estate.inventory, estate.mark
+        return cls(
+            estate=estate,
+            world=world,
+            request=request,
+            asked=asked_of(request, arrived),
+            sign_ins=world.sign_ins(inventory.sign_in, estate.clock, mark, urgent=request.emergency),
+            publisher=Publisher(world.vault, mark, world.tell),
+            consumers=Consumers(world.consumer, world.credentials),
+            threads=threads,
+            watch=watch,
+        )
+
+    @property
+    def clock(self) -> VaultTime:
+        """Shows vault time."""
+        return self.estate.clock
+
+    @property
+    def deadline(self) -> Deadline:
+        return self.world.deadline
+
+    @property
+    def listing(self) -> VaultListing:
+        return self.estate.listing
+
+    @property
+    def mark(self) -> Mark:
+        return self.estate.mark
+
+    @property
+    def tell(self) -> Events:
+        return self.world.tell
+
+    @property
+    def dry(self) -> bool:
+        return self.request.dry_run
+
+    def with_deadline(self, deadline: Deadline) -> Run:
+        return replace(self, world=replace(self.world, deadline=deadline))
+
+    def told(self, row: Row) -> Row:
+        """Tell a row, and give it."""
+        self.watch(row)
+        tell_row(self.world.tell, row)
+        return row
+
+    def active(self, api: PatApi, organization: str) -> dict[PatId, Pat]:
+        """The user's live PATs in the organization, all pages. Raises as `PatApi.active`, NotDone for a silent one."""
+        self.organizations.refuse(organization)
+        try:
+            pats = {pat.id: pat for pat in api.active(organization)}
+        except Unclear:
+            self.organizations.silent(organization)
+            raise
+        except PatrolError:
+            raise
+        self.organizations.answered(organization)
+        self.known.update(pats)
+        return pats
+
+    def api_of(self, owner: Owner) -> PatApi:
+        """The PAT API as whoever minted a PAT. Raises NotDone for a user that is not in pats.yaml, else as sign_in."""
+        user = next((user for user in self.estate.inventory.users if user.key == owner.username.casefold()), None)
+        if user is None:
+            raise NotDone(
+                Code.OWNER_CHANGED,
+                f"{owner.username} is not in pats.yaml, so patrol cannot sign in as its owner.",
+                f"Put {owner.username} back under `users:` with `pats: []`.",
+            )
+        return self.sign_ins.sign_in(user)

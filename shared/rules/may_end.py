@@ -1,0 +1,168 @@
+"""Evidence: what may be ended, changed or disabled, and why. Values that nothing but these rules can make.
+
+What cannot be undone goes through `rotation/gate.py`, which demands one of them. A tag, a name or a time alone is a
+hint; here is where hints become evidence or do not.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from shared.model.clock import VaultInstant, whole_seconds
+from shared.model.errors import NotDone
+from shared.model.items import Item
+from shared.model.pats import Minted, Owner, Pat, PatId
+from shared.model.secret_state import Current, Published, VersionListing, VersionSeen
+from shared.model.steps import Because
+from shared.model.tags import Mark, Predecessor
+from shared.rules.orphans import Circumstances, Known, Standing, is_under_way, standing
+from shared.rules.overlap import Fate, fate
+
+_MADE_HERE = object()
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    _made: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self._made is not _MADE_HERE:
+            raise TypeError(f"{type(self).__name__} is made by the rules of may_end.py alone")
+
+
+@dataclass(frozen=True, slots=True)
+class MayEnd(_Evidence):
+    """Why this PAT may end. `at`: vault time of the answer that was read just before; `versions`: what it showed."""
+
+    pat: PatId
+    owner: Owner
+    secret: str
+    because: Because | None
+    at: VaultInstant
+    versions: tuple[VersionSeen, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MayExtend(_Evidence):
+    """Why this PAT may be given a later expiry: it carries our mark for this very secret, or a person named it."""
+
+    pat: PatId
+    owner: Owner
+    display_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MayDisable(_Evidence):
+    """Why this version may be disabled."""
+
+    secret: str
+    version: str
+
+
+def unpublished(minted: Minted, owner: Owner, secret: str, refusal: NotDone | None, at: VaultInstant) -> MayEnd:
+    """A PAT that this very process made and that nobody can read.
+
+    Its value was not sent to the vault (`refusal` None), or the vault refused it in its own words. Doubt is no refusal.
+    """
+    if refusal is not None and not isinstance(refusal, NotDone):
+        raise TypeError("a write in doubt may have happened")
+    return MayEnd(_MADE_HERE, minted.pat.id, owner, secret, None, at)
+
+
+def predecessor_over(
+    predecessor: Predecessor,
+    secret: Published,
+    listed: Pat,
+    item: Item | None,
+    name: str,
+    owner: Owner,
+    mark: Mark,
+    overlap: timedelta,
+    current: VersionSeen,
+    at: VaultInstant,
+    because: Because,
+) -> MayEnd | None:
+    """A predecessor whose overlap is over by the vault's own clock, while the version that `secret` was read from still
+    is the current one; None when it is not.
+    """
+    if not current.names(secret.stamp.authorization_id) or listed.id != predecessor.id:
+        return None
+    if fate(predecessor, secret, listed, item, name, mark, overlap, at) is not Fate.REVOKE:
+        return None
+    return MayEnd(_MADE_HERE, listed.id, owner, name, because, at, (current,))
+
+
+def orphan(
+    pat: Pat, name: str, owner: Owner, of: Circumstances, listing: VersionListing, known: Known
+) -> MayEnd | Standing:
+    """A PAT with our mark for this secret that no version names or can hold; else what it is instead."""
+    if of.mark.secret_of(pat.display_name) != name.casefold():
+        return Standing.KEEP
+    what = standing(pat, of, listing, known)
+    if what is not Standing.OVER:
+        return what
+    return MayEnd(_MADE_HERE, pat.id, owner, name, Because.ORPHAN, listing.at, listing.versions)
+
+
+def replaced_generation(
+    pat: Pat, name: str, owner: Owner, mark: Mark, published: Current, made_before: datetime, versions: VersionListing
+) -> MayEnd | None:
+    """In an emergency: a PAT of this item made before `made_before` (in doubt: in its second) that is not published.
+
+    `published`: what consumers read now, proved and published after it; `versions`: listed after the PATs.
+    """
+    if pat.validity.starts > whole_seconds(made_before) or published.version.names(pat.id):
+        return None
+    newest = versions.newest()
+    if newest is None or newest.created > published.version.created:
+        return None
+    return given_up(pat, name, owner, mark, versions, Because.EMERGENCY)
+
+
+def given_up(
+    pat: Pat, name: str, owner: Owner, mark: Mark, versions: VersionListing, because: Because
+) -> MayEnd | None:
+    """A PAT of an item whose value nobody is to use any more: decommissioned, leaked, or to be ended first.
+
+    Not one that may be on its way into the vault: a rotation under way made it, nobody can have read it, and its end
+    would make a dead value current.
+    """
+    if mark.secret_of(pat.display_name) != name.casefold() or is_under_way(pat, versions):
+        return None
+    return MayEnd(_MADE_HERE, pat.id, owner, name, because, versions.at, versions.versions)
+
+
+def named_by_a_person(pat: PatId, owner: Owner, at: VaultInstant) -> MayEnd:
+    """A person gave this very id on the command line and agreed to its end."""
+    return MayEnd(_MADE_HERE, pat, owner, "", None, at)
+
+
+def renewal(pat: Pat, secret: Published, name: str, owner: Owner, mark: Mark) -> MayExtend | None:
+    """The PAT that the current version names, if it carries our mark for this very secret."""
+    if pat.id != secret.stamp.authorization_id or mark.secret_of(pat.display_name) != name.casefold():
+        return None
+    return MayExtend(_MADE_HERE, pat.id, owner, mark.display_name(name))
+
+
+def extension_by_a_person(pat: Pat, owner: Owner) -> MayExtend:
+    """A person asked for it by id on the command line; the PAT keeps its name."""
+    return MayExtend(_MADE_HERE, pat.id, owner, pat.display_name)
+
+
+def older_version(version: VersionSeen, name: str, versions: VersionListing) -> MayDisable | None:
+    """A version on which a newer one lies; None for the newest, and where a tie does not tell."""
+    newest = versions.newest()
+    if newest is None or version.version == newest.version or version.created >= newest.created:
+        return None
+    return MayDisable(_MADE_HERE, name, version.version)
+
+
+def replaced_token(version: str, name: str, current: str) -> MayDisable | None:
+    """A version of a token that is not the current one."""
+    return None if version.casefold() == current.casefold() else MayDisable(_MADE_HERE, name, version)
+
+
+def decommissioned(current: VersionSeen, item: Item) -> MayDisable | None:
+    """The current version of an item that pats.yaml decommissions: the one way that the newest is disabled."""
+    return MayDisable(_MADE_HERE, item.secret, current.version) if item.decommission else None
