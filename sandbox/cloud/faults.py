@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from threading import Lock
 
+from sandbox.cloud.foreign_answers import FORMS
+
 OPERATIONS = (
     "entra.discovery",
     "entra.userrealm",
@@ -40,6 +42,7 @@ OPERATIONS = (
 
 KINDS = (
     "status",  # `status`, `body`, `content_type`, `headers`; the effect happens first with `after_effect`
+    "foreign",  # `status` in the words of somebody in between: `form` is one of `foreign_answers.FORMS`
     "sign_in_page",  # 203 and HTML
     "redirect",  # 302 to a sign-in page
     "garbage",  # 200 with truncated JSON
@@ -71,6 +74,7 @@ class Fault:
     after_effect: bool = False
     seconds: float = 0.0
     error: str = ""
+    form: str = "page"
     where: str = ""
 
     def __post_init__(self) -> None:
@@ -78,8 +82,10 @@ class Fault:
             raise ValueError(f"there is no kind of fault {self.kind!r}")
         if not any(fnmatchcase(name, self.operation) for name in OPERATIONS):
             raise ValueError(f"there is no operation {self.operation!r}")
-        if self.kind == "status" and not self.status:
-            raise ValueError("a fault of kind status needs a status")
+        if self.kind in ("status", "foreign") and not self.status:
+            raise ValueError(f"a fault of kind {self.kind} needs a status")
+        if self.form not in FORMS:
+            raise ValueError(f"there is no form of a foreign answer {self.form!r}")
 
     @property
     def skips_effect(self) -> bool:

@@ -7,6 +7,7 @@ from email.utils import formatdate
 
 from sandbox.cloud.cloud import Cloud, Logged, Operation
 from sandbox.cloud.faults import Fault
+from sandbox.cloud.foreign_answers import foreign_answer
 from sandbox.wire import devops, entra, key_vault, reads, sonarqube
 from sandbox.wire.exchange import Cut, Hang, Reply, Request, Response, Route, html_response
 
@@ -60,7 +61,7 @@ def answer(cloud: Cloud, request: Request) -> Response:
             )
         )
     date = formatdate(cloud.now().timestamp(), usegmt=True)
-    return replace(response, headers={**response.headers, "Date": date})
+    return replace(response, headers={"Date": date, **response.headers})
 
 
 def _route(cloud: Cloud, request: Request) -> Route:
@@ -103,6 +104,9 @@ def _bend(cloud: Cloud, request: Request, fault: Fault, reply: Reply | None) -> 
         case "status":
             headers = {"Content-Type": fault.content_type, **fault.headers}
             return Response(fault.status, headers, fault.body.encode())
+        case "foreign":
+            headers, body = foreign_answer(fault.form, fault.status, fault.error)
+            return Response(fault.status, {**headers, **fault.headers}, body)
         case "sign_in_page":
             return devops.sign_in_page(cloud, request, "203")
         case "redirect":
