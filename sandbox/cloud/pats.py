@@ -291,6 +291,11 @@ class PatService:
         pat = self._by_value.get(value)
         return pat is not None and pat.state(self._now()) == "active" and self._is_enabled(pat.owner)
 
+    def has_expired(self, value: str) -> bool:
+        """Whether the value is one of a PAT that expired, and that nobody revoked."""
+        pat = self._by_value.get(value)
+        return pat is not None and pat.state(self._now()) == "expired"
+
     # judgement
 
     def _keep(self, pat: Pat) -> Pat:
@@ -352,8 +357,10 @@ class PatService:
             raise PatRefused("invalidValidTo") from None
         if until <= now:
             raise PatRefused("invalidValidTo")
-        longest = home.policies.max_lifetime
+        longest, days = home.policies.max_lifetime, self._switches.longest_life_days
         if longest is None or exempt or until <= created + longest:
+            if days is not None and until > now + timedelta(days=days):
+                raise PatRefused("invalidValidTo")
             return until
         if home.policies.lifetime_form == "refuse":
             raise PatRefused("patLifespanPolicyViolation")

@@ -33,6 +33,7 @@ class Switches:
     page_size_limit: int = 100  # pages of PATs are never longer, whatever $top says
     empty_pat_pages: bool = False  # an empty page with a continuation token after every page but the last
     global_creation: str = "blocked"  # "blocked" (globalPATCreationBlocked) or "allowed"
+    longest_life_days: int | None = 366  # a later validTo is invalidValidTo; the portal offers a year. None: any
     expired_can_be_extended: bool = False
     update_keeps_secret: bool = True  # False: an update silently ends the old value
     scope_echo: str = "as sent"  # "as sent" or "sorted"
@@ -62,7 +63,12 @@ class Switches:
             if name not in known:
                 raise ValueError(f"there is no switch {name!r}")
             before = getattr(self, name)
-            nullable = name in ("error_message_field", "vault_creations_per_10s", "vault_retry_after")
+            nullable = name in (
+                "error_message_field",
+                "longest_life_days",
+                "vault_creations_per_10s",
+                "vault_retry_after",
+            )
             if not (isinstance(value, type(before)) or nullable or isinstance(before, float)):
                 raise ValueError(f"switch {name!r} takes {type(before).__name__}")
         for name, value in changes.items():

@@ -12,6 +12,7 @@ from sandbox.cloud.entra import AZURE_DEVOPS
 from sandbox.cloud.pat_paging import ListQuery
 from sandbox.cloud.pat_values import NoOrganization, PatHttpRefused, PatRefused, may_read
 from sandbox.cloud.pats import PERMISSIONS
+from sandbox.wire.api_versions import WrongVersion, judge, not_specified, version_of
 from sandbox.wire.exchange import Reply, Request, Response, Route, basic, html_response, json_response
 
 if TYPE_CHECKING:
@@ -20,8 +21,18 @@ if TYPE_CHECKING:
 PAT_HOST = "vssps.dev.azure.com"
 HOST = "dev.azure.com"
 PAT_PATH = re.compile(r"/([^/]+)/_apis/tokens/pats/?", re.IGNORECASE)
-PREVIEW = re.compile(r"\d+\.\d+-preview(\.\d+)?")
+PATS_SINCE = (6, 1)
 ANONYMOUS = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
+NAMES = {name.lower(): name for name in ("displayName", "scope", "validTo", "allOrgs", "authorizationId")}
+TYPE_NAMES = {
+    "UnauthorizedRequestException": "Microsoft.TeamFoundation.Framework.Server.UnauthorizedRequestException, "
+    "Microsoft.TeamFoundation.Framework.Server",
+    "AccessCheckException": "Microsoft.VisualStudio.Services.Security.AccessCheckException, "
+    "Microsoft.VisualStudio.Services.WebApi",
+    "JsonReaderException": "Newtonsoft.Json.JsonReaderException, Newtonsoft.Json",
+}
+"""Where the type is not one of `Microsoft.VisualStudio.Services.WebApi`."""
+EXPIRED = "Access Denied: The Personal Access Token used has expired."
 OPERATIONS = {"POST": "pats.create", "PUT": "pats.update", "DELETE": "pats.revoke"}
 
 
@@ -40,7 +51,7 @@ def route_pats(cloud: Cloud, request: Request) -> Route:
     body: dict[str, Any] | None = None
     if operation in ("pats.create", "pats.update"):
         try:
-            body = request.json()
+            body = _read(request.json())
         except ValueError:
             body = None
         if body is not None:
@@ -56,23 +67,16 @@ def _pats(
     parameters: dict[str, str],
     body: dict[str, Any] | None,
 ) -> Reply:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    bearer = cloud.directory.bearer(token.strip(), AZURE_DEVOPS) if scheme.lower() == "bearer" else None
-    if bearer is None:
-        if scheme.lower() == "basic":  # a PAT: never good for this API
-            return Reply(unauthorized(cloud, request))
-        return Reply(not_signed_in(cloud, request))
-    need = {PERMISSIONS["read" if operation in ("pats.list", "pats.get") else "manage"]}
-    if cloud.switches.needs_both_permissions:
-        need = set(PERMISSIONS.values())
-    if not need <= bearer.scopes and not (
-        cloud.switches.user_impersonation_works and "user_impersonation" in bearer.scopes
-    ):
-        return Reply(unauthorized(cloud, request))
-    version = parameters.get("api-version", "")
-    if re.fullmatch(r"7\.[12]-preview(\.1)?", version) is None:
-        return Reply(_bad_version(cloud, version))
-    user = bearer.subject
+    user = _signed_in_user(cloud, request, operation)
+    if isinstance(user, Response):
+        return Reply(user)
+    version = version_of(request)
+    try:
+        if not version:
+            raise not_specified(request.method)
+        judge(version, request.path, preview=True, oldest=PATS_SINCE)
+    except WrongVersion as wrong:
+        return Reply(_error(cloud, 400, wrong.type_key, wrong.message))
     try:
         match operation:
             case "pats.list":
@@ -99,6 +103,44 @@ def _pats(
         return Reply(pat_error(cloud, version, refused.error, refused.message, cloud.switches.pat_error_status))
 
 
+def _signed_in_user(cloud: Cloud, request: Request, operation: str) -> str | Response:
+    """Whose bearer it is, or the refusal of a caller that may not do this."""
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    bearer = cloud.directory.bearer(token.strip(), AZURE_DEVOPS) if scheme.lower() == "bearer" else None
+    if bearer is None:
+        if scheme.lower() == "basic":  # a PAT: never good for this API
+            pair = basic(request.headers["authorization"])
+            if pair is not None and cloud.pats.is_live(pair[1]):
+                text = "The requested operation is not allowed."
+                return _error(cloud, 401, "InvalidAccessException", text, 3000)
+            return unauthorized(cloud, request)
+        return not_signed_in(cloud, request)
+    need = {PERMISSIONS["read" if operation in ("pats.list", "pats.get") else "manage"]}
+    if cloud.switches.needs_both_permissions:
+        need = set(PERMISSIONS.values())
+    if not need <= bearer.scopes and not (
+        cloud.switches.user_impersonation_works and "user_impersonation" in bearer.scopes
+    ):
+        return unauthorized(cloud, request)
+    return bearer.subject
+
+
+def _read(body: dict[str, Any]) -> dict[str, Any]:
+    """The body as Azure DevOps reads it: names in any case, booleans as texts and numbers too.
+
+    Raises ValueError for what is no boolean.
+    """
+    fields = {NAMES.get(name.lower(), name): value for name, value in body.items()}
+    wide = fields.get("allOrgs")
+    if isinstance(wide, str):
+        if wide.strip().lower() not in ("true", "false"):
+            raise ValueError("not a boolean")
+        fields["allOrgs"] = wide.strip().lower() == "true"
+    elif wide is not None and not isinstance(wide, int):
+        raise ValueError("not a boolean")
+    return fields
+
+
 def _query(parameters: dict[str, str]) -> ListQuery:
     return ListQuery(
         parameters.get("displayfilteroption"),
@@ -120,9 +162,8 @@ def _connection_data(cloud: Cloud, request: Request, organization: str) -> Reply
     caller, refusal = _caller_of(cloud, request, organization)
     if caller is None:
         return Reply(refusal)
-    version = request.parameters().get("api-version", "")
-    if version and PREVIEW.fullmatch(version) is None:
-        return Reply(_bad_version(cloud, version))
+    if wrong := _wrong_version(cloud, request, preview=True):
+        return Reply(wrong)
     narrow = not {"app_token", "vso.profile", "vso.profile_write"} & set(caller.scopes.split())
     if narrow and not cloud.switches.connection_data_for_narrow_scopes:
         return Reply(_missing_scope(cloud, request))
@@ -178,6 +219,8 @@ def _other(cloud: Cloud, request: Request, organization: str) -> Reply:
         return Reply(refusal)
     if request.method not in ("GET", "HEAD"):
         return Reply(_error(cloud, 405, "VssServiceException", "No such method here.", 0))
+    if wrong := _wrong_version(cloud, request):
+        return Reply(wrong)
     if not may_read(caller.scopes, request.path, projects_with_code=cloud.switches.projects_with_code_scope):
         return Reply(_missing_scope(cloud, request))
     return _ok(cloud, {"count": 0, "value": []})
@@ -203,7 +246,10 @@ def _caller_of(cloud: Cloud, request: Request, organization: str) -> tuple[_Call
                 return _Caller(bearer.subject, "app_token"), Response(200, {})
             return None, not_signed_in(cloud, request)
         pair = basic(request.headers.get("authorization", ""))
-        pat = cloud.pats.authenticate(organization, pair[1] if pair is not None else "")
+        value = pair[1] if pair is not None else ""
+        pat = cloud.pats.authenticate(organization, value)
+        if pat is None and cloud.pats.has_expired(value):
+            return None, _expired(cloud)
     except NoOrganization:
         return None, html_response(404, "Azure DevOps Services | Not found", _headers(cloud))
     if pat is not None:
@@ -244,6 +290,18 @@ def unauthorized(cloud: Cloud, request: Request) -> Response:
     return _error(cloud, 401, "UnauthorizedRequestException", text, 3000, extra)
 
 
+def _expired(cloud: Cloud) -> Response:
+    nothing = {
+        "Descriptor": None,
+        "IdentityDisplayName": None,
+        "Token": None,
+        "RequestedPermissions": 0,
+        "NamespaceId": "00000000-0000-0000-0000-000000000000",
+    }
+    headers = {"X-TFS-ServiceError": quote(EXPIRED)}
+    return _error(cloud, 401, "AccessCheckException", EXPIRED, 3000, headers, {"customProperties": nothing})
+
+
 def _missing_scope(cloud: Cloud, request: Request) -> Response:
     if cloud.switches.missing_scope_status == 401:
         return unauthorized(cloud, request)
@@ -269,11 +327,14 @@ def _shows_message(cloud: Cloud, version: str) -> bool:
     return version.startswith("7.2") if wanted is None else wanted
 
 
-def _bad_version(cloud: Cloud, version: str) -> Response:
-    if not version:
-        return _error(cloud, 400, "VssVersionNotSpecifiedException", "No api-version was supplied.", 3000)
-    text = f"The requested version {version!r} of the resource is under preview: add -preview, such as 7.1-preview.1."
-    return _error(cloud, 400, "VssInvalidPreviewVersionException", text, 3000)
+def _wrong_version(cloud: Cloud, request: Request, *, preview: bool = False) -> Response | None:
+    """The refusal of a version that a GET names and that does not exist; it may name none."""
+    try:
+        if version := version_of(request):
+            judge(version, request.path, preview=preview)
+    except WrongVersion as wrong:
+        return _error(cloud, 400, wrong.type_key, wrong.message)
+    return None
 
 
 def _ok(cloud: Cloud, value: object) -> Reply:
@@ -285,13 +346,21 @@ def _json(cloud: Cloud, status: int, value: object) -> Response:
 
 
 def _error(
-    cloud: Cloud, status: int, type_key: str, message: str, event: int = 3000, extra: dict[str, str] | None = None
+    cloud: Cloud,
+    status: int,
+    type_key: str,
+    message: str,
+    event: int = 3000,
+    extra: dict[str, str] | None = None,
+    more: dict[str, Any] | None = None,
 ) -> Response:
+    assembly = "Microsoft.VisualStudio.Services.WebApi"
     value = {
         "$id": "1",
+        **(more or {}),
         "innerException": None,
         "message": message,
-        "typeName": f"Microsoft.VisualStudio.Services.{type_key}, Microsoft.VisualStudio.Services.WebApi",
+        "typeName": TYPE_NAMES.get(type_key, f"{assembly}.{type_key}, {assembly}"),
         "typeKey": type_key,
         "errorCode": 0,
         "eventId": event,

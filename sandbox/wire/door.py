@@ -9,6 +9,7 @@ from sandbox.cloud.cloud import Cloud, Logged, Operation
 from sandbox.cloud.faults import Fault
 from sandbox.cloud.foreign_answers import foreign_answer
 from sandbox.wire import devops, entra, key_vault, reads, sonarqube
+from sandbox.wire.api_versions import version_of
 from sandbox.wire.exchange import Cut, Hang, Reply, Request, Response, Route, html_response
 
 __all__ = ["Cut", "Hang", "Request", "Response", "answer", "known_hosts"]
@@ -115,7 +116,7 @@ def _bend(cloud: Cloud, request: Request, fault: Fault, reply: Reply | None) -> 
             raw = reply.response.body if reply is not None else b'{"patToken":{"displayName":"'
             return Response(200, {"Content-Type": "application/json"}, raw[: max(1, len(raw) // 2)])
         case "pat_error":
-            version = request.parameters().get("api-version", "")
+            version = version_of(request)
             text = f"The request was refused: {fault.error}."
             return devops.pat_error(cloud, version, fault.error, text, fault.status or 200)
     response = _plain(reply)

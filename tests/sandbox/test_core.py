@@ -205,6 +205,7 @@ class TestPats:
             ({"scope": "vso.nonsense"}, "invalidScope"),
             ({"scope": ""}, "invalidScope"),
             ({"validTo": "2026-11-24T11:00:00Z"}, "invalidValidTo"),
+            ({"validTo": "2027-11-26T12:00:00Z"}, "invalidValidTo"),
             ({"validTo": "tomorrow"}, "invalidValidTo"),
             ({"allOrgs": True}, "globalPATCreationBlocked"),
         ],

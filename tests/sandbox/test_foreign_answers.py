@@ -116,7 +116,7 @@ def session_like(session: requests.Session) -> requests.Session:
     return direct
 
 
-BODY = {"displayName": "two", "scope": "vso.code", "validTo": "2099-01-01T00:00:00Z", "allOrgs": False}
+BODY = {"displayName": "two", "scope": "vso.code", "allOrgs": False}
 CALLS: dict[str, Callable[[Caller], requests.Response]] = {
     "entra.discovery": lambda by: by.ask("GET", f"{ENTRA}/{TENANT}/v2.0/.well-known/openid-configuration"),
     "entra.userrealm": lambda by: by.ask("GET", f"{ENTRA}/common/userrealm/{AGENTS}"),

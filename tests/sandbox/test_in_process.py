@@ -38,6 +38,7 @@ PATS = "https://vssps.dev.azure.com/contoso/_apis/tokens/pats"
 V71 = {"api-version": "7.1-preview.1"}
 NOBODY = "00000000-0000-0000-0000-000000000000"
 SUPPRESS = {"X-TFS-FedAuthRedirect": "Suppress"}
+UNTIL = (datetime.now(UTC) + timedelta(days=90)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def signed_in(session: requests.Session) -> dict[str, str]:
 
 
 def create(session: requests.Session, headers: dict[str, str], **changes: Any) -> requests.Response:
-    body = {"displayName": "one", "scope": "vso.code", "validTo": "2099-01-01T00:00:00.319Z", "allOrgs": False}
+    body = {"displayName": "one", "scope": "vso.code", "validTo": f"{UNTIL}.319Z", "allOrgs": False}
     return session.post(PATS, params=V71, headers=headers, json={**body, **changes})
 
 
@@ -239,7 +240,7 @@ class TestPatApi:
         made = create(session, headers)
         assert made.status_code == 200
         pat = made.json()["patToken"]
-        assert pat["validTo"] == "2099-01-01T00:00:00.32Z"
+        assert pat["validTo"] == f"{UNTIL}.32Z"
         assert made.json()["patTokenError"] == "none"
         assert "patTokenErrorMessage" not in made.json()
         known = {**V71, "authorizationId": pat["authorizationId"]}
