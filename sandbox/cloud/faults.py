@@ -37,6 +37,8 @@ OPERATIONS = (
     "vault.deleted",
     "vault.recover",
     "vault.purge",
+    "vault.backup",
+    "vault.restore",
     "other",
 )
 

@@ -5,9 +5,12 @@ Shapes and limits: Key Vault secrets REST reference and its published recordings
 
 from __future__ import annotations
 
+import base64
+import json
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -80,13 +83,20 @@ class Vault:
     def list_versions(
         self, name: str, max_results: int | None = None, skip: tuple[int, str] | None = None
     ) -> VaultPage:
-        """One page of versions, ascending by id: not by time. Raises VaultRefused."""
+        """One page of versions, ascending by id: not by time; of an unknown name an empty one. Raises VaultRefused."""
         self._permit("versions", name)
-        secret = self._find(name)
+        secret = self._secrets.get(name.lower())
+        if secret is None:
+            return VaultPage([], None)
         ids = sorted(secret.versions)
         return self._page(ids, max_results, skip, lambda key: self._item(secret, secret.versions[key]))
 
     # changing
+
+    def settle(self) -> None:
+        """As if every deletion and recovery had been some time ago."""
+        for secret in (*self._secrets.values(), *self._deleted.values()):
+            secret.settles_at, secret.refusals_left = 0.0, 0
 
     def set_secret(
         self,
@@ -104,12 +114,19 @@ class Vault:
         key = name.lower()
         gone = self._deleted.get(key)
         if gone is not None:
-            inner = "ObjectIsBeingDeleted" if gone.refusals_left > 0 else "ObjectIsDeletedButRecoverable"
-            message = f"Secret {name} is deleted but can still be recovered: recover or purge it to use its name."
-            raise VaultRefused(409, "Conflict", message, inner=inner)
+            if gone.settling(self._now().timestamp()):
+                raise _being_deleted(name)
+            message = (
+                f"Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused; in "
+                "this state, the secret can only be recovered or purged."
+            )
+            raise VaultRefused(409, "Conflict", message, inner="ObjectIsDeletedButRecoverable")
         self._throttle()
         self._chance.remember(value)
         secret = self._secrets.get(key)
+        if secret is not None:
+            self._judge_recovered(secret)
+            secret.refusals_left = 0
         if secret is None:
             secret = self._secrets[key] = Secret(name)
             insort(self._order, key)
@@ -146,6 +163,7 @@ class Vault:
         """PATCH with a body as sent: an absent field stays, `tags` replaces the whole map. Raises VaultRefused."""
         self._permit("update", name)
         secret = self._find(name)
+        self._judge_recovered(secret)
         found = self._version(secret, version)
         tags = changes.get("tags")
         content_type = changes.get("contentType")
@@ -165,14 +183,16 @@ class Vault:
         return self._bundle(secret, found, with_value=False)
 
     def delete(self, name: str) -> dict[str, Any]:
-        """Soft delete of all versions. Raises VaultRefused."""
+        """Soft delete of all versions; it is seen among the deleted a little later. Raises VaultRefused."""
         self._permit("delete", name)
         secret = self._find(name)
+        self._judge_recovered(secret)
         key = name.lower()
         del self._secrets[key]
         self._order.remove(key)
         secret.deleted_at = self._seconds()
         secret.refusals_left = self._switches.delete_refusals
+        secret.settles_at = self._now().timestamp() + self._switches.delete_settle_seconds
         self._deleted[key] = secret
         return self._deleted_bundle(secret)
 
@@ -180,25 +200,28 @@ class Vault:
         """Raises VaultRefused: 404 while the delete has not settled."""
         self._permit("deleted", name)
         secret = self._find_deleted(name)
-        if secret.refusals_left > 0:
-            secret.refusals_left -= 1
-            raise _not_found(name)
+        if secret.settling(self._now().timestamp()):
+            secret.refusals_left = max(secret.refusals_left - 1, 0)
+            raise _deleted_not_found(name)
         return self._deleted_bundle(secret)
 
     def list_deleted(self, max_results: int | None = None, skip: tuple[int, str] | None = None) -> VaultPage:
-        """One page of deleted secrets. Raises VaultRefused."""
+        """One page of the deleted secrets whose deletion has settled. Raises VaultRefused."""
         self._permit("deleted", "")
+        now = self._now().timestamp()
 
         def item(key: str) -> dict[str, Any]:
             secret = self._deleted[key]
             return {**self._item(secret, None), **self._grave(secret)}
 
-        return self._page(sorted(self._deleted), max_results, skip, item)
+        settled = sorted(key for key, secret in self._deleted.items() if now >= secret.settles_at)
+        return self._page(settled, max_results, skip, item)
 
     def recover(self, name: str) -> dict[str, Any]:
-        """Bring all versions back; reading them answers 404 for a while. Raises VaultRefused."""
+        """Bring all versions back; for a while reading them is 404 and writing them 409. Raises VaultRefused."""
         self._permit("recover", name)
         secret = self._find_deleted(name)
+        self._judge_deleted(secret)
         key = name.lower()
         del self._deleted[key]
         secret.deleted_at = None
@@ -211,8 +234,32 @@ class Vault:
     def purge(self, name: str) -> None:
         """Raises VaultRefused."""
         self._permit("purge", name)
-        self._find_deleted(name)
+        self._judge_deleted(self._find_deleted(name))
         del self._deleted[name.lower()]
+
+    def backup(self, name: str) -> str:
+        """All versions as one opaque text, for `restore`. Raises VaultRefused."""
+        self._permit("backup", name)
+        secret = self._find(name)
+        self._settle(secret)
+        rows = [asdict(version) for version in secret.versions.values()]
+        raw = json.dumps({"name": secret.name, "versions": rows}).encode()
+        return self._chance.remember(base64.urlsafe_b64encode(raw).rstrip(b"=").decode())
+
+    def restore(self, blob: str) -> dict[str, Any]:
+        """Put a backup back under the ids of its versions. Raises VaultRefused; ValueError for no backup."""
+        known = json.loads(base64.urlsafe_b64decode(blob + "=" * (-len(blob) % 4)))
+        name = str(known["name"])
+        self._permit("restore", name)
+        key = name.lower()
+        if key in self._secrets or key in self._deleted:
+            raise VaultRefused(409, "Conflict", f"The secret {name} already exists.")
+        secret = self._secrets[key] = Secret(name)
+        insort(self._order, key)
+        for row in known["versions"]:
+            self._chance.remember(row["value"])
+            secret.versions[row["id"]] = Version(**row)
+        return self._bundle(secret, secret.latest, with_value=False)
 
     # inside
 
@@ -250,7 +297,7 @@ class Vault:
         if len(value.encode()) > MAX_VALUE:
             raise _bad("The secret value is too long.")
         if len(tags) > MAX_TAGS:
-            raise _bad(f"No more than {MAX_TAGS} tags are allowed.")
+            raise _bad("Property has invalid value")
         if any(len(tag) > MAX_TAG or len(text) > MAX_TAG for tag, text in tags.items()):
             raise _bad(f"A tag's name and value have at most {MAX_TAG} characters.")
         if content_type is not None and len(content_type) > MAX_CONTENT_TYPE:
@@ -278,14 +325,24 @@ class Vault:
         try:
             return self._deleted[name.lower()]
         except KeyError:
-            raise _not_found(name) from None
+            raise _deleted_not_found(name) from None
 
     def _settle(self, secret: Secret) -> None:
-        if secret.refusals_left > 0:
-            secret.refusals_left -= 1
+        """Raises VaultRefused 404 for a reader who comes before a recovery has settled."""
+        if secret.settling(self._now().timestamp()):
+            secret.refusals_left = max(secret.refusals_left - 1, 0)
             raise _not_found(secret.name)
-        if secret.settles_at and self._now().timestamp() < secret.settles_at:
-            raise _not_found(secret.name)
+
+    def _judge_recovered(self, secret: Secret) -> None:
+        """Raises VaultRefused 409 for a writer who comes before a recovery has settled."""
+        if self._now().timestamp() < secret.settles_at:
+            message = f"Secret {secret.name} is currently being recovered."
+            raise VaultRefused(409, "Conflict", message, inner="ObjectIsBeingRecovered")
+
+    def _judge_deleted(self, secret: Secret) -> None:
+        """Raises VaultRefused 409 for whoever wants it back, or gone for good, before its deletion has settled."""
+        if self._now().timestamp() < secret.settles_at:
+            raise _being_deleted(secret.name)
 
     def _version(self, secret: Secret, version: str) -> Version:
         if not version:
@@ -302,7 +359,7 @@ class Vault:
         skip: tuple[int, str] | None,
         item: Callable[[str], dict[str, Any]],
     ) -> VaultPage:
-        """`skip` = (number of the page, last key given). Of several pages the first is short and the second empty."""
+        """`skip` = (number of the page, last key given). Of several pages the first two hold nothing or little."""
         if max_results is not None and not 1 <= max_results <= MAX_PAGE:
             raise _bad(f"maxresults is 1 to {MAX_PAGE}.")
         size = min(max_results or MAX_PAGE, self._switches.vault_page_size)
@@ -312,7 +369,8 @@ class Vault:
         if number == 0 and left <= size:
             return VaultPage([item(key) for key in keys], None)
         if self._switches.irregular_vault_pages and number < 2:
-            size = min(size, SHORT_PAGE) if number == 0 else 0
+            short = number == 0 and self._switches.first_vault_pages == "short"
+            size = min(size, SHORT_PAGE) if short else 0
         chosen = keys[start : start + size]
         more = left > size
         return VaultPage([item(key) for key in chosen], (number + 1, chosen[-1] if chosen else after) if more else None)
@@ -335,7 +393,8 @@ class Vault:
             bundle["contentType"] = version.content_type
         bundle["id"] = f"https://{self.host}/secrets/{secret.name}/{version.id}"
         bundle["attributes"] = self._attributes(version)
-        bundle["tags"] = dict(version.tags)
+        if version.tags:
+            bundle["tags"] = dict(version.tags)
         return bundle
 
     def _item(self, secret: Secret, version: Version | None) -> dict[str, Any]:
@@ -358,8 +417,21 @@ class Vault:
 
 
 def _not_found(name: str) -> VaultRefused:
-    message = f"A secret with (name/id) {name} was not found in this key vault. It may have been deleted recently."
+    message = (
+        f"A secret with (name/id) {name} was not found in this key vault. If you recently deleted this secret you may "
+        "be able to recover it using the correct recovery command. For help resolving this issue, please see "
+        "https://go.microsoft.com/fwlink/?linkid=2125182"
+    )
     return VaultRefused(404, "SecretNotFound", message)
+
+
+def _deleted_not_found(name: str) -> VaultRefused:
+    return VaultRefused(404, "SecretNotFound", f"Deleted Secret not found: {name}")
+
+
+def _being_deleted(name: str) -> VaultRefused:
+    message = f"Secret {name} is currently being deleted and cannot be re-created; retry later."
+    return VaultRefused(409, "Conflict", message, inner="ObjectIsBeingDeleted")
 
 
 def _bad(message: str) -> VaultRefused:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_TAGS = 15
-MAX_TAG = 256
+MAX_TAG = 512
 MAX_VALUE = 25 * 1024
 MAX_CONTENT_TYPE = 255
 MAX_PAGE = 25
@@ -25,6 +25,8 @@ ACTIONS = {
     "deleted": "readMetadata",
     "recover": "recover",
     "purge": "purge",
+    "backup": "backup",
+    "restore": "restore",
 }
 """Operation → the data action that permits it."""
 
@@ -65,6 +67,11 @@ class Secret:
     deleted_at: int | None = None
     refusals_left: int = 0
     settles_at: float = 0.0
+    """Epoch seconds at which a deletion or a recovery is seen by everybody."""
+
+    def settling(self, now: float) -> bool:
+        """Whether a deletion or a recovery is still on its way at `now` (epoch seconds)."""
+        return self.refusals_left > 0 or now < self.settles_at
 
     @property
     def latest(self) -> Version:

@@ -147,6 +147,7 @@ def _add_vault(cloud: Cloud, row: dict[str, Any], now: datetime) -> None:
         )
         if secret.get("deleted"):
             vault.delete(secret["name"])
+    vault.settle()
 
 
 def _resolve(text: str, now: datetime) -> str:

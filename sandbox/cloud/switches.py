@@ -48,11 +48,13 @@ class Switches:
     missing_scope_status: int = 401  # 401 or 403
     projects_with_code_scope: bool = True  # SonarQube asks for vso.code alone, and lists projects with it
     # Key Vault
-    irregular_vault_pages: bool = True  # a listing of more than one page has a short and an empty page
+    irregular_vault_pages: bool = True  # a listing of more than one page begins with pages that hold little
+    first_vault_pages: str = "empty"  # "empty" (two empty ones) or "short" (one of 7, one empty): both are recorded
     vault_page_size: int = 25
-    delete_refusals: int = 0  # reads of a freshly deleted secret that answer 404 before the delete has settled
-    recover_refusals: int = 1  # reads of a freshly recovered secret that answer 404
-    recover_settle_seconds: float = 0.0  # the same, by time
+    delete_settle_seconds: float = 4.0  # until a deletion is seen among the deleted; writing the name meanwhile is 409
+    recover_settle_seconds: float = 4.0  # until a recovered secret can be read; writing it meanwhile is 409
+    delete_refusals: int = 0  # the same by reads instead of by time: so many of a freshly deleted secret answer 404
+    recover_refusals: int = 0  # reads of a freshly recovered secret that answer 404
     vault_creations_per_10s: int | None = None  # Throttled above; the real one allows 300 per vault and region
     vault_retry_after: int | None = None  # seconds; Retry-After on a throttled answer is not promised
 

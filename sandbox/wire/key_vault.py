@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -28,9 +29,15 @@ def route(cloud: Cloud, request: Request) -> Route:
     kind, _, rest = request.path.removeprefix("/").partition("/")
     name, _, tail = rest.partition("/")
     if "authorization" not in request.headers:
-        return Route("vault.challenge", name, lambda: Reply(_challenge(cloud)))
+        return Route("vault.challenge", name, lambda: _stamped(cloud, Reply(_challenge(cloud))))
     operation = _operation(request.method, kind.lower(), name, tail.lower())
-    return Route(operation, name, lambda: _handle(cloud, vault, request, operation, name, tail))
+    return Route(operation, name, lambda: _stamped(cloud, _handle(cloud, vault, request, operation, name, tail)))
+
+
+def _stamped(cloud: Cloud, reply: Reply) -> Reply:
+    """With what every answer of a vault carries."""
+    stamp = {"x-ms-keyvault-region": "sandbox", "x-ms-request-id": cloud.chance.guid()}
+    return replace(reply, response=replace(reply.response, headers={**reply.response.headers, **stamp}))
 
 
 def _operation(method: str, kind: str, name: str, tail: str) -> str:
@@ -39,6 +46,10 @@ def _operation(method: str, kind: str, name: str, tail: str) -> str:
             return "vault.list" if method == "GET" else "other"
         if tail == "versions" and method == "GET":
             return "vault.versions"
+        if method == "POST":
+            if (name, tail) == ("restore", ""):
+                return "vault.restore"
+            return "vault.backup" if tail == "backup" else "other"
         return {"PUT": "vault.set", "GET": "vault.get", "PATCH": "vault.update", "DELETE": "vault.delete"}.get(
             method, "other"
         )
@@ -99,6 +110,12 @@ def _do(
             return Reply(json_response(200, vault.get_deleted(name)))
         case "vault.deleted":
             return _page(vault, "deletedsecrets", vault.list_deleted, parameters, api_version)
+        case "vault.backup":
+            return Reply(json_response(200, {"value": vault.backup(name)}))
+        case "vault.restore":
+            return Reply(json_response(200, vault.restore(str(request.json()["value"]))), effect=True)
+    if request.path.lower().startswith(("/secrets", "/deletedsecrets")):
+        return Reply(_error(405, "MethodNotAllowed", f"HTTP {request.method} not allowed"))
     return Reply(html_response(404, "Not found"))
 
 
@@ -146,10 +163,7 @@ def _read_skip(token: str | None) -> Skip:
 def _challenge(cloud: Cloud, message: str = "AKV10000: Request is missing a Bearer or PoP token.") -> Response:
     tenants = cloud.directory.tenants()
     guid = tenants[0].guid if tenants else "00000000-0000-0000-0000-000000000000"
-    headers = {
-        "WWW-Authenticate": f'Bearer authorization="https://login.windows.net/{guid}", resource="{RESOURCE}"',
-        "x-ms-keyvault-region": "sandbox",
-    }
+    headers = {"WWW-Authenticate": f'Bearer authorization="https://login.windows.net/{guid}", resource="{RESOURCE}"'}
     return _error(401, "Unauthorized", message, headers=headers)
 
 

@@ -207,7 +207,11 @@ def marked(shell: Shell, by: str) -> None:
         (lambda shell: marked(shell, "patrol/other-123456"), "laptop-pat", "patrol/other-123456"),
         (lambda shell: marked(shell, deployment()), "laptop-pat", deployment()),
         (
-            lambda shell: (shell.lab.vault.seed("laptop-pat", "x"), shell.lab.vault.delete("laptop-pat")),
+            lambda shell: (
+                shell.lab.vault.seed("laptop-pat", "x"),
+                shell.lab.vault.delete("laptop-pat"),
+                shell.lab.vault.settle(),
+            ),
             "laptop-pat",
             "soft-deleted",
         ),

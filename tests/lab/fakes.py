@@ -174,12 +174,7 @@ class FakeVault:
 
     def recover(self, name: str) -> None:
         self._do("vault.recover", lambda: self._vault.recover(name))
-        while True:
-            try:
-                self._vault.get(name)
-            except VaultRefused:
-                continue
-            return
+        self._vault.settle()
 
     def read(self, name: str) -> Credential:
         def effect() -> Credential:

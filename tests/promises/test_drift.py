@@ -197,6 +197,7 @@ def test_a_renamed_organization_is_written_on_the_tags_and_rotates_nothing() -> 
 def test_rule_11_a_soft_deleted_secret_is_told_before_minting_and_recovered_when_asked_for() -> None:
     lab = published()
     lab.vault.delete("build-pat")
+    lab.vault.settle()
     report = lab.run()
     assert row(report).error is not None
     assert row(report).because == "deleted"

@@ -55,6 +55,7 @@ def edited() -> Lab:
 def deleted() -> Lab:
     made = due(1)
     made.vault.delete(SECRET)
+    made.vault.settle()
     made.principals = [principal(recover_deleted=True)]
     return made
 

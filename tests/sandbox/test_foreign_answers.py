@@ -108,6 +108,13 @@ class Caller:
         return self.ask(method, f"{SONAR}/{name}", {"Authorization": f"Bearer {ADMIN}"}, data=form or None)
 
 
+def backup_of_a_secret() -> str:
+    """What a vault of another sandbox gave."""
+    vault = Cloud(ManualClock(datetime(2026, 11, 24, tzinfo=UTC)).now).add_vault("elsewhere.vault.azure.net")
+    vault.set_secret("from-elsewhere", "value-from-elsewhere")
+    return vault.backup("from-elsewhere")
+
+
 def session_like(session: requests.Session) -> requests.Session:
     """The same adapters, without a proxy: the identity endpoint is on this machine."""
     direct = requests.Session()
@@ -117,6 +124,7 @@ def session_like(session: requests.Session) -> requests.Session:
 
 
 BODY = {"displayName": "two", "scope": "vso.code", "allOrgs": False}
+BACKUP = backup_of_a_secret()
 CALLS: dict[str, Callable[[Caller], requests.Response]] = {
     "entra.discovery": lambda by: by.ask("GET", f"{ENTRA}/{TENANT}/v2.0/.well-known/openid-configuration"),
     "entra.userrealm": lambda by: by.ask("GET", f"{ENTRA}/common/userrealm/{AGENTS}"),
@@ -149,12 +157,14 @@ CALLS: dict[str, Callable[[Caller], requests.Response]] = {
     "vault.deleted": lambda by: by.ask("GET", f"{VAULT}/deletedsecrets/gone?{V76}", by.vault),
     "vault.recover": lambda by: by.ask("POST", f"{VAULT}/deletedsecrets/gone/recover?{V76}", by.vault),
     "vault.purge": lambda by: by.ask("DELETE", f"{VAULT}/deletedsecrets/for-good?{V76}", by.vault),
+    "vault.backup": lambda by: by.ask("POST", f"{VAULT}/secrets/one/backup?{V76}", by.vault),
+    "vault.restore": lambda by: by.ask("POST", f"{VAULT}/secrets/restore?{V76}", by.vault, json={"value": BACKUP}),
     "other": lambda by: by.ask("GET", "https://login.microsoftonline.com/nowhere"),
 }
 CHANGES = {
     *("entra.token", "pats.create", "pats.update", "pats.revoke", "devops.connection_data", "devops.other"),
     *("git.refs", "feeds.read", "sonarqube.update_azure"),
-    *("vault.set", "vault.update", "vault.delete", "vault.recover", "vault.purge"),
+    *("vault.set", "vault.update", "vault.delete", "vault.recover", "vault.purge", "vault.restore"),
 }
 """Operations after which the estate is another one: an effect, a use that was counted, a password that was tried."""
 

@@ -150,6 +150,8 @@ class TestMsal:
 
 class TestKeyVault:
     def test_a_secret_from_set_to_purge(self, secrets: SecretClient, cloud: Cloud) -> None:
+        # The SDK waits by this machine's clock, which moves nothing here.
+        cloud.switches.set({"delete_settle_seconds": 0.0, "recover_settle_seconds": 0.0})
         expires = datetime(2027, 1, 1, tzinfo=UTC)
         made = secrets.set_secret("one", "value-1", tags={"a": "b"}, content_type="text/plain", expires_on=expires)
         assert made.properties.version is not None
@@ -172,7 +174,6 @@ class TestKeyVault:
         assert [row.name for row in secrets.list_deleted_secrets()] == ["one"]
         with pytest.raises(ResourceExistsError):
             secrets.set_secret("one", "value-3")
-        cloud.switches.recover_refusals = 0
         secrets.begin_recover_deleted_secret("one").wait()
         assert secrets.get_secret("one").value == "value-2"
         secrets.begin_delete_secret("one")
@@ -180,14 +181,60 @@ class TestKeyVault:
         with pytest.raises(ResourceNotFoundError):
             secrets.get_secret("one")
 
-    def test_listing_follows_short_and_empty_pages(self, secrets: SecretClient, cloud: Cloud) -> None:
+    def test_the_sdk_s_pollers_wait_until_a_deletion_and_a_recovery_have_settled(
+        self, secrets: SecretClient, clock: ManualClock
+    ) -> None:
+        secrets.set_secret("one", "value-1")
+        deletion = secrets.begin_delete_secret("one", _polling_interval=0)
+        with pytest.raises(ResourceNotFoundError, match="Deleted Secret not found: one"):
+            secrets.get_deleted_secret("one")
+        clock.move(timedelta(seconds=4))
+        deletion.wait()
+        recovery = secrets.begin_recover_deleted_secret("one", _polling_interval=0)
+        with pytest.raises(ResourceExistsError) as refused:
+            secrets.set_secret("one", "value-2")
+        assert refused.value.error is not None
+        assert refused.value.error.innererror == {"code": "ObjectIsBeingRecovered"}
+        clock.move(timedelta(seconds=4))
+        recovery.wait()
+        assert secrets.get_secret("one").value == "value-1"
+        with pytest.raises(ResourceNotFoundError, match="If you recently deleted this secret"):
+            secrets.get_secret("two")
+
+    def test_a_backup_and_versions_of_nothing(self, secrets: SecretClient) -> None:
+        secrets.set_secret("one", "value-1")
+        assert secrets.backup_secret("one")
+        assert list(secrets.list_properties_of_secret_versions("nothing")) == []
+
+    def test_every_answer_names_its_request_and_a_wrong_method_is_told_in_json(
+        self, cloud: Cloud, session: requests.Session
+    ) -> None:
+        token, _ = cloud.directory.application_token("https://vault.azure.net", "someone")
+        headers = {"Authorization": f"Bearer {token}"}
+        base = f"https://{PATS_VAULT}"
+        answers = [
+            session.get(f"{base}/secrets?api-version=7.6", headers=headers),
+            session.get(f"{base}/secrets/one/?api-version=7.6", headers=headers),
+            session.get(f"{base}/secrets?api-version=7.6"),
+            session.put(f"{base}/secrets/?api-version=7.6", headers=headers, json={"value": "x"}),
+        ]
+        assert [answer.status_code for answer in answers] == [200, 404, 401, 405]
+        assert len({answer.headers["x-ms-request-id"] for answer in answers}) == 4
+        assert {answer.headers["x-ms-keyvault-region"] for answer in answers} == {"sandbox"}
+        assert answers[-1].json() == {"error": {"code": "MethodNotAllowed", "message": "HTTP PUT not allowed"}}
+
+    @pytest.mark.parametrize(("first", "pages"), [("empty", 4), ("short", 3)])
+    def test_listing_follows_short_and_empty_pages(
+        self, secrets: SecretClient, cloud: Cloud, first: str, pages: int
+    ) -> None:
+        cloud.switches.first_vault_pages = first
         for number in range(30):
             cloud.vaults[PATS_VAULT].seed(f"name-{number:02d}", "value-1", tags={"n": str(number)})
         rows = list(secrets.list_properties_of_secrets())
         assert [row.name for row in rows] == [f"name-{number:02d}" for number in range(30)]
         assert all(row.tags and row.version is None for row in rows)
         lists = cloud.calls("vault.list")
-        assert len(lists) == 3
+        assert len(lists) == pages
         assert "$skiptoken=" in lists[1].query or "%24skiptoken=" in lists[1].query
 
     def test_the_first_call_goes_out_without_a_body_and_is_challenged(self, session: requests.Session) -> None:

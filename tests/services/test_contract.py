@@ -161,6 +161,7 @@ def test_a_disabled_secret_is_denied_and_its_versions_are_seen(lab: Lab, world: 
 def test_a_deleted_secret_refuses_a_write_until_it_is_recovered(lab: Lab, world: World) -> None:
     lab.vault.seed("build-pat", "x")
     lab.vault.delete("build-pat")
+    lab.vault.settle()
     assert world.vault.is_deleted("build-pat")
     with pytest.raises(Refused) as caught:
         world.vault.publish("build-pat", SecretText("y"), lab.clock.now() + days(1), {})
