@@ -137,6 +137,10 @@ class Cloud:
                     }
                     for user in self.directory.users()
                 ],
+                "federations": [
+                    {"domain": server.domain, "host": server.host, "received": len(server.received)}
+                    for server in self.directory.federations.values()
+                ],
                 "organizations": [
                     {"name": home.name, "guid": home.guid, "members": sorted(home.members)}
                     for home in self.pats.organizations()

@@ -5,25 +5,36 @@ Source: the public documentation of the password, refresh token and client crede
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
 
 from sandbox.cloud import assertions
 from sandbox.cloud.chance import Chance
 from sandbox.cloud.entra_estate import App, Tenant, User, UserState
 from sandbox.cloud.entra_refusals import EntraRefused
+from sandbox.cloud.federation import FederationServer
 from sandbox.cloud.switches import Switches
 
 AZURE_DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798"
 AZURE_DEVOPS_NAMES = (AZURE_DEVOPS, f"api://{AZURE_DEVOPS}", "https://app.vssps.visualstudio.com")
+SERVICE_RESOURCES = frozenset(
+    {"https://vault.azure.net", "https://management.azure.com", "https://management.core.windows.net"}
+)
+"""What a service principal is granted a token for besides Azure DevOps; nothing but vaults is played."""
+ANY_TENANT = ("common", "organizations", "consumers")
 TOKEN_LIFE = timedelta(hours=1)
 STORAGE = "https://storage.azure.com"
 STORAGE_SPREAD = timedelta(days=3650)
 REFRESH_LIFE = timedelta(days=90)
-OPENID_SCOPES = frozenset({"openid", "profile", "offline_access"})
+OPENID_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
 
 
+POLICY_CLAIMS = json.dumps(
+    {"access_token": {"capolids": {"essential": True, "values": ["ca000000-0000-4000-8000-000000000001"]}}}
+)
+"""What a refusal by Conditional Access names: the policy."""
 STATE_CODES = {
     UserState.MFA_REQUIRED: 50076,
     UserState.PASSWORD_EXPIRED: 50055,
@@ -48,7 +59,10 @@ class Bearer:
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A granted sign-in. `scope` echoes the request without the OpenID scopes, as Entra does."""
+    """A granted sign-in. `scope` names every granted scope and the `.default` that was asked for, as Entra does.
+
+    `refresh_token` is "" unless `offline_access` was asked for, `id_token` unless `openid` was.
+    """
 
     access_token: str
     refresh_token: str
@@ -64,7 +78,19 @@ class _Refresh:
     client_id: str
     tenant_id: str
     upn: str
+    issued: datetime
     expires: datetime
+    revoked: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """A scope that was judged: the audience, the bare scopes granted, those of OpenID, and the answer's `scope`."""
+
+    audience: str
+    scopes: frozenset[str]
+    openid: frozenset[str]
+    echo: str
 
 
 class Directory:
@@ -79,6 +105,7 @@ class Directory:
         self._users: dict[str, User] = {}
         self._bearers: dict[str, Bearer] = {}
         self._refreshes: dict[str, _Refresh] = {}
+        self.federations: dict[str, FederationServer] = {}  # by domain
         self.lock_out_after = 10
         self.lock_out_for = timedelta(minutes=30)
 
@@ -102,11 +129,28 @@ class Directory:
         self._users[upn.lower()] = user
         return user
 
+    def federate(self, domain: str, host: str) -> FederationServer:
+        """From now on users of `domain` sign in at their own server, `host`."""
+        server = self.federations[domain.lower()] = FederationServer(host.lower(), domain.lower(), self._chance)
+        return server
+
+    def realm_of(self, upn: str) -> str:
+        """`Managed`, `Federated` or `Unknown`: what Entra knows of the domain of a user's name."""
+        domain = upn.rpartition("@")[2].lower()
+        if domain in self.federations:
+            return "Federated"
+        known = domain in self._tenants or any(name.endswith(f"@{domain}") for name in self._users)
+        return "Managed" if known else "Unknown"
+
     def set_password(self, upn: str, password: str) -> None:
-        """A new password releases a smart lock-out, as a reset by an administrator does."""
+        """A new password releases a smart lock-out, and ends the refresh tokens of public clients.
+
+        Those of a confidential client live on until sessions are revoked.
+        """
         user = self.user(upn)
         user.password = self._chance.remember(password)
         user.wrong_passwords, user.locked_until = 0, None
+        self._revoke_refreshes(user.upn, public_only=True)
 
     def user(self, upn: str) -> User:
         """Raises KeyError when unknown; user names are case-insensitive."""
@@ -147,13 +191,44 @@ class Directory:
         user = self._users.get(username.lower())
         if user is not None:
             user.token_requests += 1
+        if tenant.lower() in ("common", "consumers"):
+            raise EntraRefused(9001023)
         home = self._home(tenant)
         app = self._judge_client(home, client_id, client_secret, assertion)
-        audience, scopes = _judge_scope(app, scope)
+        wanted = _judge_scope(app, scope)
         if user is None:
             raise EntraRefused(50034)
+        if user.state is UserState.GUEST:
+            raise EntraRefused(self._switches.guest_code)
+        server = self.federations.get(user.upn.rpartition("@")[2].lower())
+        if server is not None and not server.cloud_passwords:
+            raise EntraRefused(50126)
         self._judge_user(user, password)
-        return self._grant(home, app, user, audience, scopes, scope)
+        return self._grant(home, app, user, wanted)
+
+    def sign_in_with_saml(
+        self,
+        tenant: str,
+        client_id: str,
+        client_secret: str | None,
+        saml: str,
+        scope: str,
+        *,
+        assertion: str | None = None,
+    ) -> Token:
+        """The grant of a token that a federated domain's own server issued (base64). Raises EntraRefused."""
+        home = self._home(tenant)
+        app = self._judge_client(home, client_id, client_secret, assertion)
+        wanted = _judge_scope(app, scope)
+        upn = next((known for server in self.federations.values() if (known := server.subject_of(saml))), None)
+        if upn is None:
+            raise EntraRefused(50013)
+        user = self._users.get(upn)
+        if user is None:
+            raise EntraRefused(50034)
+        user.token_requests += 1
+        self._judge_state(user)
+        return self._grant(home, app, user, wanted)
 
     def refresh(
         self,
@@ -168,7 +243,7 @@ class Directory:
         """Redeem a refresh token, which stays good after use. Raises EntraRefused."""
         home = self._home(tenant)
         app = self._judge_client(home, client_id, client_secret, assertion)
-        audience, scopes = _judge_scope(app, scope)
+        wanted = _judge_scope(app, scope)
         known = self._refreshes.get(refresh_token)
         if known is None or known.client_id != app.client_id or known.tenant_id != home.guid:
             raise EntraRefused(70000)
@@ -176,11 +251,13 @@ class Directory:
             raise EntraRefused(700082)
         user = self.user(known.upn)
         user.token_requests += 1
+        if known.revoked is not None:
+            raise EntraRefused(50173, text=_revoked_text(known.issued, known.revoked))
         if user.state is UserState.DISABLED:
             raise EntraRefused(50057)
-        if user.state in STATE_CODES and user.state is not UserState.PASSWORD_EXPIRED:
-            raise EntraRefused(STATE_CODES[user.state])
-        return self._grant(home, app, user, audience, scopes, scope)
+        if user.state is not UserState.PASSWORD_EXPIRED:
+            self._judge_state(user)
+        return self._grant(home, app, user, wanted)
 
     def client_token(
         self, tenant: str, client_id: str, client_secret: str | None, scope: str, *, assertion: str | None = None
@@ -189,11 +266,16 @@ class Directory:
 
         Every request gets a new one.
         """
+        if tenant.lower() in ANY_TENANT:
+            raise EntraRefused(50059)
         home = self._home(tenant)
         app = self._judge_client(home, client_id, client_secret, assertion)
         if not scope.endswith("/.default"):
             raise EntraRefused(1002012)
-        if scope.removesuffix("/.default").lower() not in AZURE_DEVOPS_NAMES:
+        resource = scope.removesuffix("/.default").lower()
+        if resource.rstrip("/") in SERVICE_RESOURCES:
+            return self.application_token(resource.rstrip("/"), app.object_id)
+        if resource not in AZURE_DEVOPS_NAMES:
             raise EntraRefused(500011)
         now = self._now()
         expires = now + timedelta(minutes=self._switches.service_token_minutes)
@@ -270,14 +352,21 @@ class Directory:
 
     def revoke_tokens(self, upn: str) -> None:
         """End every refresh and access token of the user, as "revoke sessions" does."""
-        self._refreshes = {value: known for value, known in self._refreshes.items() if known.upn != upn.lower()}
+        self._revoke_refreshes(upn)
         self._bearers = {value: known for value, known in self._bearers.items() if known.subject != upn.lower()}
+
+    def _revoke_refreshes(self, upn: str, *, public_only: bool = False) -> None:
+        now = self._now()
+        for value, known in self._refreshes.items():
+            if known.upn == upn.lower() and (self.apps[known.client_id.lower()].public or not public_only):
+                self._refreshes[value] = replace(known, revoked=now)
 
     # judgement
 
     def _home(self, tenant: str) -> Tenant:
-        if tenant.lower() in ("common", "consumers"):
-            raise EntraRefused(9001023)
+        """Where whoever asks is at home: there is one directory for all users."""
+        if tenant.lower() in ANY_TENANT and self._tenants:
+            return self.tenants()[0]
         return self.tenant(tenant)
 
     def _judge_client(self, home: Tenant, client_id: str, client_secret: str | None, assertion: str | None) -> App:
@@ -292,6 +381,8 @@ class Directory:
             refused = self._judge_assertion(home, app, assertion)
             if refused is not None:
                 raise EntraRefused(refused)
+        elif app.public:
+            pass
         elif not client_secret:
             raise EntraRefused(7000218)
         elif client_secret in app.expired_secrets:
@@ -327,57 +418,74 @@ class Directory:
                 raise EntraRefused(50053)
             raise EntraRefused(50126)
         user.wrong_passwords = 0
-        if user.state in STATE_CODES:
-            raise EntraRefused(STATE_CODES[user.state])
+        self._judge_state(user)
 
-    def _grant(self, tenant: Tenant, app: App, user: User, audience: str, scopes: frozenset[str], asked: str) -> Token:
+    def _judge_state(self, user: User) -> None:
+        """Raises EntraRefused for what is demanded of a user whose password is right."""
+        code = STATE_CODES.get(user.state)
+        if code == 53003:
+            raise EntraRefused(code, error=self._switches.conditional_access_error, claims=POLICY_CLAIMS)
+        if code is not None:
+            raise EntraRefused(code)
+
+    def _grant(self, tenant: Tenant, app: App, user: User, wanted: _Wanted) -> Token:
         now = self._now()
-        expires = now + TOKEN_LIFE
+        expires = now + timedelta(seconds=self._switches.user_token_seconds)
         stamp, end = int(now.timestamp()), int(expires.timestamp())
         issuer = f"https://login.microsoftonline.com/{tenant.guid}/v2.0"
         person = {"oid": user.object_id, "tid": tenant.guid, "iat": stamp, "nbf": stamp, "exp": end}
         access = self._chance.jwt(
             {
                 **person,
-                "aud": audience,
+                "aud": wanted.audience,
                 "iss": f"https://sts.windows.net/{tenant.guid}/",
                 "appid": app.client_id,
                 "upn": user.upn,
-                "scp": " ".join(sorted(scopes)),
+                "scp": " ".join(sorted(wanted.scopes)),
             }
         )
-        identity = self._chance.jwt(
-            {
-                **person,
-                "aud": app.client_id,
-                "iss": issuer,
-                "sub": user.object_id,
-                "preferred_username": user.upn,
-                "name": user.upn,
-                "ver": "2.0",
-            }
-        )
-        refresh = self._chance.remember(f"0.{self._chance.text(120)}")
-        self._bearers[access] = Bearer(audience, user.upn.lower(), scopes, expires)
-        self._refreshes[refresh] = _Refresh(app.client_id, tenant.guid, user.upn.lower(), now + REFRESH_LIFE)
-        echo = " ".join(word for word in asked.split() if word not in OPENID_SCOPES)
-        return Token(access, refresh, identity, echo, expires, user.object_id, tenant.guid)
+        self._bearers[access] = Bearer(wanted.audience, user.upn.lower(), wanted.scopes, expires)
+        refresh = identity = ""
+        if "offline_access" in wanted.openid:
+            refresh = self._chance.remember(f"0.{self._chance.text(120)}")
+            self._refreshes[refresh] = _Refresh(app.client_id, tenant.guid, user.upn.lower(), now, now + REFRESH_LIFE)
+        if "openid" in wanted.openid:
+            whom = {"sub": user.object_id, "preferred_username": user.upn, "name": user.upn}
+            identity = self._chance.jwt({**person, "aud": app.client_id, "iss": issuer, **whom, "ver": "2.0"})
+        return Token(access, refresh, identity, wanted.echo, expires, user.object_id, tenant.guid)
 
 
-def _judge_scope(app: App, scope: str) -> tuple[str, frozenset[str]]:
-    """The audience and the bare scopes granted. Raises EntraRefused 70011, 500011 or 65001."""
+def _revoked_text(issued: datetime, revoked: datetime) -> str:
+    return (
+        "The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have "
+        f"changed or reset their password. The grant was issued on '{_stamp(issued)}' and the TokensValidFrom date "
+        f"(before which tokens are not valid) for this user is '{_stamp(revoked)}'."
+    )
+
+
+def _stamp(instant: datetime) -> str:
+    """Seven fractional digits, as the service writes instants into its texts."""
+    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
+
+
+def _judge_scope(app: App, scope: str) -> _Wanted:
+    """What is granted of what was asked. Raises EntraRefused 70011, 500011 or 65001."""
     wanted = [word for word in scope.split() if word not in OPENID_SCOPES]
     if not wanted:
         raise EntraRefused(70011)
     granted: set[str] = set()
+    echo: list[str] = []
     for word in wanted:
         resource, _, name = word.rpartition("/")
         if resource.lower() not in AZURE_DEVOPS_NAMES:
             raise EntraRefused(500011)
         if name == ".default":
             granted |= app.consented
+            echo += [f"{resource}/{each}" for each in sorted(app.consented)]
         elif name in app.consented:
             granted.add(name)
         else:
             raise EntraRefused(65001)
-    return AZURE_DEVOPS, frozenset(granted)
+        echo.append(word)
+    openid = OPENID_SCOPES & set(scope.split())
+    return _Wanted(AZURE_DEVOPS, frozenset(granted), openid, " ".join(dict.fromkeys(echo)))

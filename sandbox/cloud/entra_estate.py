@@ -21,6 +21,7 @@ class UserState(StrEnum):
     CONSENT_MISSING = "consent_missing"
     NOT_ASSIGNED = "not_assigned"
     CONDITIONAL_ACCESS = "conditional_access"
+    GUEST = "guest"  # an invited personal account: it signs in elsewhere, so no password is good here
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,10 +19,12 @@ class Refusal:
 REFUSALS: dict[int, Refusal] = {
     50013: Refusal(401, "invalid_client", "", "The signature of the assertion is not valid."),
     50027: Refusal(401, "invalid_client", "", "The assertion is malformed."),
-    50034: Refusal(400, "invalid_grant", "", "No such user account in this directory."),
+    50020: Refusal(400, "invalid_grant", "", "The user account of another identity provider does not exist here."),
+    50034: Refusal(400, "invalid_grant", "bad_token", "No such user account in this directory."),
     50053: Refusal(400, "invalid_grant", "", "The account is locked after too many wrong passwords."),
     50055: Refusal(400, "invalid_grant", "user_password_expired", "The password is expired."),
     50057: Refusal(400, "invalid_grant", "", "The user account is disabled."),
+    50059: Refusal(400, "invalid_request", "", "No tenant-identifying information in the request."),
     50076: Refusal(400, "invalid_grant", "basic_action", "Multi-factor authentication is demanded."),
     50105: Refusal(400, "invalid_grant", "", "The user is not assigned to a role of the application."),
     50126: Refusal(400, "invalid_grant", "", "Wrong user name or password."),
@@ -30,6 +32,7 @@ REFUSALS: dict[int, Refusal] = {
     53003: Refusal(400, "invalid_grant", "message_only", "Conditional Access policies block this token."),
     65001: Refusal(400, "invalid_grant", "consent_required", "Nobody consented to the application's permissions."),
     70000: Refusal(400, "invalid_grant", "", "The refresh token is malformed or not valid here."),
+    70003: Refusal(400, "unsupported_grant_type", "", "The app requested an unsupported grant type."),
     70011: Refusal(400, "invalid_scope", "", "The scope is not valid."),
     90002: Refusal(400, "invalid_request", "", "No such tenant."),
     500011: Refusal(400, "invalid_resource", "", "The resource principal was not found in the tenant."),
@@ -55,11 +58,13 @@ REFUSALS: dict[int, Refusal] = {
 class EntraRefused(Exception):
     """The token endpoint's refusal: HTTP `status`, OAuth `error`, AADSTS `code`, `suberror` (may be empty)."""
 
-    def __init__(self, code: int) -> None:
+    def __init__(self, code: int, *, text: str = "", error: str = "", claims: str = "") -> None:
+        """`text` and `error` take the place of the usual ones; `claims` is what another request must bring along."""
         refusal = REFUSALS[code]
-        super().__init__(f"AADSTS{code}: {refusal.text}")
+        super().__init__(f"AADSTS{code}: {text or refusal.text}")
         self.status = refusal.status
-        self.error = refusal.error
+        self.error = error or refusal.error
         self.code = code
         self.suberror = refusal.suberror
-        self.text = refusal.text
+        self.text = text or refusal.text
+        self.claims = claims

@@ -14,6 +14,8 @@ OPERATIONS = (
     "entra.userrealm",
     "entra.token",
     "identity.token",
+    "adfs.metadata",  # the server of a federated domain
+    "adfs.sign_in",
     "pats.create",
     "pats.list",
     "pats.get",

@@ -54,6 +54,7 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
 
     Keys, all optional: `tenants` [{domain, guid}], `clients` [{client_id, and what `change_client` takes}],
     `users` [{upn, password, state}], `organizations` [{name, guid, members}], `identity` {client_ids, principal_id},
+    `federations` [{domain, host, accounts: {upn: password}, cloud_passwords}],
     `workload_identities` [{client_id, issuer, subject, audience}],
     `pats` [{owner, organization, display_name, scope, valid_from, valid_to, revoked, all_orgs, authorization_id}],
     `vaults` [{host, secrets: [{name, value | value_of, tags, content_type, expires, enabled, created, deleted}]}].
@@ -70,6 +71,10 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
             change_client(cloud, app, row)
         for row in estate.get("users", []):
             cloud.directory.add_user(row["upn"], row["password"], row.get("state", "normal"))
+        for row in estate.get("federations", []):
+            federation = cloud.directory.federate(row["domain"], row["host"])
+            federation.accounts |= {upn.lower(): password for upn, password in row.get("accounts", {}).items()}
+            federation.cloud_passwords = bool(row.get("cloud_passwords"))
         for row in estate.get("organizations", []):
             cloud.pats.add_organization(row["name"], row.get("guid"), set(row.get("members", [])))
         identity = estate.get("identity", {})

@@ -14,6 +14,9 @@ class Switches:
     latency: float = 0.0  # seconds that every answer takes longer than the sandbox needs
 
     # Entra ID
+    user_token_seconds: int = 3599  # life of a user's access token; 3,599 to 5,187 were recorded
+    guest_code: int = 50034  # 50034 or 50020: the password grant of an invited personal account
+    conditional_access_error: str = "invalid_grant"  # "invalid_grant" or "interaction_required", with 53003
     service_token_minutes: int = 60  # life of a service principal's token; the real one draws 60 to 90
     exchange_token_seconds: int = 3600  # life of an identity's token for the exchange; negative: it comes expired
 

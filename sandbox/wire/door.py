@@ -8,7 +8,7 @@ from email.utils import formatdate
 from sandbox.cloud.cloud import Cloud, Logged, Operation
 from sandbox.cloud.faults import Fault
 from sandbox.cloud.foreign_answers import foreign_answer
-from sandbox.wire import devops, entra, key_vault, reads, sonarqube
+from sandbox.wire import devops, entra, federation, key_vault, reads, sonarqube
 from sandbox.wire.api_versions import version_of
 from sandbox.wire.exchange import Cut, Hang, Reply, Request, Response, Route, html_response
 
@@ -20,7 +20,8 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def known_hosts(cloud: Cloud) -> frozenset[str]:
     """Host names that the sandbox plays under TLS."""
     azure = (entra.HOST, devops.PAT_HOST, devops.HOST, reads.FEEDS_HOST)
-    return frozenset({*azure, *cloud.vaults, *cloud.sonarqubes})
+    federated = (server.host for server in cloud.directory.federations.values())
+    return frozenset({*azure, *cloud.vaults, *cloud.sonarqubes, *federated})
 
 
 def answer(cloud: Cloud, request: Request) -> Response:
@@ -83,6 +84,9 @@ def _route(cloud: Cloud, request: Request) -> Route:
         return key_vault.route(cloud, request)
     if host in cloud.sonarqubes:
         return sonarqube.route(cloud, request)
+    server = federation.server_of(cloud, host)
+    if server is not None:
+        return federation.route(server, request)
     return Route("other", "", _cut)
 
 

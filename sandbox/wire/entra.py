@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -10,6 +13,7 @@ from sandbox.cloud import assertions
 from sandbox.cloud.chance import client_info
 from sandbox.cloud.entra import Token
 from sandbox.cloud.entra_refusals import EntraRefused
+from sandbox.wire import federation
 from sandbox.wire.exchange import Reply, Request, Route, html_response, json_response
 
 if TYPE_CHECKING:
@@ -19,7 +23,15 @@ HOST = "login.microsoftonline.com"
 DISCOVERY = "/v2.0/.well-known/openid-configuration"
 TOKEN = "/oauth2/v2.0/token"
 CLIENT_GRANT = "client_credentials"
+SAML_GRANTS = tuple(f"urn:ietf:params:oauth:grant-type:{kind}-bearer" for kind in ("saml1_1", "saml2"))
 IDENTITY_PATH = "/msi/token"
+CLOUD = "microsoftonline.com"
+ISSUERS = {
+    "common": "{tenantid}",
+    "organizations": "{tenantid}",
+    "consumers": "9188040d-6c67-4c5b-b112-36a304b66dad",
+}
+"""What stands for the directory in the issuer of the authorities that are no directory."""
 
 
 def route(cloud: Cloud, request: Request) -> Route:
@@ -29,15 +41,15 @@ def route(cloud: Cloud, request: Request) -> Route:
         return Route("entra.discovery", "", lambda: _instance(request))
     if lowered.startswith("/common/userrealm/"):
         upn = unquote(path[len("/common/userrealm/") :])
-        return Route("entra.userrealm", upn, lambda: _user_realm(upn))
+        return Route("entra.userrealm", upn, lambda: _answer(cloud, request, lambda _: _user_realm(cloud, upn)))
     if lowered.endswith(DISCOVERY):
         tenant = path[1 : -len(DISCOVERY)]
-        return Route("entra.discovery", tenant, lambda: _discovery(cloud, tenant))
+        return Route("entra.discovery", tenant, lambda: _answer(cloud, request, partial(_discovery, cloud, tenant)))
     if lowered.endswith(TOKEN) and request.method == "POST":
         tenant = path[1 : -len(TOKEN)]
         form = request.form()
         subject = form.get("username") or (form.get("client_id", "") if form.get("grant_type") == CLIENT_GRANT else "")
-        return Route("entra.token", subject, lambda: _token(cloud, tenant, form))
+        return Route("entra.token", subject, lambda: _answer(cloud, request, partial(_token, cloud, tenant, form)))
     return Route("other", "", lambda: Reply(html_response(404, "Not found")))
 
 
@@ -58,25 +70,52 @@ def _instance(request: Request) -> Reply:
     return Reply(json_response(200, value))
 
 
-def _user_realm(upn: str) -> Reply:
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    """Of one answer: its own, and the caller's where the caller sent one."""
+
+    trace: str
+    correlation: str
+
+
+def _answer(cloud: Cloud, request: Request, make: Callable[[_Ids], Reply]) -> Reply:
+    """What `make` gives, with the ids in its headers."""
+    sent = request.headers.get("client-request-id", "")
+    ids = _Ids(cloud.chance.guid(), sent or cloud.chance.guid())
+    reply = make(ids)
+    headers = {**reply.response.headers, "x-ms-request-id": ids.trace}
+    if sent:
+        headers["client-request-id"] = sent
+    return replace(reply, response=replace(reply.response, headers=headers))
+
+
+def _user_realm(cloud: Cloud, upn: str) -> Reply:
+    domain = upn.rpartition("@")[2]
+    kind = cloud.directory.realm_of(upn)
+    if kind == "Unknown":
+        return Reply(json_response(200, {"ver": "1.0", "account_type": kind, "cloud_instance_name": CLOUD}))
+    server = cloud.directory.federations.get(domain.lower())
     value = {
         "ver": "1.0",
-        "account_type": "Managed",
-        "domain_name": upn.partition("@")[2],
-        "cloud_instance_name": "microsoftonline.com",
+        "account_type": kind,
+        "domain_name": domain,
+        **(federation.realm(server) if server is not None else {}),
+        "cloud_instance_name": CLOUD,
         "cloud_audience_urn": "urn:federation:MicrosoftOnline",
     }
     return Reply(json_response(200, value))
 
 
-def _discovery(cloud: Cloud, name: str) -> Reply:
-    try:
-        tenant = cloud.directory.tenant(name)
-    except EntraRefused as refused:
-        return _refusal(cloud, refused)
+def _discovery(cloud: Cloud, name: str, ids: _Ids) -> Reply:
+    issuer = ISSUERS.get(name.lower())
+    if issuer is None:
+        try:
+            issuer = cloud.directory.tenant(name).guid
+        except EntraRefused:
+            return _refusal(cloud, EntraRefused(90002, error="invalid_tenant"), ids)
     base = f"https://{HOST}/{name}"
     value = {
-        "issuer": f"https://{HOST}/{tenant.guid}/v2.0",
+        "issuer": f"https://{HOST}/{issuer}/v2.0",
         "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
         "token_endpoint": f"{base}{TOKEN}",
         "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",
@@ -86,12 +125,12 @@ def _discovery(cloud: Cloud, name: str) -> Reply:
         "response_types_supported": ["code", "id_token", "code id_token", "id_token token"],
         "scopes_supported": ["openid", "profile", "email", "offline_access"],
         "tenant_region_scope": "EU",
-        "cloud_instance_name": "microsoftonline.com",
+        "cloud_instance_name": CLOUD,
     }
     return Reply(json_response(200, value))
 
 
-def _token(cloud: Cloud, tenant: str, form: dict[str, str]) -> Reply:
+def _token(cloud: Cloud, tenant: str, form: dict[str, str], ids: _Ids) -> Reply:
     grant = form.get("grant_type")
     client, secret, scope = form.get("client_id", ""), form.get("client_secret"), form.get("scope", "")
     assertion = form.get("client_assertion") if form.get("client_assertion_type") == assertions.TYPE else None
@@ -102,30 +141,38 @@ def _token(cloud: Cloud, tenant: str, form: dict[str, str]) -> Reply:
         elif grant == "refresh_token":
             kept = form.get("refresh_token", "")
             token = cloud.directory.refresh(tenant, client, secret, kept, scope, assertion=assertion)
+        elif grant in SAML_GRANTS:
+            saml = form.get("assertion", "")
+            token = cloud.directory.sign_in_with_saml(tenant, client, secret, saml, scope, assertion=assertion)
         elif grant == CLIENT_GRANT:
             if cloud.workloads.knows(client):
                 return _client_granted(cloud, *cloud.workloads.exchange(tenant, client, assertion, scope))
             granted = cloud.directory.client_token(tenant, client, secret, scope, assertion=assertion)
             return _client_granted(cloud, *granted)
         else:
-            return Reply(json_response(400, {"error": "unsupported_grant_type", "error_codes": [70003]}))
+            raise EntraRefused(70003)
     except EntraRefused as refused:
-        return _refusal(cloud, refused)
-    return Reply(json_response(200, _granted(cloud, token), {"Cache-Control": "no-store, no-cache"}))
+        return _refusal(cloud, refused, ids)
+    value = _granted(cloud, token, client_info_asked=form.get("client_info") == "1")
+    return Reply(json_response(200, value, {"Cache-Control": "no-store, no-cache"}))
 
 
-def _granted(cloud: Cloud, token: Token) -> dict[str, Any]:
+def _granted(cloud: Cloud, token: Token, *, client_info_asked: bool) -> dict[str, Any]:
     seconds = int((token.expires - cloud.now()).total_seconds())
-    return {
+    value: dict[str, Any] = {
         "token_type": "Bearer",
         "scope": token.scope,
         "expires_in": seconds,
         "ext_expires_in": seconds,
         "access_token": token.access_token,
-        "refresh_token": token.refresh_token,
-        "id_token": token.id_token,
-        "client_info": client_info(token.user_id, token.tenant_id),
     }
+    if token.refresh_token:
+        value["refresh_token"] = token.refresh_token
+    if token.id_token:
+        value["id_token"] = token.id_token
+    if client_info_asked:
+        value["client_info"] = client_info(token.user_id, token.tenant_id)
+    return value
 
 
 def _client_granted(cloud: Cloud, access_token: str, expires: datetime) -> Reply:
@@ -140,21 +187,22 @@ def _client_granted(cloud: Cloud, access_token: str, expires: datetime) -> Reply
     return Reply(json_response(200, value, {"Cache-Control": "no-store, no-cache"}))
 
 
-def _refusal(cloud: Cloud, refused: EntraRefused) -> Reply:
+def _refusal(cloud: Cloud, refused: EntraRefused, ids: _Ids) -> Reply:
     at = cloud.now().astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
-    trace, correlation = cloud.chance.guid(), cloud.chance.guid()
     value: dict[str, Any] = {
         "error": refused.error,
         "error_description": f"AADSTS{refused.code}: {refused.text} "
-        f"Trace ID: {trace} Correlation ID: {correlation} Timestamp: {at}",
+        f"Trace ID: {ids.trace} Correlation ID: {ids.correlation} Timestamp: {at}",
         "error_codes": [refused.code],
         "timestamp": at,
-        "trace_id": trace,
-        "correlation_id": correlation,
+        "trace_id": ids.trace,
+        "correlation_id": ids.correlation,
         "error_uri": f"https://{HOST}/error?code={refused.code}",
     }
     if refused.suberror:
         value["suberror"] = refused.suberror
+    if refused.claims:
+        value["claims"] = refused.claims
     return Reply(json_response(refused.status, value))
 
 

@@ -82,7 +82,8 @@ def refusal(call: Callable[[], object]) -> tuple[int, str, str]:
 
 
 def sign_in(cloud: Cloud) -> Any:
-    return cloud.directory.sign_in(TENANT, CLIENT, SECRET, AGENTS, PASSWORD, SCOPE)
+    scope = f"{SCOPE} openid offline_access"
+    return cloud.directory.sign_in(TENANT, CLIENT, SECRET, AGENTS, PASSWORD, scope)
 
 
 class TestSignIn:
@@ -91,7 +92,7 @@ class TestSignIn:
         assert cloud.directory.bearer(token.access_token, AZURE_DEVOPS) is not None
         clock.move(timedelta(hours=1))
         assert cloud.directory.bearer(token.access_token, AZURE_DEVOPS) is None
-        assert token.scope == SCOPE
+        assert token.scope == f"{AZURE_DEVOPS}/vso.pats {AZURE_DEVOPS}/vso.pats_manage {SCOPE}"
 
     @pytest.mark.parametrize(
         ("changes", "code"),
@@ -150,8 +151,10 @@ class TestSignIn:
         refresh = sign_in(cloud).refresh_token
         for _ in range(2):
             cloud.directory.refresh(TENANT, CLIENT, SECRET, refresh, SCOPE)
+        cloud.directory.set_password(AGENTS, "sandbox-password-new")  # the client is a confidential one
+        cloud.directory.refresh(TENANT, CLIENT, SECRET, refresh, SCOPE)
         cloud.directory.revoke_tokens(AGENTS)
-        with pytest.raises(EntraRefused):
+        with pytest.raises(EntraRefused, match="50173"):
             cloud.directory.refresh(TENANT, CLIENT, SECRET, refresh, SCOPE)
 
     def test_every_value_is_remembered_for_leak_searches(self, cloud: Cloud) -> None:

@@ -55,6 +55,7 @@ ESTATE: dict[str, Any] = {
             ],
         },
     ],
+    "federations": [{"domain": "adatum.com", "host": "sts.adatum.com"}],
     "sonarqubes": [
         {
             "host": "sonarqube.contoso.com",
@@ -130,6 +131,8 @@ CALLS: dict[str, Callable[[Caller], requests.Response]] = {
     "entra.userrealm": lambda by: by.ask("GET", f"{ENTRA}/common/userrealm/{AGENTS}"),
     "entra.token": lambda by: by.user_token(),
     "identity.token": lambda by: by.identity_token(),
+    "adfs.metadata": lambda by: by.ask("GET", "https://sts.adatum.com/adfs/services/trust/mex"),
+    "adfs.sign_in": lambda by: by.ask("POST", "https://sts.adatum.com/adfs/services/trust/13/usernamemixed", data="x"),
     "pats.create": lambda by: by.ask("POST", f"{PATS}?{V72}", by.devops, json=BODY),
     "pats.list": lambda by: by.ask("GET", f"{PATS}?{V72}", by.devops),
     "pats.get": lambda by: by.ask("GET", f"{PATS}?{V72}&authorizationId={READS}", by.devops),
@@ -162,7 +165,15 @@ CALLS: dict[str, Callable[[Caller], requests.Response]] = {
     "other": lambda by: by.ask("GET", "https://login.microsoftonline.com/nowhere"),
 }
 CHANGES = {
-    *("entra.token", "pats.create", "pats.update", "pats.revoke", "devops.connection_data", "devops.other"),
+    *(
+        "entra.token",
+        "adfs.sign_in",
+        "pats.create",
+        "pats.update",
+        "pats.revoke",
+        "devops.connection_data",
+        "devops.other",
+    ),
     *("git.refs", "feeds.read", "sonarqube.update_azure"),
     *("vault.set", "vault.update", "vault.delete", "vault.recover", "vault.purge", "vault.restore"),
 }

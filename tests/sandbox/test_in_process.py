@@ -92,7 +92,7 @@ class TestMsal:
         app = an_app(session)
         result = app.acquire_token_by_username_password(AGENTS, PASSWORD, [SCOPE])
         assert result["token_type"] == "Bearer"
-        assert result["scope"] == SCOPE
+        assert result["scope"].split() == [f"{AZURE_DEVOPS}/vso.pats", f"{AZURE_DEVOPS}/vso.pats_manage", SCOPE]
         silent = app.acquire_token_silent([SCOPE], account=app.get_accounts()[0])
         assert silent["access_token"] == result["access_token"]
         assert cloud.directory.user(AGENTS).token_requests == 1
