@@ -41,6 +41,8 @@ def test_every_parameter_output_and_variable_that_is_named_exists() -> None:
 def test_every_file_and_make_target_that_is_named_exists() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     assert set(re.findall(r"\bmake (\w+)", DEPLOY)) <= targets
+    for module in re.findall(r"python3 -m ([\w.]+)", DEPLOY + SECURITY):
+        assert (ROOT / module.replace(".", "/")).with_suffix(".py").exists(), module
     for name in re.findall(r"\binfra/[\w./-]+\w", DEPLOY + SECURITY):
         assert (ROOT / name).exists(), name
 

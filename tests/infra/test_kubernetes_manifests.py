@@ -23,6 +23,7 @@ from shared import settings
 from shared.inventory import pats_yaml
 from shared.model import durations
 from shared.model.clock import GRACE
+from tests.infra.test_infra_resources import SECRETS_OFFICER, SECRETS_USER
 from tests.lab.container_image import one, stages
 from tests.lab.kubernetes_shapes import OBJECT, SHAPES
 from tests.lab.pod import job_ends
@@ -292,11 +293,15 @@ def test_the_page_trusts_the_service_accounts_of_the_manifests() -> None:
 
 def test_the_page_gives_readers_one_role_on_one_secret_and_patrol_what_security_lists() -> None:
     own, readers = PAGE.split("## Read PATs in a cluster")
-    roles = set(re.findall(r'(?:--role|allow) "([A-Z][\w ]+)"', readers))
-    assert roles == {"Key Vault Secrets User"}
+    assert set(re.findall(r"--role (\S+)", readers)) == {SECRETS_USER}
+    assert "**Key Vault Secrets User**" in readers
     assert f"/secrets/{SECRET}" in readers.replace("\\\n", " ")
     listed = (ROOT / "docs/security.md").read_text(encoding="utf-8")
-    assert all(f"| {role}" in listed for role in re.findall(r'allow "([A-Z][\w ]+)"', own))
+    known = {SECRETS_OFFICER: "Key Vault Secrets Officer", SECRETS_USER: "Key Vault Secrets User"}
+    named = dict(re.findall(r"^secrets_\w+=(\S+) +# (.*)$", own, re.MULTILINE))
+    assert named == known
+    assert all(f"| {role}" in listed for role in known.values())
+    assert len(re.findall(r'^allow "\$secrets_', own, re.MULTILINE)) == len(known)
 
 
 def test_the_page_tells_what_the_job_does_with_each_exit_code() -> None:
