@@ -41,14 +41,16 @@ param fanOutAbove string = '25'
 param patsFile string = 'pats.yaml'
 
 // --- the vaults -------------------------------------------------------------------------------------------------------
+// Vaults that exist have to be patrol's own: it gets its role on the whole vault, and would read and write every other
+// team's secrets in it.
 
-@description('A vault that exists, for the published PATs; empty: a new one is made.')
+@description('A vault that exists and holds nothing else, for the published PATs; empty: a new one is made.')
 param patsVaultName string = ''
 
 @description('Its resource group, when it is another one than this.')
 param patsVaultResourceGroup string = ''
 
-@description('A vault that exists, for the credentials of the technical users; empty: a new one is made.')
+@description('A vault that exists and holds nothing else, for the credentials of the technical users, never that of the PATs; empty: a new one is made.')
 param credentialsVaultName string = ''
 
 @description('Its resource group, when it is another one than this.')
@@ -77,6 +79,9 @@ param authTenantId string = subscription().tenantId
 
 @description('Client ids of the applications that may call; empty: every one that has an app role. Needs authClientId.')
 param authAllowedApplications array = []
+
+@description('Who may reach the app at all: ranges of addresses such as 203.0.113.0/24, and service tags such as AzureDevOps, separated by commas; empty: everybody. Deployments are not held back by it.')
+param allowedAddresses string = ''
 
 // --- size -------------------------------------------------------------------------------------------------------------
 
@@ -126,7 +131,7 @@ param expectedReaders array = []
 @maxValue(730)
 param logRetentionInDays int = 90
 
-@description('Most GB of logs a day; -1: no limit.')
+@description('Most GB of the app\'s logs a day; -1: no limit. What vaults and storage log is never limited.')
 @minValue(-1)
 param logDailyQuotaGb int = 1
 
@@ -148,6 +153,18 @@ var checkedApplications = empty(authClientId) && !empty(authAllowedApplications)
 var checkedAuthClientId = empty(authClientId) || length(authClientId) == 36
   ? authClientId
   : fail('authClientId is not a client id: 36 characters, such as 22222222-2222-3333-4444-555555555555')
+var checkedPatsVault = !empty(patsVaultName) && toLower(patsVaultName) == toLower(credentialsVaultName)
+  ? fail('patsVaultName and credentialsVaultName are one vault: who reads PATs in it would read passwords too')
+  : patsVaultName
+// A number or a colon: an address, which needs its length.
+var listedAddresses = empty(allowedAddresses) ? [] : split(replace(allowedAddresses, ' ', ''), ',')
+var checkedAddresses = [
+  for address in listedAddresses: empty(address)
+    ? fail('allowedAddresses has an empty place between its commas')
+    : contains(address, '/') || !(contains('0123456789', take(address, 1)) || contains(address, ':'))
+        ? address
+        : fail('allowedAddresses: give ${address} its length, such as ${address}/32')
+]
 var strangeLetters = replace(replace(replace(replace(deploymentName, '_', ' '), '.', ' '), '/', ' '), '@', ' ')
 var checkedName = contains(strangeLetters, ' ') || startsWith(deploymentName, '-') || endsWith(deploymentName, '-')
   ? fail('deploymentName takes letters, digits and hyphens, and a letter or digit at both ends')
@@ -164,13 +181,14 @@ var plain = toLower(replace(checkedName, '-', ''))
 var newPatsVault = 'kvp-${take(plain, 6)}-${token}'
 var newCredentialsVault = 'kvc-${take(plain, 6)}-${token}'
 var storageName = 'st${take(plain, 9)}${token}'
+var packagesName = 'stp${take(plain, 8)}${token}'
 // The host tells apps on one storage apart by the first 32 characters.
 var appName = 'patrol-${take(plain, 10)}-${token}'
 var suffix = '${take(plain, 20)}-${token}'
 
-var newPats = empty(patsVaultName)
+var newPats = empty(checkedPatsVault)
 var newCredentials = empty(credentialsVaultName)
-var patsVault = newPats ? newPatsVault : patsVaultName
+var patsVault = newPats ? newPatsVault : checkedPatsVault
 var credentialsVault = newCredentials ? newCredentialsVault : credentialsVaultName
 var vaultSuffix = environment().suffixes.keyvaultDns
 var secretsUser = '4633458b-17de-408a-b874-0445c86b69e6'
@@ -182,10 +200,17 @@ module identity 'modules/identity.bicep' = {
   params: { name: 'id-${suffix}', location: location, tags: tags }
 }
 
+// Not the app's: what runs in the app has no business with the package it came from.
+module deployer 'modules/identity.bicep' = {
+  name: 'deployer'
+  params: { name: 'id-deploy-${suffix}', location: location, tags: tags }
+}
+
 module monitoring 'modules/monitoring.bicep' = {
   name: 'monitoring'
   params: {
     workspaceName: 'log-${suffix}'
+    auditWorkspaceName: 'log-audit-${suffix}'
     componentName: 'appi-${suffix}'
     location: location
     tags: tags
@@ -194,7 +219,7 @@ module monitoring 'modules/monitoring.bicep' = {
   }
 }
 
-module storage 'modules/storage.bicep' = {
+module storage 'modules/host-storage.bicep' = {
   name: 'storage'
   params: {
     name: storageName
@@ -202,7 +227,20 @@ module storage 'modules/storage.bicep' = {
     tags: tags
     skuName: storageSku
     isPrivate: isPrivate
-    workspaceId: monitoring.outputs.workspaceId
+    auditWorkspaceId: monitoring.outputs.auditWorkspaceId
+  }
+}
+
+module packages 'modules/package-storage.bicep' = {
+  name: 'packages'
+  params: {
+    name: packagesName
+    location: location
+    tags: tags
+    skuName: storageSku
+    isPrivate: isPrivate
+    auditWorkspaceId: monitoring.outputs.auditWorkspaceId
+    deployerId: deployer.outputs.principalId
   }
 }
 
@@ -212,7 +250,7 @@ module patsVaultNew 'modules/key-vault.bicep' = if (newPats) {
     name: newPatsVault
     location: location
     tags: tags
-    workspaceId: monitoring.outputs.workspaceId
+    auditWorkspaceId: monitoring.outputs.auditWorkspaceId
     isPrivate: isPrivate
     softDeleteRetentionInDays: softDeleteRetentionInDays
   }
@@ -224,7 +262,7 @@ module credentialsVaultNew 'modules/key-vault.bicep' = if (newCredentials) {
     name: newCredentialsVault
     location: location
     tags: tags
-    workspaceId: monitoring.outputs.workspaceId
+    auditWorkspaceId: monitoring.outputs.auditWorkspaceId
     isPrivate: isPrivate
     softDeleteRetentionInDays: softDeleteRetentionInDays
   }
@@ -279,6 +317,7 @@ module network 'modules/network.bicep' = if (isPrivate) {
     tags: tags
     addressPrefix: checkedPrefix
     storageId: storage.outputs.id
+    packagesId: packages.outputs.id
     vaultIds: [
       resourceId(checkedPatsGroup, 'Microsoft.KeyVault/vaults', patsVault)
       resourceId(checkedCredentialsGroup, 'Microsoft.KeyVault/vaults', credentialsVault)
@@ -296,8 +335,10 @@ module app 'modules/function-app.bicep' = {
     tags: tags
     identityId: identity.outputs.id
     identityClientId: identity.outputs.clientId
+    deployerId: deployer.outputs.id
     storageName: storageName
-    packagesUrl: storage.outputs.packagesUrl
+    packagesUrl: packages.outputs.packagesUrl
+    allowedAddresses: checkedAddresses
     componentName: 'appi-${suffix}'
     instanceMemoryMB: instanceMemoryMB
     maximumInstanceCount: maximumInstanceCount
@@ -338,9 +379,11 @@ module alerts 'modules/alerts.bicep' = {
     location: location
     tags: tags
     workspaceId: monitoring.outputs.workspaceId
+    auditWorkspaceId: monitoring.outputs.auditWorkspaceId
     componentId: monitoring.outputs.componentId
     alertEmail: alertEmail
     heartbeatHours: heartbeatHours
+    deployerId: deployer.outputs.principalId
     readers: concat(expectedReaders, [identity.outputs.principalId])
     consumers: consumers
   }

@@ -3,11 +3,15 @@ param suffix string
 param location string
 param tags object
 param workspaceId string
+@description('Where vaults and storage say who read and wrote what.')
+param auditWorkspaceId string
 param componentId string
 param alertEmail string
 param heartbeatHours int
 @description('Object ids that read the vaults by right: the app and others.')
 param readers array
+@description('Object id of the identity that brings the deployment package.')
+param deployerId string
 @description('As in main.bicep: each principalId reads by right.')
 param consumers array
 
@@ -15,6 +19,7 @@ var consumerIds = [for consumer in consumers: consumer.principalId]
 var knownReaders = '"${join(union(readers, consumerIds), '", "')}"'
 var stopped = replace(loadTextContent('../queries/schedule-stopped.kql'), '{hours}', string(heartbeatHours))
 var unexpected = replace(loadTextContent('../queries/unexpected-readers.kql'), '{readers}', knownReaders)
+var written = replace(loadTextContent('../queries/package-written.kql'), '{deployer}', deployerId)
 
 var rules = [
   {
@@ -68,6 +73,17 @@ var rules = [
     every: 'PT1H'
     dimensions: ['secret', 'expires']
   }
+  // Of Key Vault itself, whatever became of the app and its timer.
+  {
+    name: 'secret-expired'
+    scope: auditWorkspaceId
+    says: 'A published secret has expired and was not replaced'
+    severity: 1
+    query: loadTextContent('../queries/secret-expired.kql')
+    window: 'P1D'
+    every: 'PT15M'
+    dimensions: ['vault', 'secret']
+  }
   {
     name: 'user-blocked'
     scope: componentId
@@ -91,7 +107,7 @@ var rules = [
   // Can wait for the morning: one user's share of one run, and the next run looks at that user again.
   {
     name: 'message-set-aside'
-    scope: workspaceId
+    scope: auditWorkspaceId
     says: 'A message of patrol was set aside'
     severity: 2
     query: loadTextContent('../queries/message-set-aside.kql')
@@ -99,9 +115,30 @@ var rules = [
     every: 'PT15M'
     dimensions: ['storage']
   }
+  // Until the next day nothing that reads the app's logs can tell anything.
+  {
+    name: 'logs-stopped'
+    scope: workspaceId
+    says: 'The logs of patrol reached their daily limit and are no longer taken'
+    severity: 1
+    query: loadTextContent('../queries/logs-stopped.kql')
+    window: 'P1D'
+    every: 'PT15M'
+    dimensions: []
+  }
+  {
+    name: 'package-written'
+    scope: auditWorkspaceId
+    says: 'Somebody but the platform wrote or removed the deployment package'
+    severity: 1
+    query: written
+    window: 'PT1H'
+    every: 'PT15M'
+    dimensions: ['storage', 'writer']
+  }
   {
     name: 'unexpected-readers'
-    scope: workspaceId
+    scope: auditWorkspaceId
     says: 'Somebody unknown read a secret'
     severity: 2
     query: unexpected
@@ -111,7 +148,7 @@ var rules = [
   }
   {
     name: 'refused-readers'
-    scope: workspaceId
+    scope: auditWorkspaceId
     says: 'A vault refuses one caller again and again'
     severity: 2
     query: loadTextContent('../queries/refused-readers.kql')

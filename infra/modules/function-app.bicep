@@ -5,6 +5,8 @@ param location string
 param tags object
 param identityId string
 param identityClientId string
+@description('Resource id of the identity that the platform brings and fetches the package with.')
+param deployerId string
 param storageName string
 param packagesUrl string
 param componentName string
@@ -13,6 +15,8 @@ param maximumInstanceCount int
 param alwaysReadyInstances int
 @description('Resource id of the subnet that the app reaches private endpoints through; empty for none.')
 param subnetId string
+@description('Ranges of addresses, and service tags, that may call the app; empty for everybody.')
+param allowedAddresses array
 @description('What patrol itself reads.')
 param settings object
 
@@ -20,6 +24,17 @@ var alwaysReady = alwaysReadyInstances > 0 ? [{ name: 'http', instanceCount: alw
 var network = empty(subnetId)
   ? {}
   : { virtualNetworkSubnetId: subnetId, outboundVnetRouting: { applicationTraffic: true } }
+
+// A range has its length, a service tag does not.
+var addressRules = [
+  for (address, i) in allowedAddresses: {
+    name: 'allowed-${i}'
+    priority: 100 + i
+    action: 'Allow'
+    ipAddress: address
+    tag: contains(address, '/') ? 'Default' : 'ServiceTag'
+  }
+]
 
 resource component 'Microsoft.Insights/components@2020-02-02' existing = {
   name: componentName
@@ -45,6 +60,10 @@ var site = {
     ftpsState: 'Disabled'
     http20Enabled: true
     remoteDebuggingEnabled: false
+    ipSecurityRestrictions: addressRules
+    ipSecurityRestrictionsDefaultAction: empty(allowedAddresses) ? 'Allow' : 'Deny'
+    // Deployments come from elsewhere than callers, and need a role.
+    scmIpSecurityRestrictionsUseMain: false
   }
   functionAppConfig: {
     runtime: { name: 'python', version: '3.13' }
@@ -52,7 +71,7 @@ var site = {
       storage: {
         type: 'blobContainer'
         value: packagesUrl
-        authentication: { type: 'UserAssignedIdentity', userAssignedIdentityResourceId: identityId }
+        authentication: { type: 'UserAssignedIdentity', userAssignedIdentityResourceId: deployerId }
       }
     }
     scaleAndConcurrency: {
@@ -73,7 +92,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
   kind: 'functionapp,linux'
   identity: {
     type: 'UserAssigned'
-    userAssignedIdentities: { '${identityId}': {} }
+    userAssignedIdentities: { '${identityId}': {}, '${deployerId}': {} }
   }
   properties: union(site, network)
 

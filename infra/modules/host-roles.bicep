@@ -19,7 +19,7 @@ resource blobs 'Microsoft.Authorization/roleAssignments@2022-04-01' = {
   name: guid(storage.id, principalId, blobDataOwner)
   scope: storage
   properties: {
-    description: 'Package, timer lock, function keys, leases and reports of patrol'
+    description: 'Timer lock, function keys, leases and reports of patrol'
     principalId: principalId
     principalType: 'ServicePrincipal'
     roleDefinitionId: subscriptionResourceId('Microsoft.Authorization/roleDefinitions', blobDataOwner)

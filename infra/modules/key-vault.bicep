@@ -2,7 +2,7 @@
 param name string
 param location string
 param tags object
-param workspaceId string
+param auditWorkspaceId string
 param isPrivate bool
 param softDeleteRetentionInDays int
 
@@ -32,7 +32,7 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'audit'
   scope: vault
   properties: {
-    workspaceId: workspaceId
+    workspaceId: auditWorkspaceId
     logs: [
       { category: 'AuditEvent', enabled: true }
     ]

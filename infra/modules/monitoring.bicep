@@ -1,5 +1,6 @@
-// Where the app logs, and where the vaults say who read what.
+// Where the app logs, and, apart from it, where vaults and storage say who read and wrote what.
 param workspaceName string
+param auditWorkspaceName string
 param componentName string
 param location string
 param tags object
@@ -18,6 +19,19 @@ resource workspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
   }
 }
 
+// Without a cap: whoever fills the app's logs, by calling it, must not blind the watch over the vaults as well.
+resource auditWorkspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = {
+  name: auditWorkspaceName
+  location: location
+  tags: tags
+  properties: {
+    sku: { name: 'PerGB2018' }
+    retentionInDays: retentionInDays
+    features: { disableLocalAuth: true }
+    workspaceCapping: { dailyQuotaGb: -1 }
+  }
+}
+
 resource component 'Microsoft.Insights/components@2020-02-02' = {
   name: componentName
   location: location
@@ -32,4 +46,5 @@ resource component 'Microsoft.Insights/components@2020-02-02' = {
 }
 
 output workspaceId string = workspace.id
+output auditWorkspaceId string = auditWorkspace.id
 output componentId string = component.id

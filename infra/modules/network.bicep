@@ -4,6 +4,8 @@ param location string
 param tags object
 param addressPrefix string
 param storageId string
+@description('The account with the deployment package.')
+param packagesId string
 @description('Resource ids of the vaults.')
 param vaultIds array
 
@@ -19,6 +21,7 @@ var zoneNames = [
 var storageEndpoints = [
   { name: 'blob', serviceId: storageId, group: 'blob', zone: 0 }
   { name: 'queue', serviceId: storageId, group: 'queue', zone: 1 }
+  { name: 'package', serviceId: packagesId, group: 'blob', zone: 0 }
 ]
 var vaultEndpoints = [for (vaultId, i) in vaultIds: { name: 'vault-${i}', serviceId: vaultId, group: 'vault', zone: 2 }]
 var endpoints = concat(storageEndpoints, vaultEndpoints)

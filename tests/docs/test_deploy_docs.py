@@ -10,7 +10,10 @@ import yaml
 
 from sandbox.process.running import ROOT
 from tests.infra.test_infra_resources import (
+    APP,
+    BLOB_DATA_CONTRIBUTOR,
     BLOB_DATA_OWNER,
+    DEPLOYER,
     METRICS_PUBLISHER,
     QUERIES,
     QUEUE_DATA_CONTRIBUTOR,
@@ -57,6 +60,12 @@ def test_its_workflows_are_yaml_and_sign_in_without_a_secret() -> None:
     assert text.count("infra/after-deploy.sh") == 2
 
 
+def test_actions_are_named_by_commit_since_a_tag_can_be_moved() -> None:
+    named = re.findall(r"uses: (\S+)", DEPLOY + (ROOT / "docs/pipelines.md").read_text(encoding="utf-8"))
+    assert len(named) == 4
+    assert [name for name in named if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", name)] == []
+
+
 def test_promise_7_no_secret_is_an_argument_of_a_documented_command() -> None:
     assert "--value" not in DEPLOY
     assert "keyvault secret set" in DEPLOY
@@ -71,7 +80,16 @@ def test_security_names_the_roles_that_the_template_gives() -> None:
         METRICS_PUBLISHER: "Monitoring Metrics Publisher",
     }
     section = SECURITY.split("## What its identity can reach")[1].split("\n## ")[0]
-    assert {names[role] for _, role, _ in ROLES["small"]} == {name for name in names.values() if f"| {name}" in section}
+    given = {role for who, role, _ in ROLES["small"] if who == APP}
+    assert {names[role] for role in given} == {name for name in names.values() if f"| {name}" in section}
+    assert [role for who, role, _ in ROLES["small"] if who == DEPLOYER] == [BLOB_DATA_CONTRIBUTOR]
+    assert "a second identity has Storage Blob Data Contributor" in section
+
+
+def test_security_names_each_alert_it_counts_on() -> None:
+    named = set(re.findall(r"`([a-z]+(?:-[a-z]+)+)`", SECURITY))
+    assert {"package-written", "logs-stopped", "secret-expired"} <= named
+    assert named <= {path.stem for path in QUERIES}
 
 
 def test_the_costs_add_up() -> None:
@@ -85,6 +103,6 @@ def test_the_costs_add_up() -> None:
         in section
     )
     assert round(30 * 24 * 120 / 10_000) * 0.004 + 0.05 == pytest.approx(0.09, abs=0.005)
-    assert round(0.01 + 0.09 + slow * 0.5 + 1.5) == 6
-    assert round(4 * 7.30 + 3 * 0.50) == 31
+    assert f"about {round(0.01 + 0.09 + slow * 0.5 + 1.5)}" in section
+    assert f"5 private endpoints × 7.30, 3 DNS zones × 0.50 | + {round(5 * 7.30 + 3 * 0.50)} |" in section
     assert round(2 * 2.6e6 * 0.000004) == 21

@@ -265,7 +265,7 @@ SPOILED: dict[str, Callable[[Directory, str], None]] = {
     "has consent elsewhere": lambda tenant, id_: tenant.consent(id_, "Directory.ReadWrite.All", resource="graph"),
     "has wider consent": lambda tenant, id_: tenant.consent(id_, "vso.pats vso.pats_manage vso.code_full"),
     "has a role": lambda tenant, id_: tenant.roles.update(
-        {tenant.principal(id_): [{"appRoleId": "r", "resourceDisplayName": "Microsoft Graph"}]}
+        {tenant.principal(id_): [{"appRoleId": "r", "resourceId": "graph", "resourceDisplayName": "Microsoft Graph"}]}
     ),
 }
 
@@ -433,6 +433,16 @@ def test_a_caller_is_given_one_role(said: Said) -> None:
     wanted = {"principalId": CALLER, "resourceId": tenant.principal(client_id), "appRoleId": api.IDS["Pats.Rotate"]}
     assert tenant.assigned == [wanted]
     assert f'"release pipeline" ({CALLER}) may call with Pats.Rotate.' in said()
+
+
+def test_the_api_s_own_registration_may_be_let_in(said: Said) -> None:
+    """Azure Pipelines' `AzureFunction@2` asks for a token for the application of its service connection."""
+    tenant = Directory()
+    assert serve(tenant, "register") == 0
+    own = tenant.principal(made(tenant))
+    assert serve(tenant, "assign", own, "Pats.Rotate", "--app-id", made(tenant)) == 0, said()
+    tenant.roles[own] = tenant.assigned
+    assert serve(tenant, "assign", CALLER, "Pats.Read", "--app-id", made(tenant)) == 0, said()
 
 
 def test_azd_s_environment_keeps_the_api_s_client_id_where_the_template_reads_it(tmp_path: Path, said: Said) -> None:

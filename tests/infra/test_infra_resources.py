@@ -21,18 +21,21 @@ from tests.lab import event_names
 from tests.lab.bicep import INFRA, PARAMETERS, ROOT, app_settings, committed, of_type, one
 
 NAMES = [path.stem for path in PARAMETERS]
+BLOB_DATA_CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
 BLOB_DATA_OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
 QUEUE_DATA_CONTRIBUTOR = "974c5e8b-45b9-4653-ba55-5f855dd0fb88"
 METRICS_PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
 SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 
+WORKSPACES = "Microsoft.OperationalInsights/workspaces"
 DIAGNOSTICS = "Microsoft.Insights/diagnosticSettings"
-APP = "the app"
+APP, DEPLOYER = "the app", "the platform, which brings the package"
 HOST_ROLES = {
     (APP, BLOB_DATA_OWNER, "st"),
     (APP, QUEUE_DATA_CONTRIBUTOR, "st"),
     (APP, METRICS_PUBLISHER, "appi-"),
+    (DEPLOYER, BLOB_DATA_CONTRIBUTOR, "stp/app-package"),
 }
 ROLES: dict[str, set[tuple[str, str, str]]] = {
     name: {*HOST_ROLES, (APP, SECRETS_OFFICER, "kvp-"), (APP, SECRETS_USER, "kvc-")} for name in NAMES
@@ -84,13 +87,15 @@ PLATFORM = {
 def assignment(resource: dict[str, Any]) -> tuple[str, str, str]:
     """Who, which role, on what: the beginning of a new resource's name, the whole of one that exists."""
     properties = resource["properties"]
-    who = APP if "userAssignedIdentities" in properties["principalId"] else properties["principalId"]
+    identity = re.search(r"userAssignedIdentities/(id-deploy-|id-)", properties["principalId"])
+    who = {"id-": APP, "id-deploy-": DEPLOYER}[identity[1]] if identity else properties["principalId"]
     extension = re.match(r"\[extensionResourceId\('([^']+)'", resource["id"])
     scope = extension[1] if extension else resource["id"].partition("/providers/Microsoft.Authorization")[0]
     group = re.findall(r"/resourceGroups/([^/]+)/", scope)[-1]
-    path = re.findall(r"/(?:storageAccounts|components|vaults|secrets)/([^/]+)", scope)
-    new = re.match(r"st|appi-|kv[pc]-", path[0]) if group == "rg-patrol" else None
-    return who, properties["roleDefinitionId"].rpartition("/")[2], new[0] if new else "/".join([group, *path])
+    path = re.findall(r"/(?:storageAccounts|components|vaults|secrets|containers)/([^/]+)", scope)
+    new = re.match(r"stp(?=contos)|st|appi-|kv[pc]-", path[0]) if group == "rg-patrol" else None
+    where = [new[0], *path[1:]] if new else [group, *path]
+    return who, properties["roleDefinitionId"].rpartition("/")[2], "/".join(where)
 
 
 def at_deployment(value: str) -> str:
@@ -104,6 +109,16 @@ def at_deployment(value: str) -> str:
         words = [one.strip(" '") for one in formatted[2].split(", ")]
         return formatted[1].format(*[known.get(word, word) for word in words])
     return "login.microsoftonline.com" if "loginEndpoint" in value else value
+
+
+def workspace_of_the_app(resources: list[dict[str, Any]]) -> dict[str, Any]:
+    (found,) = [row for row in of_type(resources, WORKSPACES) if not row["name"].startswith("log-audit-")]
+    return found
+
+
+def audit_workspace(resources: list[dict[str, Any]]) -> dict[str, Any]:
+    (found,) = [row for row in of_type(resources, WORKSPACES) if row["name"].startswith("log-audit-")]
+    return found
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -156,6 +171,7 @@ def test_the_app_runs_on_flex_consumption_with_its_identity(name: str) -> None:
     assert one(resources, "Microsoft.Web/serverfarms")["sku"] == {"name": "FC1", "tier": "FlexConsumption"}
     site = one(resources, "Microsoft.Web/sites")
     assert site["kind"] == "functionapp,linux"
+    assert len(site["identity"]["userAssignedIdentities"]) == 2
     assert site["identity"]["type"] == "UserAssigned"
     assert site["tags"]["azd-service-name"] == "patrol"
     properties = site["properties"]
@@ -176,7 +192,8 @@ def test_the_app_runs_on_flex_consumption_with_its_identity(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_storage_takes_no_key_and_holds_what_the_app_needs(name: str) -> None:
     resources = committed(name)
-    properties = one(resources, "Microsoft.Storage/storageAccounts")["properties"]
+    accounts = of_type(resources, "Microsoft.Storage/storageAccounts")
+    assert len(accounts) == 2
     wanted = {
         "allowSharedKeyAccess": False,
         "allowBlobPublicAccess": False,
@@ -184,12 +201,39 @@ def test_storage_takes_no_key_and_holds_what_the_app_needs(name: str) -> None:
         "minimumTlsVersion": "TLS1_2",
         "supportsHttpsTrafficOnly": True,
     }
-    assert {key: properties[key] for key in wanted} == wanted
+    assert [{key: account["properties"][key] for key in wanted} for account in accounts] == [wanted, wanted]
     containers = of_type(resources, "Microsoft.Storage/storageAccounts/blobServices/containers")
     assert {row["name"].rpartition("/")[2] for row in containers} == {"app-package", CONTAINER, RUNS}
     assert all(row["properties"]["publicAccess"] == "None" for row in containers)
-    value = one(resources, "Microsoft.Web/sites")["properties"]["functionAppConfig"]["deployment"]["storage"]["value"]
-    assert "app-package" in value
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_package_is_in_an_account_of_its_own_which_the_app_s_identity_has_no_role_on(name: str) -> None:
+    resources = committed(name)
+    containers = of_type(resources, "Microsoft.Storage/storageAccounts/blobServices/containers")
+    (package,) = [row["name"].partition("/")[0] for row in containers if row["name"].endswith("/app-package")]
+    others = {row["name"].partition("/")[0] for row in containers if not row["name"].endswith("/app-package")}
+    assert others == {app_settings(resources)["AzureWebJobsStorage__accountName"]}
+    assert package not in others
+    storage = one(resources, "Microsoft.Web/sites")["properties"]["functionAppConfig"]["deployment"]["storage"]
+    assert package in storage["value"]
+    assert "app-package" in storage["value"]
+    brought_by = storage["authentication"]["userAssignedIdentityResourceId"]
+    assert "/id-deploy-" in brought_by
+    roles = [row for row in of_type(resources, "Microsoft.Authorization/roleAssignments") if package in row["id"]]
+    assert [brought_by in row["properties"]["principalId"] for row in roles] == [True]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_write_of_the_package_is_on_record(name: str) -> None:
+    resources = committed(name)
+    (found,) = [row for row in of_type(resources, DIAGNOSTICS) if "/blobServices/" in row["id"]]
+    assert "/storageAccounts/stp" in found["id"]
+    assert {row["category"] for row in found["properties"]["logs"] if row["enabled"]} == {
+        "StorageWrite",
+        "StorageDelete",
+    }
+    assert found["properties"]["workspaceId"] == audit_workspace(resources)["id"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -247,7 +291,7 @@ def test_the_storage_tells_what_is_put_on_a_queue(name: str) -> None:
     resources = committed(name)
     (found,) = [row for row in of_type(resources, DIAGNOSTICS) if "/queueServices/" in row["id"]]
     assert found["properties"]["logs"] == [{"category": "StorageWrite", "enabled": True}]
-    assert found["properties"]["workspaceId"] == one(resources, "Microsoft.OperationalInsights/workspaces")["id"]
+    assert found["properties"]["workspaceId"] == audit_workspace(resources)["id"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -264,13 +308,36 @@ def test_new_vaults_are_by_role_recoverable_and_on_record(name: str) -> None:
     audits = [row for row in of_type(resources, DIAGNOSTICS) if "/vaults/" in row["id"]]
     assert len(audits) == len(vaults)
     assert all(row["properties"]["logs"] == [{"category": "AuditEvent", "enabled": True}] for row in audits)
+    assert all(row["properties"]["workspaceId"] == audit_workspace(resources)["id"] for row in audits)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_who_fills_the_app_s_logs_does_not_blind_the_watch_over_vaults_and_storage(name: str) -> None:
+    resources = committed(name)
+    capped = workspace_of_the_app(resources)
+    assert capped["properties"]["workspaceCapping"]["dailyQuotaGb"] == 1
+    assert one(resources, "Microsoft.Insights/components")["properties"]["WorkspaceResourceId"] == capped["id"]
+    assert audit_workspace(resources)["properties"]["workspaceCapping"]["dailyQuotaGb"] == -1
+    for row in of_type(resources, DIAGNOSTICS):
+        assert row["properties"]["workspaceId"] == audit_workspace(resources)["id"]
+
+
+def test_what_anybody_may_call_costs_little_of_the_logs() -> None:
+    logging = json.loads((ROOT / "host.json").read_text())["logging"]
+    assert logging["logLevel"]["Function.health"] == "Warning", "no line for each call"
+    sampling = logging["applicationInsights"]["samplingSettings"]
+    assert sampling["isEnabled"] is True
+    assert "Request" not in sampling["excludedTypes"].split(";")
+    # A request's record is below 2 KB: so little of the daily limit that an instance under fire can write.
+    assert sampling["maxTelemetryItemsPerSecond"] * 2 * 86_400 / 1e6 < 0.2
+    assert {"Trace", "Exception"} <= set(sampling["excludedTypes"].split(";")), "the alerts read these"
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_logs_are_taken_from_identities_alone(name: str) -> None:
     resources = committed(name)
-    workspace = one(resources, "Microsoft.OperationalInsights/workspaces")
-    assert workspace["properties"]["features"]["disableLocalAuth"] is True
+    for workspace in of_type(resources, WORKSPACES):
+        assert workspace["properties"]["features"]["disableLocalAuth"] is True
     assert one(resources, "Microsoft.Insights/components")["properties"]["DisableLocalAuth"] is True
     assert "Authorization=AAD" in app_settings(resources)["APPLICATIONINSIGHTS_AUTHENTICATION_STRING"]
 
@@ -291,8 +358,12 @@ def test_the_network_is_open_or_closed_as_a_whole(name: str) -> None:
         assert not [row for row in resources if row["type"].startswith("Microsoft.Network/")]
         assert "virtualNetworkSubnetId" not in site
         return
-    assert sorted(groups) == ["blob", "queue", "vault", "vault"]
-    assert len(of_type(resources, "Microsoft.Network/privateEndpoints/privateDnsZoneGroups")) == 4
+    assert sorted(groups) == ["blob", "blob", "queue", "vault", "vault"]
+    services = {
+        row["properties"]["privateLinkServiceConnections"][0]["properties"]["privateLinkServiceId"] for row in endpoints
+    }
+    assert services == {row["id"] for row in guarded}
+    assert len(of_type(resources, "Microsoft.Network/privateEndpoints/privateDnsZoneGroups")) == 5
     assert len(of_type(resources, "Microsoft.Network/privateDnsZones/virtualNetworkLinks")) == 3
     network = one(resources, "Microsoft.Network/virtualNetworks")
     by_name = {row["name"]: row["properties"] for row in network["properties"]["subnets"]}
@@ -300,6 +371,19 @@ def test_the_network_is_open_or_closed_as_a_whole(name: str) -> None:
     assert by_name["app"]["addressPrefix"] != by_name["endpoints"]["addressPrefix"]
     assert site["virtualNetworkSubnetId"].endswith("/subnets/app")
     assert site["outboundVnetRouting"] == {"applicationTraffic": True}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_addresses_that_are_not_named_do_not_reach_the_app(name: str) -> None:
+    config = one(committed(name), "Microsoft.Web/sites")["properties"]["siteConfig"]
+    rules = [(rule["ipAddress"], rule["tag"], rule["action"]) for rule in config["ipSecurityRestrictions"]]
+    if name == "private-network":
+        assert rules == [("203.0.113.0/24", "Default", "Allow"), ("AzureDevOps", "ServiceTag", "Allow")]
+        assert config["ipSecurityRestrictionsDefaultAction"] == "Deny"
+    else:
+        assert rules == []
+        assert config["ipSecurityRestrictionsDefaultAction"] == "Allow"
+    assert config["scmIpSecurityRestrictionsUseMain"] is False, "a deployment needs a role, not an address"
 
 
 def test_app_service_authentication_stands_in_front_where_a_client_id_is_given() -> None:
@@ -353,13 +437,14 @@ def test_each_query_has_its_alert_which_tells_somebody(name: str) -> None:
         summed = next(line for line in source.splitlines() if line.startswith("| summarize "))
         by = re.findall(r"(\w+)(?: = [^,]+)?", summed.partition(" by ")[2])
         assert {row["name"] for row in criterion["dimensions"]} <= set(by), rule
-        assert set(re.findall(r"\{(\w+)\}", source)) <= {"hours", "readers"}
+        assert set(re.findall(r"\{(\w+)\}", source)) <= {"hours", "readers", "deployer"}
         assert "{hours}" not in criterion["query"]
         assert properties["skipQueryValidation"] is True
-        asked = (
-            "Microsoft.Insights/components" if "\ntraces\n" in source else "Microsoft.OperationalInsights/workspaces"
-        )
-        assert properties["scopes"] == [one(resources, asked)["id"]], "where its table is"
+        if "\ntraces\n" in source:
+            asked = one(resources, "Microsoft.Insights/components")
+        else:
+            asked = workspace_of_the_app(resources) if rule == "logs-stopped" else audit_workspace(resources)
+        assert properties["scopes"] == [asked["id"]], "where its table is"
 
 
 RULES = "Microsoft.Insights/scheduledQueryRules"
@@ -400,6 +485,35 @@ def test_a_queue_that_is_not_worked_off_wakes_somebody() -> None:
     assert found["criteria"]["allOf"][0]["dimensions"] == [], "once, however many runs wait"
 
 
+def test_logs_that_are_no_longer_taken_wake_somebody() -> None:
+    found = rule("logs-stopped")
+    assert found["severity"] == 1
+    assert "OverQuota" in found["criteria"]["allOf"][0]["query"]
+
+
+def test_a_secret_that_expired_is_told_by_the_vault_itself_whatever_became_of_the_app() -> None:
+    found = rule("secret-expired")
+    (criterion,) = found["criteria"]["allOf"]
+    assert "SecretExpiredEventGridNotification" in criterion["query"]
+    assert "traces" not in criterion["query"], "an app that is gone tells nothing"
+    assert found["severity"] == 1
+    assert [row["name"] for row in criterion["dimensions"]] == ["vault", "secret"]
+
+
+def test_a_package_that_the_platform_did_not_write_wakes_somebody() -> None:
+    found = rule("package-written")
+    query = found["criteria"]["allOf"][0]["query"]
+    assert "/id-deploy-" in query, "all but this one's"
+    assert found["severity"] == 1
+
+
+@pytest.mark.parametrize("name", ["unexpected-readers", "refused-readers", "secret-expired"])
+def test_queries_of_a_vault_s_log_read_both_tables_that_it_may_go_to(name: str) -> None:
+    source = (INFRA / "queries" / f"{name}.kql").read_text()
+    assert re.findall(r"\((AzureDiagnostics|AZKVAuditLogs)\n", source) == ["AzureDiagnostics", "AZKVAuditLogs"]
+    assert "union isfuzzy=true" in source, "a table that never had a row does not exist"
+
+
 def test_known_readers_are_the_app_and_the_consumers() -> None:
     (rule,) = [row for row in of_type(committed("existing-vaults"), RULES) if row["name"].startswith("unexpected")]
     query = rule["properties"]["criteria"]["allOf"][0]["query"]
@@ -430,7 +544,14 @@ def test_operations_gives_the_queue_as_it_is() -> None:
 
 
 def test_role_ids_in_the_source_are_those_of_azure() -> None:
-    known = {BLOB_DATA_OWNER, QUEUE_DATA_CONTRIBUTOR, METRICS_PUBLISHER, SECRETS_OFFICER, SECRETS_USER}
+    known = {
+        BLOB_DATA_CONTRIBUTOR,
+        BLOB_DATA_OWNER,
+        QUEUE_DATA_CONTRIBUTOR,
+        METRICS_PUBLISHER,
+        SECRETS_OFFICER,
+        SECRETS_USER,
+    }
     text = "".join(path.read_text() for path in INFRA.rglob("*.bicep"))
     example = "22222222-2222-3333-4444-555555555555"
     assert set(re.findall(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", text)) - {example} == known

@@ -1,41 +1,19 @@
-// The host's storage: the deployment package, the timer's lock and the function keys; patrol's leases, reports and queue.
+// The host's storage: the timer's lock and the function keys; patrol's leases, reports and queue. Not the package.
 param name string
 param location string
 param tags object
 param skuName string
 param isPrivate bool
-param workspaceId string
+@description('Where the log of what is put on queues goes.')
+param auditWorkspaceId string
 
-resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
+module made 'storage-account.bicep' = {
+  name: 'host-storage-account'
+  params: { name: name, location: location, tags: tags, skuName: skuName, isPrivate: isPrivate }
+}
+
+resource account 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
   name: name
-  location: location
-  tags: tags
-  kind: 'StorageV2'
-  sku: { name: skuName }
-  properties: {
-    accessTier: 'Hot'
-    allowBlobPublicAccess: false
-    allowCrossTenantReplication: false
-    allowSharedKeyAccess: false
-    defaultToOAuthAuthentication: true
-    isLocalUserEnabled: false
-    minimumTlsVersion: 'TLS1_2'
-    supportsHttpsTrafficOnly: true
-    publicNetworkAccess: isPrivate ? 'Disabled' : 'Enabled'
-    networkAcls: {
-      // The platform brings the package with the app's identity.
-      bypass: 'AzureServices'
-      defaultAction: isPrivate ? 'Deny' : 'Allow'
-    }
-    encryption: {
-      keySource: 'Microsoft.Storage'
-      requireInfrastructureEncryption: true
-      services: {
-        blob: { enabled: true, keyType: 'Account' }
-        file: { enabled: true, keyType: 'Account' }
-      }
-    }
-  }
 
   resource blobs 'blobServices' = {
     name: 'default'
@@ -43,11 +21,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
       deleteRetentionPolicy: { enabled: true, days: 7 }
       containerDeleteRetentionPolicy: { enabled: true, days: 7 }
     }
-
-    resource packages 'containers' = {
-      name: 'app-package'
-      properties: { publicAccess: 'None' }
-    }
+    dependsOn: [made]
 
     resource leases 'containers' = {
       name: 'patrol-leases'
@@ -62,6 +36,7 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' = {
 
   resource queues 'queueServices' = {
     name: 'default'
+    dependsOn: [made]
 
     resource rotations 'queues' = {
       name: 'patrol-rotations'
@@ -105,12 +80,11 @@ resource messages 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   name: 'messages'
   scope: account::queues
   properties: {
-    workspaceId: workspaceId
+    workspaceId: auditWorkspaceId
     logs: [
       { category: 'StorageWrite', enabled: true }
     ]
   }
 }
 
-output id string = account.id
-output packagesUrl string = '${account.properties.primaryEndpoints.blob}${account::blobs::packages.name}'
+output id string = made.outputs.id
