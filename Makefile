@@ -4,7 +4,7 @@
 #   make test PYTHON=python3.12                     with another Python ($(VENV) is made again)
 #   make test PYTHON=python3.11 VENV=.venv-3.11     beside the first one
 #   make test ARGS="-k renew -x"                    with arguments for pytest
-#   make test IGNORED="infra/test_infra_compiles.py"     without these files
+#   make test-all IGNORED="promises/test_year.py"        without these files
 
 PYTHON ?=
 VENV ?= .venv
@@ -21,7 +21,7 @@ SHELL := /bin/sh
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.patrol-setup
 NODE := sandbox/node
-unexport CDPATH PYTHONHOME PYTHONPATH PYTHONSAFEPATH
+unexport CDPATH PYTHONHOME PYTHONPATH PYTHONSAFEPATH PYTHONDONTWRITEBYTECODE
 
 # Names prove nothing (a pyenv shim can be on PATH and exit 127), so every candidate is run. It has to print its version
 # and the interpreter behind it: an activated .venv must not be asked to make itself again.
@@ -50,16 +50,21 @@ ALONE := env $(NETWORK:%=-u %) $(IDENTITY:%=-u %)
 
 # Processes: one more than cores, at most four. A process that runs dry takes tests from one that does not.
 PYTEST := $(ALONE) $(BIN)/python -m pytest -n $(WORKERS) --maxprocesses=4 --dist=worksteal
+QUICK := not exhaustive and not chaos
+
+# What infra/ deploys, and how: built here, for this Python.
+DOCTOR := --profile deploy --hosting-plan flex-consumption --target-python 3.13 --deployment-mode local-prebuilt
 PIP_INSTALL := "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes \
   -r requirements.txt -r requirements-dev.txt
 UV_COMPILE := .venv-lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-config --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade)
+  --no-config --no-emit-index-url --no-emit-find-links \
+  --custom-compile-command "make lock, by uv pip compile --universal --python-version 3.11 --generate-hashes" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment node demo serve sandbox test chaos bench check format schema infra scan package lock clean
+.PHONY: help setup environment node demo serve sandbox test test-all chaos bench check format schema infra scan package lock clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: environment ## make .venv and install into it; every other target does this first when it is stale
 	@echo "$(VENV) is ready: $$("$(BIN)/python" -V)."
@@ -110,22 +115,31 @@ serve: environment node ## the functions on localhost, over the sandbox; for peo
 sandbox: environment ## keep the sandbox up, and print the environment to use with it
 	@$(ALONE) $(BIN)/python -m sandbox serve --seed demo $(ARGS)
 
-test: environment node package ## run the tests
+test: environment ## run the tests that hold every promise and rule: for before each commit
 	@echo "Tests on $$("$(BIN)/python" -V) ($(VENV))"
-	@$(PYTEST) -m "not chaos" $(IGNORED:%=--ignore=tests/%) $(ARGS)
+	@$(PYTEST) --what-ran -m "$(QUICK)" $(IGNORED:%=--ignore=tests/%) $(ARGS)
 
-chaos: environment node ## run the slow tests that stop a run after every outgoing call
+test-all: environment node package ## and the exhaustive ones; ARGS="-m exhaustive" for these alone
+	@echo "All tests on $$("$(BIN)/python" -V) ($(VENV))"
+	@$(PYTEST) --what-ran -m "not chaos" $(IGNORED:%=--ignore=tests/%) $(ARGS)
+
+chaos: environment node ## run the slow tests that stop a run at every outgoing call, or draw estates at random
 	@echo "Chaos tests on $$("$(BIN)/python" -V) ($(VENV))"
 	@$(PYTEST) -m chaos $(ARGS)
 
 bench: environment node ## measure speed against the sandbox, in one table; ARGS="calls quiet" for some rows of it
 	@$(ALONE) $(BIN)/python -m sandbox.bench $(ARGS)
 
-check: environment ## format, lint, types and the contracts between folders, changing nothing
+check: environment ## format, lint, types, contracts between folders, workflows and the app's files, changing nothing
 	@echo "Format"; $(BIN)/python -m ruff format --check .
 	@echo "Lint"; $(BIN)/python -m ruff check .
 	@echo "Types"; $(BIN)/python -m mypy
 	@echo "Contracts"; $(BIN)/lint-imports --no-logo --no-cache
+	@echo "Workflows"; env PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jactionlint
+	@$(BIN)/zizmor --offline --no-progress --quiet .github
+	@echo "Functions app"; set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; mkdir "$$folder/app"; \
+	cp -R .funcignore function_app.py host.json requirements.txt pats.yaml shared infra "$$folder/app"; \
+	$(BIN)/azure-functions-doctor doctor --path "$$folder/app" $(DOCTOR) > "$$folder/said" || { cat "$$folder/said"; exit 1; }
 
 format: environment ## bring the code into the one format, and mend what lint can
 	@$(BIN)/python -m ruff check --fix-only --quiet .
