@@ -6,16 +6,45 @@ import json
 import logging
 import os
 import re
+import sys
 from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
 
 from tests.lab import lab
+from tests.lab.what_ran import WhatRan
 
-# One commit, one verdict: `make test` draws the same examples every time; `make chaos` draws new ones.
+# One commit, one verdict: tests draw the same examples every time; `make chaos` draws new ones.
 settings.register_profile("suite", derandomize=True, deadline=None)
 settings.load_profile("suite")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--what-ran", action="store_true", help="tell at the end what was covered and what took longest")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--what-ran"):
+        config.pluginmanager.register(WhatRan())
+
+
+@pytest.fixture(scope="session")
+def npm() -> None:
+    """What `make node` installs. A test or fixture that takes it is one of `make test-all`."""
+
+
+@pytest.fixture(scope="session")
+def packaged() -> None:
+    """What `make package` builds. A test or fixture that takes it is one of `make test-all`."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """`make test` needs neither, so whatever takes them is not part of it."""
+    for item in items:
+        if {"npm", "packaged"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.exhaustive)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -36,6 +65,15 @@ class Records(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self.texts.append(self.format(record))
+
+
+@pytest.fixture(autouse=True)
+def msal_remembers_no_other_test() -> Iterator[None]:
+    """For the whole process msal keeps which authority once answered 404 to its question for the user's realm."""
+    yield
+    authority = sys.modules.get("msal.authority")
+    if authority is not None:
+        authority.Authority._domains_without_user_realm_discovery.clear()
 
 
 @pytest.fixture(autouse=True)

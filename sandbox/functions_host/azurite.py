@@ -1,6 +1,6 @@
 """Azurite, Microsoft's storage emulator, as the storage of a Functions host: a process of its own on the loopback.
 
-Installed by `make node` (part of `make test` and `make serve`) from sandbox/node/package.json.
+Installed by `make node` (part of `make test-all` and `make serve`) from sandbox/node/package.json.
 """
 
 from __future__ import annotations

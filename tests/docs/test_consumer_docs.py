@@ -212,6 +212,7 @@ SCRIPTS = {
 }
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_a_block_works_with_the_published_pat_fails_with_a_dead_one_and_shows_neither(
     machine: Machine, name: str
@@ -247,6 +248,7 @@ def encoded(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
+@pytest.mark.exhaustive
 def test_git_reads_the_vault_again_at_every_command(machine: Machine) -> None:
     """The next command after a rotation has the new PAT, with nobody doing anything."""
     secret, script = SCRIPTS["git"]

@@ -64,7 +64,7 @@ def take(
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
+def served(npm: None) -> Iterator[Served]:
     with serve(free_port(), NEVER) as running:
         yield running
 

@@ -99,7 +99,7 @@ class Ran:
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
+def served(npm: None) -> Iterator[Served]:
     with serve(free_port(), NEVER) as running:
         yield running
 

@@ -26,6 +26,8 @@ from tests.lab.fakes import FakeHistory
 from tests.lab.http_calls import DOORS, app
 from tests.lab.lab import Lab, days, item
 
+pytestmark = pytest.mark.exhaustive
+
 KEYS = Keys({name: f"{name}-key" for name in DOORS}, "host-key", "master-key")
 STORAGE = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
 # No schema can say "not in the future".

@@ -159,7 +159,7 @@ def test_under_entra_a_call_needs_the_platform_and_the_role(tmp_path: Path) -> N
 
 
 @pytest.fixture(scope="module")
-def estate_with_storage() -> Iterator[tuple[Running, dict[str, str]]]:
+def estate_with_storage(npm: None) -> Iterator[tuple[Running, dict[str, str]]]:
     """The demo's sandbox with Azurite behind it as the host's storage, opened by identity."""
     ports = Ports.free()
     with start(demo_estate(), routes=ports.routes) as cloud, azurite(ports, certificates_of(cloud.environment())):

@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.lab.bicep import INFRA, PARAMETERS, PLACE, app_settings, bicep, expanded, needs_compiler, of_type
+from tests.lab.bicep import (
+    INFRA,
+    PARAMETERS,
+    Compiler,
+    Refused,
+    app_settings,
+    compiler,
+    needs_compiler,
+    of_type,
+    snapshot_of,
+)
+
+pytestmark = needs_compiler
 
 ENTRIES = [INFRA / "main.bicep", INFRA / "custom-role.bicep"]
 SOURCES = sorted([*INFRA.rglob("*.bicep"), *PARAMETERS])
@@ -31,37 +44,42 @@ LENGTHS = {
 }
 
 
-@needs_compiler
+@pytest.fixture(scope="module")
+def warm() -> Iterator[Compiler]:
+    with compiler() as running:
+        yield running
+
+
 @pytest.mark.parametrize("path", [*ENTRIES, *PARAMETERS], ids=lambda path: path.name)
-def test_the_linter_has_nothing_to_say(path: Path) -> None:
-    ran = bicep("lint", path)
-    assert (ran.returncode, ran.stdout + ran.stderr) == (0, "")
+def test_compiler_and_linter_have_nothing_to_say(warm: Compiler, path: Path) -> None:
+    assert warm.words(path) == []
 
 
-@needs_compiler
+def test_what_the_linter_would_say_is_heard(warm: Compiler, tmp_path: Path) -> None:
+    path = tmp_path / "tried.bicep"
+    path.write_text("param unused string\n")
+    assert [line.split()[1] for line in warm.words(path)] == ["no-unused-params"]
+
+
 @pytest.mark.parametrize("path", SOURCES, ids=lambda path: path.name)
-def test_every_file_is_in_the_one_format(path: Path) -> None:
-    assert bicep("format", path, "--stdout").stdout == path.read_text()
+def test_every_file_is_in_the_one_format(warm: Compiler, path: Path) -> None:
+    assert warm.formatted(path) == path.read_text()
 
 
-@needs_compiler
 @pytest.mark.parametrize("path", PARAMETERS, ids=lambda path: path.stem)
-def test_the_committed_snapshot_is_what_a_deployment_would_create(path: Path) -> None:
+def test_the_committed_snapshot_is_what_a_deployment_would_create(warm: Compiler, path: Path) -> None:
     """After a change on purpose: `make infra` writes the snapshots again, so that a review sees what changes."""
-    ran = bicep("snapshot", path, "--mode", "validate", *PLACE)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert json.loads(snapshot_of(path).read_text()) == warm.snapshot(path)
 
 
-@needs_compiler
-def test_the_button_s_template_is_compiled_from_this_source() -> None:
-    built = json.loads(bicep("build", INFRA / "main.bicep", "--stdout").stdout)
+def test_the_button_s_template_is_compiled_from_this_source(warm: Compiler) -> None:
+    built = warm.template(INFRA / "main.bicep")
     assert json.loads((INFRA / "azuredeploy.json").read_text()) == built, "run `make infra`"
 
 
-@needs_compiler
 @pytest.mark.parametrize("name", [SHORT, LONG])
-def test_names_are_within_azure_s_limits(name: str, tmp_path: Path) -> None:
-    resources = expanded(tmp_path, deploymentName=name, networkMode="private", addressPrefix="10.20.0.0/24")
+def test_names_are_within_azure_s_limits(warm: Compiler, name: str, tmp_path: Path) -> None:
+    resources = warm.expanded(tmp_path, deploymentName=name, networkMode="private", addressPrefix="10.20.0.0/24")
     seen = set()
     for resource in resources:
         if resource["type"] in LENGTHS:
@@ -77,16 +95,14 @@ def test_names_are_within_azure_s_limits(name: str, tmp_path: Path) -> None:
     assert len(site["name"]) <= 32, "the host tells apps apart by their first 32 characters"
 
 
-@needs_compiler
-def test_the_instances_that_share_the_pace_follow_the_limit(tmp_path: Path) -> None:
-    resources = expanded(tmp_path, maximumInstanceCount=100, fanOutAbove="never")
+def test_the_instances_that_share_the_pace_follow_the_limit(warm: Compiler, tmp_path: Path) -> None:
+    resources = warm.expanded(tmp_path, maximumInstanceCount=100, fanOutAbove="never")
     (site,) = of_type(resources, "Microsoft.Web/sites")
     assert site["properties"]["functionAppConfig"]["scaleAndConcurrency"]["maximumInstanceCount"] == 100
     given = app_settings(resources)
     assert (given["QUEUE_INSTANCES"], given["FAN_OUT_ABOVE"]) == ("100", "never")
 
 
-@needs_compiler
 @pytest.mark.parametrize(
     ("given", "says"),
     [
@@ -117,8 +133,8 @@ def test_the_instances_that_share_the_pace_follow_the_limit(tmp_path: Path) -> N
     ids=str,
 )
 def test_wrong_or_half_configured_parameters_are_refused_with_a_reason(
-    given: dict[str, Any], says: str, tmp_path: Path
+    warm: Compiler, given: dict[str, Any], says: str, tmp_path: Path
 ) -> None:
-    with pytest.raises(AssertionError) as refused:
-        expanded(tmp_path, **given)
+    with pytest.raises(Refused) as refused:
+        warm.expanded(tmp_path, **given)
     assert says in str(refused.value)

@@ -122,6 +122,7 @@ def test_promise_1_the_cronjob_publishes_with_workload_identity_and_holds_the_ne
     assert here.calls("pats.create") == minted == len(PUBLISHED)
 
 
+@pytest.mark.exhaustive
 def test_exit_code_1_is_tried_once_more(here: Cluster) -> None:
     here.cloud.client.rename_organization("fabrikam", "fabrikam-new")
     ran = here.run()
@@ -156,11 +157,11 @@ def with_a_broken_file(here: Cluster) -> None:
 @pytest.mark.parametrize(
     ("break_it", "says"),
     [
-        (without_webhook, "on Kubernetes, a workload identity"),
-        (of_another_account, "(AADSTS700213)"),
-        (of_another_cluster, "(AADSTS700211)"),
+        pytest.param(without_webhook, "on Kubernetes, a workload identity", marks=pytest.mark.exhaustive),
+        pytest.param(of_another_account, "(AADSTS700213)", marks=pytest.mark.exhaustive),
+        pytest.param(of_another_cluster, "(AADSTS700211)", marks=pytest.mark.exhaustive),
         (without_a_vault, "KEY_VAULT_URL is missing"),
-        (with_a_broken_file, "pats.yaml is not readable (line 1)"),
+        pytest.param(with_a_broken_file, "pats.yaml is not readable (line 1)", marks=pytest.mark.exhaustive),
     ],
 )
 def test_promise_8_exit_code_2_says_what_to_do_and_is_not_tried_again(here: Cluster, break_it: Any, says: str) -> None:
@@ -172,6 +173,7 @@ def test_promise_8_exit_code_2_says_what_to_do_and_is_not_tried_again(here: Clus
     assert job_ends(here.manifests, ran.returncode) == "FailJob"
 
 
+@pytest.mark.exhaustive
 def test_rule_12_exit_code_3_is_not_tried_again(here: Cluster) -> None:
     here.cloud.client.change_user(AGENTS, state="mfa_required")
     ran = here.run()
@@ -182,6 +184,7 @@ def test_rule_12_exit_code_3_is_not_tried_again(here: Cluster) -> None:
     assert attempts == next(user for user in here.cloud.client.estate()["users"] if user["upn"] == AGENTS)
 
 
+@pytest.mark.exhaustive
 def test_promise_3_a_pod_whose_node_goes_away_ends_within_its_grace_and_is_started_again(here: Cluster) -> None:
     here.cloud.client.add_fault("vault.set", "hang", seconds=60)
     with subprocess.Popen(**here.pod.process(), stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
@@ -201,7 +204,7 @@ def test_promise_3_a_pod_whose_node_goes_away_ends_within_its_grace_and_is_start
     assert here.published() == PUBLISHED
 
 
-def test_a_storage_account_gives_leases_to_the_same_identity(tmp_path: Path, image: Image) -> None:
+def test_a_storage_account_gives_leases_to_the_same_identity(npm: None, tmp_path: Path, image: Image) -> None:
     text = (OVERLAY / "settings.env").read_text(encoding="utf-8")
     (name,) = re.findall(r"^#(AzureWebJobsStorage\w+)=", text, re.MULTILINE)
     ports = Ports.free()

@@ -17,10 +17,10 @@ from sandbox.process.running import ROOT
 
 
 @pytest.fixture
-def built() -> Path:
-    """What `make package` built, as `make test` lets it: the tests themselves reach no network."""
+def built(packaged: None) -> Path:
+    """What `make package` built, as `make test-all` lets it: the tests themselves reach no network."""
     if not package.FOLDER.exists():
-        pytest.fail("There is no package: run `make package`, or `make test`, which does.")
+        pytest.fail("There is no package: run `make package`, or `make test-all`, which does.")
     return package.FOLDER
 
 

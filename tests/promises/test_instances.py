@@ -66,7 +66,7 @@ def _failure(child: subprocess.Popen[str]) -> str:
 
 
 @pytest.fixture
-def estate(tmp_path: Path) -> Iterator[Estate]:
+def estate(npm: None, tmp_path: Path) -> Iterator[Estate]:
     ports = Ports.free()
     with start("demo", routes=ports.routes) as cloud:
         inventory = tmp_path / "pats.yaml"

@@ -1,6 +1,6 @@
 """Promise 3 with real processes: `python -m shared run` killed or suspended while a call is under way, over TLS.
 
-`make test` takes a sample of the calls, `make chaos` takes every one.
+`make test` takes one call, the write that publishes, `make test-all` some of every command, `make chaos` every call.
 """
 
 from __future__ import annotations
@@ -35,9 +35,19 @@ RUN = ("-m", "shared", "run")
 HEALTHY = "agents-linux-pat"
 
 
-def every_call(*sample: int, until: int = CALLS) -> list[Any]:
-    """All calls; those beside the sample only in `make chaos`."""
-    return [pytest.param(call, marks=() if call in sample else pytest.mark.chaos) for call in range(1, until + 1)]
+def every_call(*sample: int, until: int = CALLS, quick: tuple[int, bool] | None = None) -> list[Any]:
+    """All calls, before and after their effect; those beside the sample only in `make chaos`."""
+
+    def mark(call: int, after_effect: bool) -> Any:
+        if (call, after_effect) == quick:
+            return ()
+        return pytest.mark.exhaustive if call in sample else pytest.mark.chaos
+
+    return [
+        pytest.param(call, late, id=f"{call}-{'after' if late else 'before'} the effect", marks=mark(call, late))
+        for call in range(1, until + 1)
+        for late in (False, True)
+    ]
 
 
 @pytest.fixture
@@ -93,11 +103,7 @@ def kill(cloud: Running, command: tuple[str, ...], settings: Mapping[str, str], 
     cloud.client.clear_faults()
 
 
-moments = pytest.mark.parametrize("after_effect", [False, True], ids=["before the effect", "after the effect"])
-
-
-@moments
-@pytest.mark.parametrize("call", every_call(13, 22))
+@pytest.mark.parametrize(("call", "after_effect"), every_call(13, 22, quick=(22, True)))
 def test_promise_3_a_killed_process_costs_nothing(call: int, after_effect: bool, settings: dict[str, str]) -> None:
     with start(demo_estate()) as cloud:
         before = working(cloud.client.estate(reveal=True))
@@ -106,8 +112,7 @@ def test_promise_3_a_killed_process_costs_nothing(call: int, after_effect: bool,
         assert_converges(cloud, settings)
 
 
-@moments
-@pytest.mark.parametrize("call", every_call(14, until=26))
+@pytest.mark.parametrize(("call", "after_effect"), every_call(14, until=26))
 def test_promise_3_a_killed_emergency_costs_nothing(call: int, after_effect: bool, settings: dict[str, str]) -> None:
     with start(demo_estate()) as cloud:
         kill(cloud, ("-m", "shared", "emergency", HEALTHY), settings, call, after_effect)
@@ -115,8 +120,7 @@ def test_promise_3_a_killed_emergency_costs_nothing(call: int, after_effect: boo
         assert_converges(cloud, settings)
 
 
-@moments
-@pytest.mark.parametrize("call", every_call(12, until=45))
+@pytest.mark.parametrize(("call", "after_effect"), every_call(12))
 def test_promise_3_a_killed_decommission_costs_nothing(call: int, after_effect: bool, settings: dict[str, str]) -> None:
     inventory = Path(settings["PATS_FILE"])
     line = f"secret: {HEALTHY}"
@@ -126,7 +130,13 @@ def test_promise_3_a_killed_decommission_costs_nothing(call: int, after_effect: 
         assert_converges(cloud, settings, ended=frozenset({HEALTHY}))
 
 
-@pytest.mark.parametrize("call", every_call(22))
+@pytest.mark.parametrize(
+    "call",
+    [
+        pytest.param(call, marks=pytest.mark.exhaustive if call == 22 else pytest.mark.chaos)
+        for call in range(1, CALLS + 1)
+    ],
+)
 def test_promise_3_a_suspended_process_costs_nothing(call: int, settings: dict[str, str]) -> None:
     with start(demo_estate()) as cloud:
         cloud.client.add_fault("*", "delay", call=call, seconds=0.7)

@@ -157,7 +157,7 @@ def is_due(number: int) -> bool:
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Iterator[App]:
+def app(npm: None, tmp_path: Path) -> Iterator[App]:
     whole = estate(SIZE)
     for number, pat in enumerate(whole["pats"]):
         pat["valid_from"], pat["valid_to"] = NEAR_EXPIRY if is_due(number) else HEALTHY

@@ -78,6 +78,7 @@ def busy_lab(items: int) -> Lab:
     return lab
 
 
+@pytest.mark.exhaustive
 def test_rule_14_ten_thousand_due_items_and_five_minutes_end_before_the_budget_and_nobody_is_starved() -> None:
     lab = busy_lab(10_000)
     versions = {secret.name: len(secret.versions) for secret in lab.vault.secrets()}

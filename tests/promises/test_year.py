@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 
 import pytest
@@ -71,6 +72,7 @@ def everything_works(lab: Lab, items: int) -> bool:
     return all(lab.works(f"pat-{number}", "contoso" if number < half else "fabrikam") for number in range(items))
 
 
+@pytest.mark.exhaustive
 def test_promises_1_and_2_a_year_with_outages_has_no_minute_without_a_working_value() -> None:
     items, chance = 200, random.Random(20260301)
     lab = large_estate(items)
@@ -102,11 +104,18 @@ def test_promises_1_and_2_a_year_with_outages_has_no_minute_without_a_working_va
     assert {pat.authorization_id for pat in lab.live()} <= current | in_overlap
 
 
-@pytest.mark.parametrize("form", ["clamp", "refuse"])
-@pytest.mark.parametrize("policy", [90, 30, 7, 1])
-@pytest.mark.parametrize("strategy", ["rotate", "renew"])
-@pytest.mark.parametrize("misses", [False, True], ids=["every timer", "every third timer missed"])
-def test_promise_1_under_a_lifetime_policy_for_400_days(policy: int, form: str, strategy: str, misses: bool) -> None:
+QUICK = {("rotate", 30, "clamp", True), ("renew", 7, "refuse", True)}
+"""The lifetime that most organizations allow, and one so short that a missed timer matters."""
+
+
+@pytest.mark.parametrize(
+    ("strategy", "policy", "form", "misses"),
+    [
+        pytest.param(*case, marks=() if case in QUICK else pytest.mark.exhaustive)
+        for case in itertools.product(("rotate", "renew"), (90, 30, 7, 1), ("clamp", "refuse"), (False, True))
+    ],
+)
+def test_promise_1_under_a_lifetime_policy_for_400_days(strategy: str, policy: int, form: str, misses: bool) -> None:
     lifetime = f"{policy}d" if form == "refuse" else "90d"
     rotate_before = "7d" if policy > 7 else f"{policy * 12}h"
     lab = Lab([item(strategy=strategy, lifetime=lifetime, rotate_before=rotate_before, overlap="4h")], quick=True)

@@ -11,7 +11,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+import pytest
+
 from sandbox.process.running import ROOT
+
+pytestmark = pytest.mark.exhaustive
 
 STARTS = """
 import time

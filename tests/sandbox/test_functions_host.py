@@ -151,7 +151,7 @@ def test_a_parameter_that_may_be_missing_is_matched_as_the_host_does(
 
 
 @pytest.fixture(scope="module")
-def served() -> Iterator[Served]:
+def served(npm: None) -> Iterator[Served]:
     from sandbox.functions_host.azurite import free_port
 
     with serve(free_port(), NEVER) as running:

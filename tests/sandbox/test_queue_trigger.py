@@ -26,7 +26,7 @@ QUICK = Limits(batch=4, threshold=2, hidden_after_failure=1, deliveries=5, lock=
 
 
 @pytest.fixture(scope="module")
-def storage() -> Iterator[QueueServiceClient]:
+def storage(npm: None) -> Iterator[QueueServiceClient]:
     with azurite() as running:
         yield QueueServiceClient.from_connection_string(running.connection_string)
 

@@ -61,7 +61,7 @@ class Runner:
 
 
 @pytest.fixture(scope="module")
-def storage() -> Iterator[Azurite]:
+def storage(npm: None) -> Iterator[Azurite]:
     with azurite() as running:
         yield running
 

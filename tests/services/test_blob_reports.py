@@ -71,7 +71,7 @@ def part(number: int, **more: Any) -> MessageDone:
 
 
 @pytest.fixture(scope="module")
-def storage() -> Iterator[Azurite]:
+def storage(npm: None) -> Iterator[Azurite]:
     with azurite() as running:
         yield running
 
@@ -116,7 +116,7 @@ def blobs(storage: Azurite) -> Blobs:
     return Blobs(storage.connection_string, f"{FOLDER}-{token_hex(4)}")
 
 
-@pytest.fixture(params=["fake", "blobs"])
+@pytest.fixture(params=["fake", pytest.param("blobs", marks=pytest.mark.exhaustive)])
 def runs(request: pytest.FixtureRequest) -> History:
     if request.param == "fake":
         return FakeHistory(LabClock(ManualClock(NOW)))
