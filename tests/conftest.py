@@ -99,3 +99,4 @@ def no_secret_leaves_the_product() -> Iterator[None]:
         told += [str(version.tags) for secret in made.vault.secrets() for version in secret.versions.values()]
         leaked = {word for text in told for word in WORDS.findall(text)} & (secrets - {"see the tags"})
         assert not leaked, f"{len(leaked)} secrets showed up"
+        assert made.watch.broken == []

@@ -70,21 +70,23 @@ class Generations:
         return found
 
 
-def emergency(item: Item, current: Current, made_before: datetime, run: Run) -> list[Row]:
-    """End every live PAT of the item that was made before `made_before`, but the published one, and disable the
-    versions that are older than it. `current`: what is published, proved. Gives the rows; what still lives is a failed
+def emergency(item: Item, published: PatId, made_before: datetime, run: Run) -> list[Row]:
+    """End every live PAT of the item that was made before `made_before`, but the published one; disable older versions.
+
+    `published`: its id, proved and current. Gives the rows; what still lives is a failed
     one. Raises what listing the versions raises.
     """
     name = item.secret
+    current = run.publisher.current(name, published)
     versions = run.world.vault.versions(name)
-    stamp = current.version.stamp
-    spared = None if stamp is None else stamp.authorization_id
-    meant = Generations(item, versions, Because.EMERGENCY, spared, made_before)
+    meant = Generations(item, versions, Because.EMERGENCY, published, made_before)
 
     def allow(pat: Pat, owner: Owner, versions: VersionListing) -> MayEnd | None:
         return may_end.replaced_generation(pat, name, owner, run.mark, current, made_before, versions)
 
     rows, dead = _end_all(meant, allow, run)
+    # Read again: only what lies under the version that is current now may be disabled.
+    current = run.publisher.current(name, published)
     rows += _disable_older(meant, current, run)
     run.publisher.remember(name, current.version, lambda stamp: without(stamp, frozenset(dead)))
     return rows
@@ -199,9 +201,7 @@ def _disable_older(meant: Generations, current: Current, run: Run) -> list[Row]:
     rows = []
     for version in meant.versions:
         ours = is_ours(version.tags, run.mark) or (version.stamp is None and version.content_type == CONTENT_TYPE)
-        if not ours or not version.enabled or version.created >= current.version.created:
-            continue
-        allowed = may_end.older_version(version, meant.item.secret, meant.versions)
+        allowed = may_end.older_version(version, meant.item.secret, current) if ours and version.enabled else None
         if allowed is None:
             continue
         try:

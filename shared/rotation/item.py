@@ -157,8 +157,7 @@ class ItemWork:
         """The postcondition of an emergency: of this one, or of one that was stopped before its end."""
         before = self.run.asked.published_before if self.run.asked.emergency else VaultInstant(secret.created)
         try:
-            current = self.run.publisher.current(self.item.secret, secret.stamp.authorization_id)
-            rows = generations.emergency(self.item, current, before, self.run)
+            rows = generations.emergency(self.item, secret.stamp.authorization_id, before, self.run)
         except PatrolError as failure:
             rows = [failed(self.item, Because.EMERGENCY, failure, verb=Verb.RETIRE)]
         ended.rows += [self.run.told(row) for row in rows]

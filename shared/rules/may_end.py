@@ -150,10 +150,12 @@ def extension_by_a_person(pat: Pat, owner: Owner) -> MayExtend:
     return MayExtend(_MADE_HERE, pat.id, owner, pat.display_name)
 
 
-def older_version(version: VersionSeen, name: str, versions: VersionListing) -> MayDisable | None:
-    """A version on which a newer one lies; None for the newest, and where a tie does not tell."""
-    newest = versions.newest()
-    if newest is None or version.version == newest.version or version.created >= newest.created:
+def older_version(version: VersionSeen, name: str, current: Current) -> MayDisable | None:
+    """A version on which `current` lies, which was read after `version` was listed; None where it is the newest.
+
+    Of versions of one second the listing does not tell which came last; the vault's own word of what is current does.
+    """
+    if version.version == current.version.version or version.created > current.version.created:
         return None
     return MayDisable(_MADE_HERE, name, version.version)
 

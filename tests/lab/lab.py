@@ -41,6 +41,7 @@ from shared.rotation.world import World
 from shared.services.client_credentials import ClientCredentials
 from shared.services.managed_identity import ManagedAssertion
 from tests.lab.fakes import FakeConsumer, FakeDirectory, FakeTokens, FakeVault, FakeVerifier, Trouble
+from tests.lab.invariants import Watch, WatchedDirectory, WatchedVault
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ENVIRONMENT = {
@@ -145,6 +146,7 @@ class Lab:
         self.failures: list[str] = []
         MADE.append(self)
         self.settings = settings.read({**ENVIRONMENT, **self.environment}, Path())
+        self.watch = Watch(self.cloud, self.vault, self.settings.mark, lambda: self.inventory().items())
 
     @property
     def vault(self) -> Vault:
@@ -187,13 +189,13 @@ class Lab:
             federated=lambda: self.federated or identity,
             tell=self.tell,
         )
-        return replace(world, flight=self.flight, runs=self.runs)
+        return self._watched(replace(world, flight=self.flight, runs=self.runs))
 
     def quick_world(self, budget: timedelta = timedelta(minutes=20)) -> World:
         """The ports without HTTP in between."""
         pats_vault, credentials = (urlsplit(url).hostname or "" for url in self._urls())
         passwords, verifier = FakeVault(self.cloud, credentials, self.trouble), FakeVerifier(self.cloud, self.trouble)
-        return World(
+        world = World(
             vault=FakeVault(self.cloud, pats_vault, self.trouble),
             credentials=passwords,
             proofs=ClientCredentials(
@@ -210,6 +212,12 @@ class Lab:
             flight=self.flight,
             runs=self.runs,
         )
+        return self._watched(world)
+
+    def _watched(self, world: World) -> World:
+        """Every write of a run is checked where it is made: tests/lab/invariants.py."""
+        vault = WatchedVault(world.vault, self.watch)
+        return replace(world, vault=vault, directory=WatchedDirectory(world.directory, self.watch))
 
     def end_trouble(self) -> None:
         self.trouble.before = self.trouble.after = lambda _: None
@@ -233,11 +241,15 @@ class Lab:
     ) -> Report:
         request = Request(names=names or None, **asks)
         world = self.quick_world(budget) if self.quick else self.world(budget)
+        before = self.watch.emergency, self.watch.revoke_first
+        self.watch.emergency, self.watch.revoke_first = request.emergency, request.revoke_first
         try:
             report = what(self.inventory(), world, self.settings.mark, request, Threads(parallel))
         except PatrolError as failure:
             self.failures.append(str(failure))
             raise
+        finally:
+            self.watch.emergency, self.watch.revoke_first = before
         self.reports.append(report)
         return report
 

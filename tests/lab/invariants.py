@@ -1,0 +1,176 @@
+"""What holds at every call of every test: the promises, checked at the ports by what the cloud knows, not by tags.
+
+An invariant that is broken is noted and not raised: a run isolates what nobody expected, and would go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sandbox.cloud.cloud import Cloud
+from sandbox.cloud.key_vault import Vault as CloudVault
+from sandbox.cloud.key_vault import Version
+from sandbox.cloud.pats import Pat as CloudPat
+from shared.model.credentials import ClientProof, SignIn
+from shared.model.errors import Again, UserRefused
+from shared.model.items import Item, User
+from shared.model.pats import Pat, PatId
+from shared.model.ports import Directory, PatApi, Vault
+from shared.model.secret_state import CONTENT_TYPE, VersionSeen
+from shared.model.secret_text import SecretText
+from shared.model.tags import Mark, read
+
+
+@dataclass(slots=True)
+class Watch:
+    """What is watched, and what was broken. `emergency`, `revoke_first`: what the running request asks for."""
+
+    cloud: Cloud
+    vault: CloudVault
+    mark: Mark
+    items: Callable[[], tuple[Item, ...]]
+    emergency: bool = False
+    revoke_first: bool = False
+    broken: list[str] = field(default_factory=list)
+    refused: set[tuple[str, ...]] = field(default_factory=set)
+
+    def must(self, holds: bool, promise: str) -> None:
+        if not holds:
+            self.broken.append(promise)
+
+    def item(self, name: str) -> Item | None:
+        return next((item for item in self.items() if item.key == name.casefold()), None)
+
+    def holder(self, value: str) -> CloudPat | None:
+        """The PAT that this value is, by the cloud's own books."""
+        return next((pat for pat in self.cloud.pats.all() if pat.value == value), None)
+
+    def versions(self, name: str) -> list[Version]:
+        try:
+            return list(self.vault.secret(name).versions.values())
+        except KeyError:
+            return []
+
+    def version(self, name: str, version: str) -> Version | None:
+        return next((one for one in self.versions(name) if one.id == version), None)
+
+    def ended(self, pat: CloudPat) -> None:
+        """Promises 1 and 4: only ours ends, and no value that somebody may still read before its time."""
+        name = self.mark.secret_of(pat.display_name)
+        item = None if name is None else self.item(name)
+        adopted = any(one.adopt == pat.authorization_id for one in self.items())
+        self.must(name is not None or adopted, f"promise 4: a PAT without our mark was ended ({pat.display_name})")
+        if item is None or item.decommission or self.revoke_first or pat.state(self.cloud.now()) != "active":
+            return
+        versions = sorted(self.versions(item.secret), key=lambda one: one.created)
+        holding = [number for number, version in enumerate(versions) if version.value == pat.value]
+        if not holding:
+            return
+        if holding[-1] == len(versions) - 1:
+            self.must(not versions[-1].enabled, f"promise 1: the published value of {name} was ended")
+            return
+        stamp = read(versions[-1].tags)
+        at_once = self.emergency or (stamp is not None and any(one.at_once for one in stamp.predecessors))
+        replaced = datetime.fromtimestamp(versions[holding[-1] + 1].created, UTC)
+        # Key Vault's times have whole seconds.
+        over = self.cloud.now() >= replaced + item.overlap - timedelta(seconds=1)
+        self.must(over or at_once, f"promise 1: a predecessor of {name} was ended before its overlap was over")
+
+
+class WatchedVault:
+    """A vault port whose writes are checked before they are made."""
+
+    def __init__(self, vault: Vault, watch: Watch) -> None:
+        self._vault = vault
+        self._watch = watch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._vault, name)
+
+    def publish(
+        self,
+        name: str,
+        value: SecretText,
+        expires_on: datetime,
+        tags: Mapping[str, str],
+        content_type: str = CONTENT_TYPE,
+    ) -> VersionSeen:
+        if content_type == CONTENT_TYPE:
+            pat, stamp = self._watch.holder(value.reveal()), read(tags)
+            lives = pat is not None and pat.state(self._watch.cloud.now()) == "active"
+            names = pat is not None and stamp is not None and stamp.authorization_id == pat.authorization_id
+            self._watch.must(lives, f"promise 1: a dead value was published in {name}")
+            self._watch.must(names, f"rule 7: the tags of {name} name another PAT than its value is")
+        return self._vault.publish(name, value, expires_on, tags, content_type)
+
+    def change(
+        self,
+        name: str,
+        version: VersionSeen,
+        *,
+        tags: Mapping[str, str] | None = None,
+        expires_on: datetime | None = None,
+    ) -> VersionSeen:
+        there, stamp = self._watch.version(name, version.version), None if tags is None else read(tags)
+        changed = self._vault.change(name, version, tags=tags, expires_on=expires_on)
+        if there is not None and stamp is not None:
+            pat = self._watch.holder(there.value)
+            held = pat is not None and stamp.authorization_id == pat.authorization_id
+            self._watch.must(held, f"rule 7: facts of one PAT were written on the version of another in {name}")
+        return changed
+
+    def disable(self, name: str, version: str) -> None:
+        versions, item = self._watch.versions(name), self._watch.item(name)
+        decommissioned = item is None or item.decommission
+        newest = bool(versions) and self._watch.vault.secret(name).latest.id == version
+        self._watch.must(decommissioned or not newest, f"rule 7: the newest version of {name} was disabled")
+        self._vault.disable(name, version)
+
+    def note(self, name: str, tags: Mapping[str, str]) -> VersionSeen:
+        if tags.get("state") == "released":
+            self._watch.refused.clear()
+        return self._vault.note(name, tags)
+
+
+class WatchedPats:
+    """The PAT API whose writes are checked before they are made."""
+
+    def __init__(self, api: PatApi, watch: Watch) -> None:
+        self._api = api
+        self._watch = watch
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._api, name)
+
+    def extend(self, organization: str, pat: PatId, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Pat:
+        there = self._watch.cloud.pats.pat(pat)
+        ours = self._watch.mark.secret_of(there.display_name) is not None
+        self._watch.must(ours, f"promise 4: a PAT without our mark was changed ({there.display_name})")
+        return self._api.extend(organization, pat, display_name, scopes, ends)
+
+    def revoke(self, organization: str, pat: PatId) -> None:
+        there = next((one for one in self._watch.cloud.pats.all() if one.authorization_id == pat), None)
+        if there is not None:
+            self._watch.ended(there)
+        self._api.revoke(organization, pat)
+
+
+class WatchedDirectory:
+    """Entra ID, to which no refused password is sent a second time (promise 6)."""
+
+    def __init__(self, directory: Directory, watch: Watch) -> None:
+        self._directory = directory
+        self._watch = watch
+
+    def sign_in(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi:
+        facts = (user.key, sign_in.tenant, sign_in.client_id, proof.version, password.reveal())
+        self._watch.must(facts not in self._watch.refused, f"promise 6: a refused password was sent again ({user.key})")
+        try:
+            return WatchedPats(self._directory.sign_in(sign_in, user, password, proof), self._watch)
+        except UserRefused as refusal:
+            if refusal.again is Again.NEVER:
+                self._watch.refused.add(facts)
+            raise
