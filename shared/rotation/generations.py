@@ -7,9 +7,10 @@ is told with its id, its owner and the command that ends it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from shared.model.clock import whole_seconds
 from shared.model.errors import Code, NotDone, PatrolError
@@ -21,13 +22,14 @@ from shared.model.steps import Because
 from shared.report.report import Row
 from shared.rotation import gate
 from shared.rotation.observe import find_unlisted
-from shared.rotation.publish import without
+from shared.rotation.publish import overtaken, without
 from shared.rotation.retire import ended_row
 from shared.rotation.run_context import Run
 from shared.rules import may_end
 from shared.rules.may_end import MayEnd
 
-Allow = Callable[[Pat, Owner, VersionListing], MayEnd | None]
+REPLACED_AT_MOST = 3
+"""So often another run may replace what an emergency published before this one gives up and says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,34 +75,32 @@ class Generations:
 def emergency(item: Item, published: PatId, made_before: datetime, run: Run) -> list[Row]:
     """End every live PAT of the item that was made before `made_before`, but the published one; disable older versions.
 
-    `published`: its id, proved and current. Gives the rows; what still lives is a failed
-    one. Raises what listing the versions raises.
+    `published`: its id, proved and current. When another run replaces it meanwhile, what that one published stays.
+    Gives the rows; what still lives is a failed one. Raises what reading the secret raises.
     """
     name = item.secret
-    current = run.publisher.current(name, published)
-    versions = run.world.vault.versions(name)
-    meant = Generations(item, versions, Because.EMERGENCY, published, made_before)
-
-    def allow(pat: Pat, owner: Owner, versions: VersionListing) -> MayEnd | None:
-        return may_end.replaced_generation(pat, name, owner, run.mark, current, made_before, versions)
-
-    rows, dead = _end_all(meant, allow, run)
-    # Read again: only what lies under the version that is current now may be disabled.
-    current = run.publisher.current(name, published)
-    rows += _disable_older(meant, current, run)
-    run.publisher.remember(name, current.version, lambda stamp: without(stamp, frozenset(dead)))
-    return rows
+    for _ in range(REPLACED_AT_MOST):
+        versions = run.world.vault.versions(name)
+        meant = Generations(item, versions, Because.EMERGENCY, published, made_before)
+        rows, dead = _end_all(meant, run)
+        # Read again: only what lies under the version that is current now may be disabled.
+        current = run.world.vault.current(name)
+        if not current.version.names(published):
+            stamp = current.version.stamp
+            if stamp is None or not is_ours(current.version.tags, run.mark):
+                raise overtaken()
+            published = stamp.authorization_id
+            continue
+        rows += _disable_older(meant, current, run)
+        run.publisher.remember(name, current.version, partial(without, ended=frozenset(dead)))
+        return rows
+    raise overtaken()
 
 
 def leaked_before_minting(item: Item, run: Run) -> list[Row]:
     """`revoke_first`: end everything that lives of the item before there is a new value. Gives the rows."""
     versions = run.world.vault.versions(item.secret)
-    meant = Generations(item, versions, Because.EMERGENCY)
-
-    def allow(pat: Pat, owner: Owner, versions: VersionListing) -> MayEnd | None:
-        return may_end.given_up(pat, item.secret, owner, run.mark, versions, Because.EMERGENCY)
-
-    return _end_all(meant, allow, run)[0]
+    return _end_all(Generations(item, versions, Because.EMERGENCY), run)[0]
 
 
 def decommission(item: Item, version: VersionSeen, run: Run) -> list[Row]:
@@ -110,13 +110,8 @@ def decommission(item: Item, version: VersionSeen, run: Run) -> list[Row]:
         gate.disable(run.world.vault, allowed)
         run.tell("secret.disabled", secret=item.secret)
     versions = run.world.vault.versions(item.secret)
-    meant = Generations(item, versions, Because.DECOMMISSIONED)
-
-    def allow(pat: Pat, owner: Owner, versions: VersionListing) -> MayEnd | None:
-        return may_end.given_up(pat, item.secret, owner, run.mark, versions, Because.DECOMMISSIONED)
-
-    rows, dead = _end_all(meant, allow, run)
-    run.publisher.remember(item.secret, version, lambda stamp: without(stamp, frozenset(dead)))
+    rows, dead = _end_all(Generations(item, versions, Because.DECOMMISSIONED), run)
+    run.publisher.remember(item.secret, version, partial(without, ended=frozenset(dead)))
     return rows
 
 
@@ -128,7 +123,7 @@ def still_lives(item: Item, listed: Iterable[Pat], run: Run) -> list[Row]:
     return [_lives(item, owner, pat.id, Because.EMERGENCY, cause) for pat in mine]
 
 
-def _end_all(meant: Generations, allow: Allow, run: Run) -> tuple[list[Row], set[PatId]]:
+def _end_all(meant: Generations, run: Run) -> tuple[list[Row], set[PatId]]:
     rows: list[Row] = []
     dead: set[PatId] = set()
     listings: list[tuple[Owner, PatApi, Mapping[PatId, Pat]]] = []
@@ -139,25 +134,32 @@ def _end_all(meant: Generations, allow: Allow, run: Run) -> tuple[list[Row], set
         except PatrolError as failure:
             # Of a former owner without an id that may live there is nothing to say.
             rows += [_lives(meant.item, owner, pat, meant.because, failure) for pat in meant.named(owner)]
-    # Listed after the PATs: what a run at the same moment published in between is named by a version then.
+    # After the PATs the versions, and after them what is current: what a run at the same moment published in between is
+    # named by a version then, or current, and what it has only minted is too young to end.
     versions = run.world.vault.versions(meant.item.secret)
+    current = None if meant.spared is None else run.publisher.current(meant.item.secret, meant.spared)
     for owner, api, listed in listings:
         named = meant.named(owner)
         for pat in listed.values():
-            allowed = allow(pat, owner, versions) if meant.is_meant(pat) else None
+            allowed = _allowed(meant, pat, owner, versions, current, run)
             if allowed is not None:
                 rows.append(_ended(meant, owner, allowed, api, run, dead))
-            elif pat.id in named and meant.is_meant(pat) and not _is_published(pat.id, versions):
+            elif pat.id in named and meant.is_meant(pat) and run.mark.secret_of(pat.display_name) != meant.item.key:
                 renamed = NotDone(Code.UNMARKED, "It does not carry patrol's mark any more: a person renamed it.", "")
                 rows.append(_lives(meant.item, owner, pat.id, meant.because, renamed))
         rows += _unlisted(meant, owner, named, listed, api, run, dead)
     return rows, dead
 
 
-def _is_published(pat: PatId, versions: VersionListing) -> bool:
-    """Whether another run has published it meanwhile."""
-    newest = versions.newest()
-    return newest is not None and newest.names(pat)
+def _allowed(
+    meant: Generations, pat: Pat, owner: Owner, versions: VersionListing, current: Current | None, run: Run
+) -> MayEnd | None:
+    if not meant.is_meant(pat):
+        return None
+    name = meant.item.secret
+    if current is None or meant.made_before is None:
+        return may_end.given_up(pat, name, owner, run.mark, versions, meant.because)
+    return may_end.replaced_generation(pat, name, owner, run.mark, current, meant.made_before, versions)
 
 
 def _ended(meant: Generations, owner: Owner, allowed: MayEnd, api: PatApi, run: Run, dead: set[PatId]) -> Row:

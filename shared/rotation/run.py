@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
@@ -24,7 +24,7 @@ from shared.rotation.tokens import refresh
 from shared.rotation.user import UserWork, UserWorkDone
 from shared.rotation.world import UserShare, World
 from shared.rules.due import expiring
-from shared.rules.orphans import Circumstances
+from shared.rules.orphans import Circumstances, is_candidate
 
 Watch = Callable[[Row], None]
 
@@ -130,7 +130,11 @@ def _work(run: Run, started: datetime) -> Report:
     owners = [UserWork(user, run) for user in run.estate.inventory.users]
     if not run.dry:
         judged = _judged(parts, run)
-        orphans = [partial(UserWork(part.user, run).end_orphans, part, judged) for part in parts if part.listed]
+        orphans = [
+            partial(UserWork(part.user, run).end_orphans, part, judged)
+            for part in parts
+            if _has_orphans(part, judged, run)
+        ]
         parts += run.threads.side_by_side(orphans)
         parts += run.threads.side_by_side([job for owner in owners for job in _former(owner, handovers)])
         _remember_looks(run, parts)
@@ -183,6 +187,14 @@ def _judged(parts: Iterable[UserWorkDone], run: Run) -> dict[str, Circumstances]
             continue
         judged[name] = Circumstances(secret, item.overlap, True, run.mark)
     return judged
+
+
+def _has_orphans(part: UserWorkDone, judged: Mapping[str, Circumstances], run: Run) -> bool:
+    """Whether a live PAT of the user carries our mark and is not named where it should be."""
+    now = run.clock.now()
+    pats = (pat for listed in part.listed.values() for pat in listed.values())
+    marked = ((pat, run.mark.secret_of(pat.display_name)) for pat in pats)
+    return any(name in judged and is_candidate(pat, judged[name].secret, now) for pat, name in marked if name)
 
 
 def _marked(parts: Iterable[UserWorkDone], run: Run) -> set[str]:

@@ -107,6 +107,7 @@ def test_rule_8_an_emergency_replaces_and_ends_the_old_value_at_once(tmp_path: P
 def test_rule_8_revoke_first_ends_the_leaked_pat_though_none_can_be_minted(tmp_path: Path) -> None:
     lab = published()
     lab.cloud.pats.organization("contoso").policies.creation_restricted = True
+    lab.watch.revoke_first = True
     answer = call("emergency", app(lab, tmp_path), {"secrets": ["build-pat"], "revoke_first": True})
     assert (answer.status, answer.body["code"]) == (502, "items-failed")
     assert lab.live() == []

@@ -29,13 +29,17 @@ class Watch:
     """What is watched, and what was broken. `emergency`, `revoke_first`: what the running request asks for."""
 
     cloud: Cloud
-    vault: CloudVault
+    host: str
     mark: Mark
     items: Callable[[], tuple[Item, ...]]
     emergency: bool = False
     revoke_first: bool = False
     broken: list[str] = field(default_factory=list)
     refused: set[tuple[str, ...]] = field(default_factory=set)
+
+    @property
+    def vault(self) -> CloudVault:
+        return self.cloud.vaults[self.host]
 
     def must(self, holds: bool, promise: str) -> None:
         if not holds:

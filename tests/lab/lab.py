@@ -146,7 +146,7 @@ class Lab:
         self.failures: list[str] = []
         MADE.append(self)
         self.settings = settings.read({**ENVIRONMENT, **self.environment}, Path())
-        self.watch = Watch(self.cloud, self.vault, self.settings.mark, lambda: self.inventory().items())
+        self.watch = Watch(self.cloud, self.settings.vault_host, self.settings.mark, lambda: self.inventory().items())
 
     @property
     def vault(self) -> Vault:

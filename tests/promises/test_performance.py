@@ -28,10 +28,12 @@ def test_a_quiet_run_makes_as_many_calls_as_its_formula_says(size: Size) -> None
     lab = Lab(estate=estate(size))
     lab.cloud.switches.irregular_vault_pages = False
     lab.large = pats_yaml.load(inventory_text(size))
+    lab.run()  # the first sign-in of a user writes the note about it
+    before = len(lab.operations())
     report = lab.run()
     assert [row.outcome for row in report.items] == [Outcome.HELD] * size.pats
     # The lab's identity is not asked over the wire: its token and one challenge come on top in a process.
-    assert len(lab.operations()) == quiet_calls(size) - 3
+    assert len(lab.operations()) - before == quiet_calls(size) - 3
 
 
 def test_the_formula_is_the_one_in_the_docs() -> None:
