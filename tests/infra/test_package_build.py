@@ -1,0 +1,230 @@
+"""How the deployment package is built: for the target whatever builds it, by pip as it is configured, or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import ssl
+import threading
+import zipfile
+from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+import trustme
+from packaging.markers import Marker
+
+from infra import package
+from sandbox.process.running import ROOT
+
+LOCKED = (ROOT / "requirements.txt").read_text(encoding="utf-8")
+NAME, MODULE = "patrol-tried", "patrol_tried"
+METADATA = f"Metadata-Version: 2.1\nName: {NAME}\nVersion: 1.0\nRequires-Python: ==3.13.*\n"
+WHEEL = f"{MODULE}-1.0-py3-none-any.whl"
+
+
+def test_the_pins_that_are_taken_are_those_of_the_target_whichever_python_builds() -> None:
+    taken = [line.partition(" ")[0] for line in package.wanted(LOCKED)]
+    assert [pin for pin in taken if pin.startswith("azure-functions==")] == ["azure-functions==2.3.0"]
+    assert len(taken) == len(set(taken)) > 20
+    assert all(" --hash=sha256:" in line for line in package.wanted(LOCKED))
+
+
+MARKERS = sorted(set(re.findall(r" ; (.*?) \\", LOCKED)))
+CONDITIONS = [
+    "python_version >= '3.9'",
+    "python_version < '3.13'",
+    "'3.13' <= python_version",
+    "python_full_version >= '3.13.1'",
+    "python_full_version < '3.14' and sys_platform == 'linux'",
+    "sys_platform == 'win32' or platform_machine == 'x86_64'",
+    "(os_name == 'nt' or python_version > '3.12') and platform_system != 'Darwin'",
+    "platform_machine in 'x86_64 amd64'",
+    "sys_platform not in 'darwin win32'",
+]
+
+
+@pytest.mark.parametrize("marker", [*MARKERS, *CONDITIONS])
+def test_a_marker_is_judged_as_pip_would_judge_it_on_the_target(marker: str) -> None:
+    assert package.applies(marker) is Marker(marker).evaluate({key: package.TARGET[key] for key in package.TARGET})
+
+
+@pytest.mark.parametrize(
+    "marker", ["python_version ~= '3.13'", "extra == 'x'", "sys_platform < 'linux'", "1 == 1", "x("]
+)
+def test_a_marker_that_cannot_be_judged_ends_the_build_and_leaves_nothing_out(marker: str) -> None:
+    with pytest.raises(package.NotBuilt, match="cannot judge the marker"):
+        package.applies(marker)
+
+
+@pytest.mark.parametrize("line", ["requests", "requests>=2", "requests==2.34.2", "-r other.txt", "git+https://x/y"])
+def test_what_is_not_pinned_with_a_hash_ends_the_build(line: str) -> None:
+    with pytest.raises(package.NotBuilt, match="Not pinned with a hash"):
+        list(package.wanted(line))
+
+
+@pytest.fixture
+def index(tmp_path: Path) -> Path:
+    """A folder that is an index with one wheel."""
+    folder = tmp_path / "index" / NAME
+    folder.mkdir(parents=True)
+    with zipfile.ZipFile(folder / WHEEL, "w") as made:
+        made.writestr(f"{MODULE}.py", "worth = 1\n")
+        made.writestr(f"{MODULE}-1.0.dist-info/METADATA", METADATA)
+        made.writestr(f"{MODULE}-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        made.writestr(f"{MODULE}-1.0.dist-info/RECORD", "")
+    (folder / "index.html").write_text(f'<a href="{WHEEL}">{WHEEL}</a>')
+    return folder.parent
+
+
+@pytest.fixture
+def requirements(index: Path, tmp_path: Path) -> Path:
+    """Pins that wheel, and, for another Python, what no index has."""
+    path = tmp_path / "requirements.txt"
+    sha = hashlib.sha256((index / NAME / WHEEL).read_bytes()).hexdigest()
+    other = f"not-there==1 ; python_version < '3.13' \\\n    --hash=sha256:{'0' * 64}\n"
+    path.write_text(f"{other}{NAME}==1.0 \\\n    --hash=sha256:{sha}\n    # via patrol\n")
+    return path
+
+
+def environment(folder: Path, **configured: str) -> dict[str, str]:
+    """As bare as can be, so that only what a test configures counts."""
+    (folder / "home").mkdir(exist_ok=True)
+    kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ}
+    return {**kept, "HOME": str(folder / "home"), "PIP_RETRIES": "1", "PIP_NO_CACHE_DIR": "1", **configured}
+
+
+def configuration(folder: Path, **options: str) -> str:
+    path = folder / "pip.conf"
+    path.write_text("[global]\n" + "".join(f"{key.replace('_', '-')} = {value}\n" for key, value in options.items()))
+    return str(path)
+
+
+def installed(folder: Path) -> bool:
+    return (folder / ".python_packages" / "lib" / "site-packages" / f"{MODULE}.py").exists()
+
+
+def test_pip_s_own_configuration_counts(tmp_path: Path, index: Path, requirements: Path) -> None:
+    configured = configuration(tmp_path, index_url=index.as_uri(), user="true")
+    package.build(tmp_path / "made", requirements, environment(tmp_path, PIP_CONFIG_FILE=configured))
+    assert installed(tmp_path / "made")
+    assert {path.name for path in (tmp_path / "made").iterdir()} == {*package.FILES, "shared", ".python_packages"}
+    assert not (tmp_path / "made.new").exists()
+
+
+@pytest.fixture
+def secure_index(index: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """The index over TLS: its address, and the certificate that vouches for it."""
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("localhost").configure_cert(context)
+    trusted = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(trusted)
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            """Nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(index))) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        yield f"https://localhost:{server.server_port}/", trusted
+        server.shutdown()
+        thread.join()
+
+
+def test_a_certificate_that_the_system_alone_trusts_is_trusted(
+    tmp_path: Path, requirements: Path, secure_index: tuple[str, Path]
+) -> None:
+    """`SSL_CERT_FILE` is where OpenSSL finds what the system trusts; pip is told nothing of it."""
+    address, trusted = secure_index
+    known = environment(tmp_path, PIP_INDEX_URL=address, SSL_CERT_FILE=str(trusted))
+    package.build(tmp_path / "made", requirements, known)
+    assert installed(tmp_path / "made")
+
+
+def test_a_certificate_that_pip_is_told_of_is_trusted(
+    tmp_path: Path, requirements: Path, secure_index: tuple[str, Path]
+) -> None:
+    address, trusted = secure_index
+    configured = configuration(tmp_path, index_url=address, cert=str(trusted))
+    package.build(tmp_path / "made", requirements, environment(tmp_path, PIP_CONFIG_FILE=configured))
+    assert installed(tmp_path / "made")
+
+
+def test_an_unknown_certificate_ends_the_build_with_what_to_do(
+    tmp_path: Path, requirements: Path, secure_index: tuple[str, Path]
+) -> None:
+    with pytest.raises(package.NotBuilt, match=r"not trusted\. Have the system trust it"):
+        package.build(tmp_path / "made", requirements, environment(tmp_path, PIP_INDEX_URL=secure_index[0]))
+
+
+@pytest.mark.parametrize(
+    ("configured", "spoiled", "advice"),
+    [
+        ({"PIP_INDEX_URL": "{index}"}, "1.0", "do not deploy it"),
+        ({"PIP_INDEX_URL": "{index}"}, "2.0", "no wheel of that version"),
+        ({"PIP_INDEX_URL": "http://127.0.0.1:1/"}, "", "The index was not reached"),
+        ({"PIP_INDEX_URL": "https://index.test/", "HTTPS_PROXY": "http://127.0.0.1:1"}, "", "The proxy refused"),
+    ],
+    ids=["another hash", "no such version", "no index", "no proxy"],
+)
+def test_a_build_that_fails_says_what_to_do_and_leaves_the_package_that_was_there(
+    configured: dict[str, str], spoiled: str, advice: str, tmp_path: Path, index: Path, requirements: Path
+) -> None:
+    (tmp_path / "made").mkdir()
+    (tmp_path / "made" / "earlier").touch()
+    text = requirements.read_text()
+    if spoiled:
+        requirements.write_text(
+            re.sub(rf"{NAME}==1.0 .*\n *--hash=\S+", f"{NAME}=={spoiled} --hash=sha256:{'1' * 64}", text)
+        )
+    known = {name: value.format(index=index.as_uri()) for name, value in configured.items()}
+    with pytest.raises(package.NotBuilt) as why:
+        package.build(tmp_path / "made", requirements, environment(tmp_path, **known))
+    assert "The package was not built" in str(why.value)
+    assert advice in str(why.value)
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["earlier"]
+    assert not (tmp_path / "made.new").exists()
+
+
+def test_a_failed_build_is_an_exit_code_and_a_sentence_and_no_traceback(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("PIP_FIND_LINKS", "PIP_CONFIG_FILE", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/")
+    monkeypatch.setenv("PIP_RETRIES", "1")
+    assert package.main(["--folder", str(tmp_path / "made")]) == 1
+    told = capfd.readouterr().err
+    assert "The package was not built" in told
+    assert "Traceback" not in told
+    assert not (tmp_path / "made").exists()
+
+
+TOOLS = sorted((ROOT / "infra/pins").glob("*.txt"))
+
+
+def test_every_tool_that_make_installs_is_pinned_with_hashes() -> None:
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    assert {path.stem for path in TOOLS} == set(re.findall(r"\$\(PIP_TOOLS\) infra/pins/(\w+)\.txt", makefile))
+    installs = re.findall(r"pip install .*(?:\\\n.*)*", makefile)
+    assert len(installs) == 2
+    assert all("--require-hashes" in install for install in installs)
+    assert not re.search(r"==\$\(", makefile), "a version without a hash"
+
+
+@pytest.mark.parametrize("path", TOOLS, ids=lambda path: path.stem)
+def test_a_pin_of_a_tool_has_its_hash(path: Path) -> None:
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    pins = [line for line in text.splitlines() if re.match(r"\w", line)]
+    assert pins
+    assert not [line for line in pins if "==" not in line or "--hash=sha256:" not in line]
+    asked = re.findall(r"^([\w-]+)", path.with_suffix(".in").read_text(encoding="utf-8"), re.MULTILINE)
+    assert asked
+    assert all(any(line.startswith(f"{name}==") for line in pins) for name in asked)
+    assert "://" not in text, "no registry is named"
