@@ -137,6 +137,7 @@ def secure_index(index: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
         thread.join()
 
 
+@pytest.mark.exhaustive
 def test_a_certificate_that_the_system_alone_trusts_is_trusted(
     tmp_path: Path, requirements: Path, secure_index: tuple[str, Path]
 ) -> None:
@@ -147,6 +148,7 @@ def test_a_certificate_that_the_system_alone_trusts_is_trusted(
     assert installed(tmp_path / "made")
 
 
+@pytest.mark.exhaustive
 def test_a_certificate_that_pip_is_told_of_is_trusted(
     tmp_path: Path, requirements: Path, secure_index: tuple[str, Path]
 ) -> None:
@@ -156,6 +158,7 @@ def test_a_certificate_that_pip_is_told_of_is_trusted(
     assert installed(tmp_path / "made")
 
 
+@pytest.mark.exhaustive
 def test_an_unknown_certificate_ends_the_build_with_what_to_do(
     tmp_path: Path, requirements: Path, secure_index: tuple[str, Path]
 ) -> None:
@@ -163,6 +166,7 @@ def test_an_unknown_certificate_ends_the_build_with_what_to_do(
         package.build(tmp_path / "made", requirements, environment(tmp_path, PIP_INDEX_URL=secure_index[0]))
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     ("configured", "spoiled", "advice"),
     [
