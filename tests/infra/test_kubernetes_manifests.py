@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import jsonschema
 import kubernetes_validate
@@ -23,6 +24,7 @@ from shared import settings
 from shared.inventory import pats_yaml
 from shared.model import durations
 from shared.model.clock import GRACE
+from shared.services import pat_api, verify
 from tests.infra.test_infra_resources import SECRETS_OFFICER, SECRETS_USER
 from tests.lab.container_image import one, stages
 from tests.lab.kubernetes_shapes import OBJECT, SHAPES
@@ -302,6 +304,20 @@ def test_the_page_gives_readers_one_role_on_one_secret_and_patrol_what_security_
     assert named == known
     assert all(f"| {role}" in listed for role in known.values())
     assert len(re.findall(r'^allow "\$secrets_', own, re.MULTILINE)) == len(known)
+
+
+def test_the_page_names_every_host_that_patrol_calls() -> None:
+    (policy,) = [
+        found for block in re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL) if (found := yaml.safe_load(block))
+    ]
+    base = find(render(OVERLAY), "NetworkPolicy")
+    assert policy["spec"]["endpointSelector"]["matchLabels"] == base["spec"]["podSelector"]["matchLabels"]
+    assert policy["metadata"]["namespace"] == base["metadata"]["namespace"]
+    (names,) = [rule["toFQDNs"] for rule in policy["spec"]["egress"] if "toFQDNs" in rule]
+    services = {urlsplit(address).hostname for address in (pat_api.PATS, verify.DEVOPS)} | {settings.DEFAULT_AUTHORITY}
+    vaults = {f"{name}.vault.azure.net" for name in re.findall(r"^\w+_VAULT=(\S+)$", PAGE, re.MULTILINE)}
+    assert len(vaults) == 2
+    assert {name["matchName"] for name in names} == services | vaults
 
 
 def test_the_page_tells_what_the_job_does_with_each_exit_code() -> None:
