@@ -118,7 +118,7 @@ param addressPrefix string = ''
 @minLength(6)
 param alertEmail string
 
-@description('Hours without a finished run after which the schedule counts as stopped: more than the schedule\'s own interval.')
+@description('Hours without a finished run of the timer after which the schedule counts as stopped: more than the schedule\'s own interval.')
 @minValue(2)
 @maxValue(47)
 param heartbeatHours int = 13

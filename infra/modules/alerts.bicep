@@ -25,7 +25,7 @@ var rules = [
   {
     name: 'schedule-stopped'
     scope: componentId
-    says: 'No run of patrol has finished for ${heartbeatHours} hours'
+    says: 'No run of the timer of patrol has finished for ${heartbeatHours} hours'
     severity: 1
     query: stopped
     window: 'P2D'

@@ -57,26 +57,26 @@ def dispatch(inventory: Inventory, world: World, mark: Mark, request: Request) -
 
     Tells `run.finished` whatever the outcome: the heartbeat that alerts watch is the dispatcher's.
     """
+    run_id, door = request.run_id, request.door
     started = world.clock.now()
-    world.tell("run.started", run_id=request.run_id, dry_run=request.dry_run)
+    world.tell("run.started", run_id=run_id, door=door, dry_run=request.dry_run)
     try:
         done = _dispatch(inventory, world, mark, request, started)
     except PatrolError as failure:
         told = Failure.of(failure)
-        world.tell("run.finished", run_id=request.run_id, outcome="failed", code=failure.code, says=str(failure))
+        world.tell("run.finished", run_id=run_id, door=door, outcome="failed", code=failure.code, says=str(failure))
         world.runs.keep(KeptRun(request.run_id, started, request.door, request.dry_run, world.clock.now(), error=told))
         raise
     except Exception as failure:
         says = type(failure).__name__
-        world.tell("run.finished", run_id=request.run_id, outcome="failed", code=Code.UNEXPECTED, says=says)
+        world.tell("run.finished", run_id=run_id, door=door, outcome="failed", code=Code.UNEXPECTED, says=says)
         told = Failure.of(defect(failure))
         world.runs.keep(KeptRun(request.run_id, started, request.door, request.dry_run, world.clock.now(), error=told))
         raise
     done = replace(done, kept=world.runs.keep(done.run))
     outcome = "queued" if done.messages else done.run.outcome
-    world.tell(
-        "run.finished", run_id=request.run_id, outcome=outcome, queued=_sent(request, done), **counts(done.run.items)
-    )
+    sent = _sent(request, done)
+    world.tell("run.finished", run_id=run_id, door=door, outcome=outcome, queued=sent, **counts(done.run.items))
     return done
 
 

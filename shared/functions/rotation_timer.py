@@ -164,7 +164,7 @@ def _one_of(instances: int) -> MakeWorld:
 
 def _not_started(code: Code, says: str) -> RunFailed:
     """Tell the heartbeat that alerts watch: it comes out whatever the outcome."""
-    event("run.finished", outcome="failed", code=code, says=says)
+    event("run.finished", door="timer", outcome="failed", code=code, says=says)
     return RunFailed(says)
 
 

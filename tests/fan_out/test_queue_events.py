@@ -162,6 +162,12 @@ def test_the_dispatcher_tells_how_many_messages_a_run_sent() -> None:
         assert fields["run_id"]
 
 
+def test_promise_8_the_heartbeat_of_a_run_over_the_queue_is_the_timer_s() -> None:
+    lab = Lab([item()])
+    dispatch(lab.inventory(), lab.world(), lab.settings.mark, Request(door="timer"))
+    assert [fields["door"] for fields in lab.told("run.finished")] == ["timer"]
+
+
 def test_an_hour_is_more_than_all_deliveries_of_a_message_that_fails_at_once() -> None:
     host = json.loads((INFRA.parent / "host.json").read_text())["extensions"]["queues"]
     _, minutes, _ = host["visibilityTimeout"].split(":")

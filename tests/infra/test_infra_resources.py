@@ -463,6 +463,18 @@ def test_the_heartbeat_reads_every_outcome() -> None:
     assert "ago(13h)" in query
 
 
+def test_promise_8_a_dead_timer_is_told_however_often_others_call() -> None:
+    """A pipeline that asks for one PAT every hour ends a run each time, and looks at nothing else."""
+    query = (INFRA / "queries/schedule-stopped.kql").read_text()
+    assert '| where tostring(fields.door) == "timer"\n' in query
+    told = event_names.calls("run.finished")
+    assert len(told) >= 5
+    assert [fields for fields in told if "door" not in fields] == []
+    timer = (ROOT / "shared/functions/rotation_timer.py").read_text()
+    assert 'Request(door="timer")' in timer
+    assert 'event("run.finished", door="timer", ' in timer, "also of a run that could not begin"
+
+
 def rule(name: str) -> dict[str, Any]:
     (found,) = [row for row in of_type(committed("small"), RULES) if row["name"].startswith(f"{name}-contosopats-")]
     properties: dict[str, Any] = found["properties"]

@@ -29,6 +29,17 @@ def events() -> dict[str, frozenset[str]]:
     return {name: frozenset(fields) for name, fields in found.items()}
 
 
+def calls(event: str) -> list[frozenset[str]]:
+    """The fields that each call gives which tells this event."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in SHARED.rglob("*.py")]
+    return [
+        frozenset(word.arg for word in node.keywords if word.arg)
+        for tree in trees
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and node.args and event in _names(node.args[0])
+    ]
+
+
 def _name(function: ast.expr) -> str:
     return function.attr if isinstance(function, ast.Attribute) else getattr(function, "id", "")
 
