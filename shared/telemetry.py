@@ -18,10 +18,10 @@ _WARNINGS = (".failed", ".refused", ".blocked", ".unavailable", ".lost", ".expir
 
 
 def event(name: str, /, **fields: object) -> None:
-    """Log one event; what went wrong (`_WARNINGS`) as warnings. A field that is None is left out."""
+    """Log one event, as ASCII; what went wrong (`_WARNINGS`) as warnings. A field that is None is left out."""
     shown = {key: _plain(value) for key, value in fields.items() if value is not None}
     level = logging.WARNING if name.endswith(_WARNINGS) else logging.INFO
-    _LOGGER.log(level, "%s %s", name, json.dumps(shown, ensure_ascii=False))
+    _LOGGER.log(level, "%s %s", name, json.dumps(shown))
 
 
 def quieten() -> None:

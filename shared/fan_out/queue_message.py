@@ -57,7 +57,7 @@ class Message:
 
 
 def write(message: Message) -> str:
-    """JSON; what is not asked for is left out."""
+    """JSON, as ASCII; what is not asked for is left out."""
     told: dict[str, object] = {
         "kind": KIND,
         "run_id": message.run_id,
@@ -76,7 +76,7 @@ def write(message: Message) -> str:
         told["published_before"] = message.published_before.isoformat()
     if message.organizations:
         told["organizations"] = list(message.organizations)
-    return json.dumps(told, ensure_ascii=False)
+    return json.dumps(told)
 
 
 def read(body: bytes) -> Message:

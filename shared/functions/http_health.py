@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 
 from shared import __version__
-from shared.functions.http_answers import Answer, not_allowed
+from shared.functions.http_answers import Answer
 from shared.functions.time_limit import within
 from shared.model.clock import instant
 from shared.report.kept_run import last_run
@@ -47,10 +47,8 @@ class LastRun:
         return self.known
 
 
-def health(method: str, last: LastRun) -> Answer:
+def health(last: LastRun) -> Answer:
     """`last_run_finished_at` is null as long as no report is kept, and where the storage does not say."""
-    if method not in ("GET", "HEAD"):
-        return not_allowed("GET")
     body = {"status": "ok", "version": __version__, "last_run_finished_at": instant(last.finished_at())}
     return Answer(HTTPStatus.OK, body)
 

@@ -18,6 +18,8 @@ EMERGENCY = ("secrets", "revoke_first", "published_before")
 
 # Key Vault's own rule for names; anything else is not echoed.
 _NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
+# What the host reads of a query: the function key, and which of the keys it is.
+_OF_THE_KEY = frozenset({"code", "clientid"})
 _INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)")
 
 
@@ -46,6 +48,16 @@ class BadBody(Exception):
     def __init__(self, problems: Iterable[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("; ".join(f"{one.field} {one.says}".strip() for one in self.problems))
+
+
+def check_query(query: Mapping[str, str], fields: Iterable[str] = ()) -> None:
+    """Refuse every query parameter but the key's: a misspelled one that is passed over would do what it forbids.
+
+    `fields`: of the route's body. Raises BadBody with every problem.
+    """
+    problems = _query_problems(query, fields)
+    if problems:
+        raise BadBody(problems)
 
 
 def prefers_async(headers: Mapping[str, str]) -> bool:
@@ -92,12 +104,7 @@ def _fields(
     body: bytes, query: Mapping[str, str], known: tuple[str, ...], now: datetime
 ) -> tuple[dict[str, Any], list[Problem]]:
     """The fields that were given, and what is wrong with them."""
-    # `?dry_run=true` that is silently passed over would rotate.
-    problems = [
-        Problem(name, "belongs into the JSON body, not into the query")
-        for name in query
-        if name in (*ROTATE, *EMERGENCY)
-    ]
+    problems = _query_problems(query, known)
     document = _object(body)
     fields: dict[str, Any] = {}
     for name, value in document.items():
@@ -107,6 +114,25 @@ def _fields(
         fields[name], wrong = _READERS[name](name, value, now)
         problems += wrong
     return fields, problems
+
+
+def _query_problems(query: Mapping[str, str], fields: Iterable[str]) -> list[Problem]:
+    meant = {_plain(field): field for field in fields}
+    problems = []
+    for name in query:
+        if _plain(name) in _OF_THE_KEY:
+            continue
+        field = meant.get(_plain(name))
+        says = (
+            f"is not read from the query: write `{field}` into the JSON body" if field else "is no query parameter here"
+        )
+        problems.append(Problem(_shown(name), says))
+    return problems
+
+
+def _plain(name: str) -> str:
+    """A name as people mix it up: `Dry_Run`, `dryRun` and `dry-run` are one."""
+    return re.sub(r"[-_ ]", "", name).casefold()
 
 
 def _object(body: bytes) -> dict[str, Any]:

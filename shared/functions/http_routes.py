@@ -25,7 +25,7 @@ from shared.functions.http_answers import (
     of_unknown_run,
     problem,
 )
-from shared.functions.http_requests import BadBody, Call, prefers_async, read_emergency, read_rotate
+from shared.functions.http_requests import BadBody, Call, check_query, prefers_async, read_emergency, read_rotate
 from shared.functions.http_roles import NotSignedIn, RoleMissing, check
 from shared.functions.rotation_timer import Send
 from shared.functions.time_limit import NotInTime, within
@@ -119,7 +119,7 @@ def pats(call: Call, app: App) -> Answer:
         seen = status(estate, listing, world.vault, known.mark, world.clock.now() + listing.ahead)
         return Answer(HTTPStatus.OK, seen.to_json())
 
-    return _answered("pats", "GET", "Pats.Read", call, app, lambda known: _in_time(known, app, lambda: look(known)))
+    return _read("pats", call, app, look)
 
 
 def runs(call: Call, app: App) -> Answer:
@@ -133,14 +133,20 @@ def runs(call: Call, app: App) -> Answer:
         found = kept.read(run_id) if is_id(run_id) else None
         return of_unknown_run() if found is None else of_run(found)
 
-    return _answered("runs", "GET", "Pats.Read", call, app, lambda known: _in_time(known, app, lambda: look(known)))
+    return _read("runs", call, app, look)
 
 
-def _in_time(known: Settings, app: App, look: Callable[[], Answer]) -> Answer:
-    try:
-        return within(known.http_budget + app.answer_after, look, app.enter)
-    except NotInTime:
-        return _out_of_time()
+def _read(door: str, call: Call, app: App, look: Callable[[Settings], Answer]) -> Answer:
+    """A door that only looks."""
+
+    def work(known: Settings) -> Answer:
+        check_query(call.query)
+        try:
+            return within(known.http_budget + app.answer_after, lambda: look(known), app.enter)
+        except NotInTime:
+            return _out_of_time()
+
+    return _answered(door, "GET", "Pats.Read", call, app, work)
 
 
 def _answered(door: str, method: str, role: str, call: Call, app: App, work: Callable[[Settings], Answer]) -> Answer:
@@ -252,5 +258,6 @@ def _out_of_time() -> Answer:
 
 def _bad(failure: BadBody) -> Answer:
     wrong = [{"field": one.field, "says": one.says} for one in failure.problems]
-    told = Failure(Code.BODY_INVALID, f"{failure}. Nothing was attempted.", "Correct the body (docs/openapi.yaml).")
+    remedy = "Correct the request (docs/openapi.yaml)."
+    told = Failure(Code.BODY_INVALID, f"{failure}. Nothing was attempted.", remedy)
     return problem(HTTPStatus.BAD_REQUEST, told, errors=wrong)

@@ -70,7 +70,7 @@ class BlobReports:
         self._in_a_blob = messages_in_a_blob
 
     def keep(self, run: KeptRun) -> bool:
-        body = json.dumps(run_json(run), ensure_ascii=False).encode()
+        body = json.dumps(run_json(run)).encode()
         facts = Brief.of(run).facts()
 
         def write() -> bool:
@@ -81,7 +81,7 @@ class BlobReports:
         return self._write(run.run_id, write) or False
 
     def add(self, run_id: str, part: MessageDone, of: int) -> bool:
-        line = json.dumps(part_json(part), ensure_ascii=False).encode() + b"\n"
+        line = json.dumps(part_json(part)).encode() + b"\n"
         number = (part.part - 1) // self._in_a_blob
 
         def write() -> int:

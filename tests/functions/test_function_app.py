@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.cloud.seed import CLIENT, demo_estate, demo_pats_yaml
+from sandbox.functions_host.host import index
 from sandbox.process.running import start
 from shared.functions import rotation_timer
 from shared.report.report import Outcome
@@ -33,6 +34,12 @@ def test_the_timer_functions_are_indexed_with_their_schedules() -> None:
     (tokens,) = functions["refresh_tokens"].get_bindings()
     assert tokens.get_dict_repr()["schedule"] == "0 */10 * * * *"
     assert not tokens.get_dict_repr().get("runOnStartup")
+
+
+def test_the_open_door_takes_one_method_so_that_nobody_unknown_sends_a_body() -> None:
+    functions = index(ROOT)
+    assert functions["health"].methods == {"GET"}
+    assert len(functions["rotate"].methods) > 1, "the other doors say themselves which method they take"
 
 
 def test_promise_5_an_item_failure_fails_the_invocation_after_the_others_are_done(tmp_path: Path) -> None:

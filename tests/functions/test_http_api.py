@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+import function_app
 from sandbox.cloud.seed import AGENTS
 from sandbox.functions_host.azurite import Azurite, free_port
 from shared import __version__
@@ -124,15 +125,14 @@ def test_pats_is_the_state_from_the_vault_alone(tmp_path: Path) -> None:
 
 
 def test_health_says_that_it_is_up_and_when_the_last_run_finished() -> None:
-    answer = http_health.health("GET", LastRun(lambda: START))
+    answer = http_health.health(LastRun(lambda: START))
     assert answer.status == 200
     told = {"status": "ok", "version": __version__, "last_run_finished_at": "2026-03-01T12:00:00Z"}
     assert answer.body == told
     openapi.check("health", "GET", answer)
-    unknown = http_health.health("GET", LastRun(lambda: None))
+    unknown = http_health.health(LastRun(lambda: None))
     assert unknown.body == {**told, "last_run_finished_at": None}
     openapi.check("health", "GET", unknown)
-    assert http_health.health("POST", LastRun(lambda: START)).status == 405
 
 
 def test_health_calls_out_once_a_minute_at_most_and_remembers() -> None:
@@ -185,7 +185,7 @@ def test_health_keeps_nobody_waiting_for_another_s_question() -> None:
 )
 def test_health_never_fails_and_keeps_nobody_waiting_whatever_is_wrong_behind_it(environ: dict[str, str]) -> None:
     began = time.monotonic()
-    answer = http_health.health("GET", LastRun(lambda: http_health.ask_storage(environ)))
+    answer = http_health.health(LastRun(lambda: http_health.ask_storage(environ)))
     assert (answer.status, answer.body["last_run_finished_at"]) == (200, None)
     assert time.monotonic() - began < 30
 
@@ -252,11 +252,44 @@ def test_every_mistake_of_a_body_is_told_at_once(tmp_path: Path) -> None:
     assert [one["field"] for one in wrong] == ["secrets[0]", "force", "more"]
 
 
-def test_a_field_in_the_query_is_refused_and_not_passed_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["dry_run", "Dry_Run", "dryRun", "dry-run", "DRYRUN"])
+def test_a_field_in_the_query_is_refused_however_it_is_written(name: str, tmp_path: Path) -> None:
     lab = Lab([item()])
-    answer = call("rotate", app(lab, tmp_path), query={"dry_run": "true", "code": "a key"})
+    answer = call("rotate", app(lab, tmp_path), query={name: "true", "code": "a key"})
     assert (answer.status, lab.operations()) == (400, [])
+    wrong: Any = answer.body["errors"]
+    assert wrong == [{"field": name, "says": "is not read from the query: write `dry_run` into the JSON body"}]
     assert "a key" not in json.dumps(answer.body)
+
+
+@pytest.mark.parametrize("door", ["rotate", "emergency", "pats", "runs"])
+@pytest.mark.parametrize("name", ["whatIf", "preview", "x" * 500])
+def test_a_query_parameter_that_nobody_reads_is_refused_and_not_passed_over(
+    door: str, name: str, tmp_path: Path
+) -> None:
+    lab = published()
+    lab.cloud.log.clear()
+    body = {"secrets": ["build-pat"]} if door in ("rotate", "emergency") else b""
+    answer = call(door, app(lab, tmp_path), body, query={name: "a value"})
+    assert (answer.status, answer.body["code"], lab.operations()) == (400, "body-invalid", [])
+    wrong: Any = answer.body["errors"]
+    assert [one["field"] for one in wrong] == [name[:40]]
+    assert "a value" not in json.dumps(answer.body)
+
+
+def test_the_key_in_the_query_is_the_host_s_and_every_door_lets_it_pass(tmp_path: Path) -> None:
+    lab = published()
+    for door in ("rotate", "pats"):
+        answer = call(door, app(lab, tmp_path), query={"code": "a key", "clientId": "default"})
+        assert answer.status == 200
+
+
+def test_a_tag_that_no_encoding_takes_is_answered_and_not_a_defect(tmp_path: Path) -> None:
+    lab = published()
+    answer = call("pats", app(lab, tmp_path))
+    lone = Answer(answer.status, {**answer.body, "pats": [{"secret": "half of a pair: \ud83d"}]})
+    body = function_app._response(lone).get_body()
+    assert json.loads(body)["pats"] == [{"secret": "half of a pair: \ud83d"}]
 
 
 def test_an_unknown_secret_is_404_and_nothing_is_attempted(tmp_path: Path) -> None:
