@@ -11,7 +11,7 @@ from datetime import datetime
 
 from shared.fan_out import who_is_queued
 from shared.fan_out.queue_message import Message
-from shared.fan_out.who_is_queued import WORTH_WHILE, Standing
+from shared.fan_out.who_is_queued import WORTH_WHILE, PlannedItem
 from shared.model.clock import VaultTime, check_clock
 from shared.model.errors import Code, PatrolError, defect
 from shared.model.items import Inventory, Item, User
@@ -132,7 +132,7 @@ def _dispatch(inventory: Inventory, world: World, mark: Mark, request: Request, 
             except PatrolError as failure:
                 unseen.append(failed(item, Because.NOT_SEEN, failure))
             else:
-                standings.append(Standing.of(item, secret, now))
+                standings.append(PlannedItem.of(item, secret, now))
         last = looks.get(user.digest)
         if who_is_queued.is_queued(user, standings, user.key in minted_in, last, now):
             waiting.append(_waiting(user, user.items))
@@ -191,7 +191,7 @@ def _waiting(user: User, items: Iterable[Item]) -> MessageOpen:
     return MessageOpen(user.username, tuple((item.secret, item.organization) for item in items))
 
 
-def _row(standing: Standing) -> Row:
+def _row(standing: PlannedItem) -> Row:
     item, step = standing.item, standing.step
     ends = standing.secret.expires_on if isinstance(standing.secret, Published) else None
     match step:

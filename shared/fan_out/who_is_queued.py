@@ -23,7 +23,7 @@ def above(users: int, fan_out_above: int | None) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class PlannedItem:
     """One item as the vault's listing alone shows it."""
 
     item: Item
@@ -31,12 +31,12 @@ class Standing:
     step: Step
 
     @classmethod
-    def of(cls, item: Item, secret: Secret, now: datetime) -> Standing:
+    def of(cls, item: Item, secret: Secret, now: datetime) -> PlannedItem:
         return cls(item, secret, plan(item, Seen(secret), now))
 
 
 def is_queued(
-    user: User, standings: Iterable[Standing], minted: bool, last_look: datetime | None, now: datetime
+    user: User, standings: Iterable[PlannedItem], minted: bool, last_look: datetime | None, now: datetime
 ) -> bool:
     """Whether the user gets a message. `minted`: tags in the vault say that the user has PATs of ours."""
     if not all(rests(one.item, one.secret, one.step, now) for one in standings):

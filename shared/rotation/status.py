@@ -6,12 +6,13 @@ what `plan` looks at.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.model.clock import instant
-from shared.model.items import InvalidItem, Inventory, Item, TokenItem
+from shared.model.errors import PatrolError, defect
+from shared.model.items import InvalidItem, Inventory, Item, Named, TokenItem
 from shared.model.ports import Vault
 from shared.model.secret_state import (
     Foreign,
@@ -26,7 +27,7 @@ from shared.model.secret_state import (
 )
 from shared.model.steps import Because, Decommission, Hold, Recover, Renew, Rotate, Step
 from shared.model.tags import Mark, Predecessor
-from shared.report.report import Verb
+from shared.report.report import Failure, Verb, failure_json
 from shared.rotation.observe import secret_seen
 from shared.rotation.token_refresh import token_seen
 from shared.rules import lock_out, token_plan
@@ -36,10 +37,11 @@ from shared.rules.plan import plan
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class ItemStatus:
     """One item's state. `state`: healthy, due, expired, missing, edited, foreign, paused or blocked.
 
-    `days_left` counts whole days and is negative from the expiry on.
+    `unknown` where the vault did not say what only it can: `last_failure` tells why. `days_left` counts whole days and
+    is negative from the expiry on.
     """
 
     secret: str
@@ -52,6 +54,7 @@ class Standing:
     step: Verb
     because: Because
     at: datetime | None
+    last_failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,31 +62,53 @@ class Status:
     """`blocks`: refused sign-ins by casefolded username, of users without items too."""
 
     as_of: datetime
-    pats: tuple[Standing, ...]
+    pats: tuple[ItemStatus, ...]
     blocks: Mapping[str, Block] = field(default_factory=dict)
 
     def to_json(self) -> dict[str, object]:
-        return {"as_of": instant(self.as_of), "seen": "vault", "pats": [_json(one) for one in self.pats]}
+        return {"as_of": instant(self.as_of), "seen": "vault", "pats": [_json(item) for item in self.pats]}
 
 
 def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark, now: datetime) -> Status:
-    """The state of every item at `now` (vault time). Asks the vault further only for unmarked secrets (rule 10)."""
+    """The state of every item at `now` (vault time). Asks the vault further only for unmarked secrets (rule 10).
+
+    What fails then is that one item's: its state is told as far as pats.yaml and the listing know it (promise 5).
+    """
     blocks = blocked_users(inventory, listing)
-    standings = []
-    for item in inventory.items():
-        secret = secret_seen(item.secret, listing, vault, mark, look_for_deleted=False)
-        standings.append(standing(item, secret, blocks.get(item.username.casefold()), now))
-    for token in inventory.tokens:
-        row = listing.secrets.get(token.key)
-        standings.append(token_standing(token, Nothing() if row is None else token_seen(row, vault, mark), now))
-    for invalid in inventory.invalid_tokens:
-        row = listing.secrets.get(invalid.key)
-        seen = Nothing() if row is None else token_seen(row, vault, mark)
-        standings.append(_invalid(invalid, seen, now))
-    for invalid in inventory.invalid:
-        secret = secret_seen(invalid.secret, listing, vault, mark, look_for_deleted=False)
-        standings.append(_invalid(invalid, secret, now))
-    return Status(now, tuple(sorted(standings, key=lambda one: one.secret.casefold())), blocks)
+
+    def pat(name: str) -> Secret:
+        return secret_seen(name, listing, vault, mark, look_for_deleted=False)
+
+    def token(name: str) -> TokenSecret:
+        row = listing.secrets.get(name.casefold())
+        return Nothing() if row is None else token_seen(row, vault, mark)
+
+    def of_item(item: Item) -> ItemStatus:
+        block = blocks.get(item.username.casefold())
+        try:
+            return item_status(item, pat(item.secret), block, now)
+        except Exception as failure:  # noqa: BLE001  # one failure stays one failure, whatever it is
+            return _not_seen(item, "paused" if _is_paused(item) else None, block, failure)
+
+    def of_token(item: TokenItem) -> ItemStatus:
+        try:
+            return token_status(item, token(item.secret), now)
+        except Exception as failure:  # noqa: BLE001  # as above
+            return _not_seen(item, "paused" if item.paused else None, None, failure)
+
+    def of_invalid(item: InvalidItem, look: Callable[[str], Secret | TokenSecret]) -> ItemStatus:
+        try:
+            return _invalid(item, look(item.secret), now)
+        except Exception as failure:  # noqa: BLE001  # as above
+            return _not_seen(item, None, None, failure)
+
+    found = [
+        *(of_item(item) for item in inventory.items()),
+        *(of_token(item) for item in inventory.tokens),
+        *(of_invalid(item, pat) for item in inventory.invalid),
+        *(of_invalid(item, token) for item in inventory.invalid_tokens),
+    ]
+    return Status(now, tuple(sorted(found, key=lambda item: item.secret.casefold())), blocks)
 
 
 def blocked_users(inventory: Inventory, listing: VaultListing) -> dict[str, Block]:
@@ -104,7 +129,7 @@ def blocked_users(inventory: Inventory, listing: VaultListing) -> dict[str, Bloc
     return found
 
 
-def standing(item: Item, secret: Secret, block: Block | None, now: datetime) -> Standing:
+def item_status(item: Item, secret: Secret, block: Block | None, now: datetime) -> ItemStatus:
     """Pure: what one item's secret says of it."""
     step = plan(item, Seen(secret), now)
     published = secret if isinstance(secret, Published) else None
@@ -115,10 +140,10 @@ def standing(item: Item, secret: Secret, block: Block | None, now: datetime) -> 
     if block is not None:
         verb, because, at = Verb.HOLD, Because.BLOCKED, block.next_try()
     left = _days_left(ends, now)
-    return Standing(item.secret, item.username, item.organization, state, ends, left, predecessors, verb, because, at)
+    return ItemStatus(item.secret, item.username, item.organization, state, ends, left, predecessors, verb, because, at)
 
 
-def token_standing(item: TokenItem, secret: TokenSecret, now: datetime) -> Standing:
+def token_status(item: TokenItem, secret: TokenSecret, now: datetime) -> ItemStatus:
     """Pure: what one token's secret says of it. What it replaced ends by itself, so no predecessors are told."""
     step = token_plan.plan(item, secret, now)
     ends = secret.expires_on if isinstance(secret, PublishedToken) else None
@@ -130,7 +155,36 @@ def token_standing(item: TokenItem, secret: TokenSecret, now: datetime) -> Stand
     verb = Verb.ROTATE if waits or isinstance(step, Rotate) else Verb.HOLD
     because = Because.NEAR_EXPIRY if waits else step.because
     left = _days_left(ends, now)
-    return Standing(item.secret, item.username, item.organization, state, ends, left, (), verb, because, at)
+    return ItemStatus(item.secret, item.username, item.organization, state, ends, left, (), verb, because, at)
+
+
+def _not_seen(item: Named, state: str | None, block: Block | None, failure: Exception) -> ItemStatus:
+    """An item whose secret the vault did not tell whole: only a listing of its versions says whose the newest one is.
+
+    `state`: what pats.yaml alone says of it, if it does.
+    """
+    told = failure if isinstance(failure, PatrolError) else defect(failure)
+    because = Because.NOT_SEEN if told is failure else Because.UNEXPECTED
+    if block is not None:
+        state, because = "blocked", Because.BLOCKED
+    return ItemStatus(
+        item.secret,
+        item.username,
+        item.organization,
+        state or "unknown",
+        expires_on=None,
+        days_left=None,
+        predecessors=(),
+        step=Verb.HOLD,
+        because=because,
+        at=None if block is None else block.next_try(),
+        last_failure=Failure.of(told),
+    )
+
+
+def _is_paused(item: Item) -> bool:
+    """What is to be decommissioned is, paused or not."""
+    return item.paused and not item.decommission
 
 
 def _days_left(ends: datetime | None, now: datetime) -> int | None:
@@ -142,7 +196,7 @@ def _predecessors(item: Item, secret: Published) -> tuple[Predecessor, ...]:
 
 
 def _state(item: Item, secret: Secret, step: Step, ends: datetime | None, now: datetime) -> str:
-    if item.paused and not item.decommission:
+    if _is_paused(item):
         return "paused"
     if isinstance(secret, Unmarked) and isinstance(step, Rotate):
         return "due"  # adopted: patrol takes it over at the next run
@@ -188,22 +242,25 @@ def _next(
             return Verb.HOLD, step.because, None
 
 
-def _invalid(one: InvalidItem, secret: Secret | TokenSecret, now: datetime) -> Standing:
+def _invalid(item: InvalidItem, secret: Secret | TokenSecret, now: datetime) -> ItemStatus:
     """Its state by the vault alone: what pats.yaml asks for cannot be read, so nothing of it falls due."""
     ends = secret.expires_on if isinstance(secret, Published | PublishedToken) else None
     state, left = _vault_state(secret, ends, now), _days_left(ends, now)
-    return Standing(one.secret, one.username, one.organization, state, ends, left, (), Verb.HOLD, Because.INVALID, None)
+    verb, because = Verb.HOLD, Because.INVALID
+    return ItemStatus(item.secret, item.username, item.organization, state, ends, left, (), verb, because, None)
 
 
-def _json(one: Standing) -> Mapping[str, object]:
+def _json(item: ItemStatus) -> Mapping[str, object]:
     return {
-        "secret": one.secret,
-        "username": one.username,
-        "organization": one.organization,
-        "state": one.state,
-        "expires_on": instant(one.expires_on),
-        "days_left": one.days_left,
-        "predecessors": [{"authorization_id": old.id, "retire_at": instant(old.retire_at)} for old in one.predecessors],
-        "next": {"step": one.step.value, "because": one.because.value, "at": instant(one.at)},
-        "last_failure": None,
+        "secret": item.secret,
+        "username": item.username,
+        "organization": item.organization,
+        "state": item.state,
+        "expires_on": instant(item.expires_on),
+        "days_left": item.days_left,
+        "predecessors": [
+            {"authorization_id": old.id, "retire_at": instant(old.retire_at)} for old in item.predecessors
+        ],
+        "next": {"step": item.step.value, "because": item.because.value, "at": instant(item.at)},
+        "last_failure": failure_json(item.last_failure),
     }

@@ -12,7 +12,7 @@ import pytest
 
 from shared.fan_out import who_is_queued
 from shared.fan_out.queue_message import MOST_NAMES
-from shared.fan_out.who_is_queued import Standing, by_user, elsewhere, is_queued
+from shared.fan_out.who_is_queued import PlannedItem, by_user, elsewhere, is_queued
 from shared.inventory.pats_yaml import load
 from shared.model.items import Inventory, Item, User
 from shared.model.pats import PatId
@@ -126,7 +126,7 @@ MANY_DAYS = days(20)
 def test_nothing_due_nothing_queued(keys: dict[str, Any], secret: Secret, queued: bool) -> None:
     one = the_item(**keys)
     user = replace(estate(**keys).users[0], items=(one,))
-    standing = Standing.of(one, secret, NOW)
+    standing = PlannedItem.of(one, secret, NOW)
     assert is_queued(user, [standing], True, NOW - timedelta(seconds=1), NOW) is queued
     assert is_queued(user, [standing], True, None, NOW), "a full look is due"
 

@@ -124,6 +124,19 @@ def test_pats_is_the_state_from_the_vault_alone(tmp_path: Path) -> None:
     assert not any(name.startswith(("pats.", "entra.token")) for name in lab.operations())
 
 
+def test_promise_5_pats_tells_all_others_though_one_secret_cannot_be_looked_at(tmp_path: Path) -> None:
+    lab = published(item("stranger-pat"))
+    lab.vault.seed("stranger-pat", "somebody else's", created=lab.clock.now())
+    lab.cloud.add_fault("vault.versions", "status", call=None, status=500, where="stranger-pat")
+    answer = call("pats", app(lab, tmp_path))
+    told: Any = answer.body["pats"]
+    assert answer.status == 200
+    assert [(one["secret"], one["state"], one["last_failure"] is None) for one in told] == [
+        ("build-pat", "healthy", True),
+        ("stranger-pat", "unknown", False),
+    ]
+
+
 def test_health_says_that_it_is_up_and_when_the_last_run_finished() -> None:
     answer = http_health.health(LastRun(lambda: START))
     assert answer.status == 200

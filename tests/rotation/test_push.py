@@ -12,11 +12,11 @@ from sandbox.cloud.cloud import Operation
 from sandbox.cloud.seed import SONAR, demo_estate
 from sandbox.cloud.sonarqube import SonarQube
 from shared.cli.check_online import check_online
-from shared.fan_out.who_is_queued import Standing
+from shared.fan_out.who_is_queued import PlannedItem
 from shared.model.errors import Code
 from shared.report.report import Outcome, Report
 from shared.rotation.observe import secret_seen
-from shared.rotation.status import standing
+from shared.rotation.status import item_status
 from shared.rules.plan import rests
 from tests.lab.lab import THEN, Lab, days, hours, item, outcomes, row
 
@@ -424,8 +424,8 @@ def test_status_and_the_dispatcher_see_a_push_that_is_owed_in_the_listing_alone(
     def seen() -> tuple[str, bool]:
         secret = secret_seen("build-pat", lab.quick_world().vault.listing(), lab.quick_world().vault, lab.settings.mark)
         now = lab.clock.now()
-        known = Standing.of(mine, secret, now)
-        return standing(mine, secret, None, now).because, not rests(mine, secret, known.step, now)
+        known = PlannedItem.of(mine, secret, now)
+        return item_status(mine, secret, None, now).because, not rests(mine, secret, known.step, now)
 
     assert seen() == ("not-pushed", True)
     lab.run()

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
 from sandbox.cloud.seed import AGENTS, SONAR, demo_estate
-from shared.model.errors import Again
+from shared.model.errors import Again, Code
 from shared.model.items import Item, Strategy
 from shared.model.pats import PatId
 from shared.model.secret_state import Foreign, Nothing, Published, Secret, Unmarked
 from shared.model.steps import Because
 from shared.model.tags import Predecessor, Stamp
 from shared.report.report import Verb
-from shared.rotation.status import Status, standing, status
+from shared.rotation.status import Status, item_status, status
 from shared.rules.lock_out import Block, Facts, note_name, released
 from tests.lab.lab import Lab, days, hours, item
+from tests.lab.token_estates import principal
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 CURRENT, OLD = PatId("a" * 8 + "-0000-4000-8000-" + "0" * 12), PatId("b" * 8 + "-0000-4000-8000-" + "0" * 12)
@@ -126,13 +128,13 @@ def published(*, age: timedelta, life: timedelta = days(30), old: datetime | Non
 def test_state_and_next_step(
     managed: Item, secret: Secret, state: str, then: tuple[Verb, Because, datetime | None], left: int | None
 ) -> None:
-    shown = standing(managed, secret, None, NOW)
+    shown = item_status(managed, secret, None, NOW)
     assert (shown.state, shown.days_left) == (state, left)
     assert (shown.step, shown.because, shown.at) == then
 
 
 def test_a_predecessor_in_overlap_is_what_comes_next() -> None:
-    shown = standing(an_item(), published(age=hours(2), old=NOW + hours(22)), None, NOW)
+    shown = item_status(an_item(), published(age=hours(2), old=NOW + hours(22)), None, NOW)
     assert [(one.id, one.retire_at) for one in shown.predecessors] == [(OLD, NOW + hours(22))]
     assert (shown.state, shown.step, shown.because, shown.at) == (
         "healthy",
@@ -143,7 +145,7 @@ def test_a_predecessor_in_overlap_is_what_comes_next() -> None:
 
 
 def test_a_predecessor_whose_overlap_is_over_is_retired_now() -> None:
-    shown = standing(an_item(), published(age=days(2), old=NOW - days(1)), None, NOW)
+    shown = item_status(an_item(), published(age=days(2), old=NOW - days(1)), None, NOW)
     assert (shown.step, shown.at) == (Verb.RETIRE, NOW)
 
 
@@ -160,7 +162,7 @@ def test_rule_12_a_blocked_user_s_items_are_blocked_until_the_next_try(
     again: Again, times: int, at: datetime | None
 ) -> None:
     block = Block(Facts(AGENTS, "t", "c", "1", "1"), "AADSTS50126", again, NOW, times)
-    shown = standing(an_item(), published(age=days(25)), block, NOW)
+    shown = item_status(an_item(), published(age=days(25)), block, NOW)
     assert (shown.state, shown.step, shown.because, shown.at) == ("blocked", Verb.HOLD, Because.BLOCKED, at)
 
 
@@ -191,6 +193,76 @@ def test_it_asks_the_vault_alone_and_further_only_for_unmarked_secrets() -> None
         "missing-pat": "missing",
     }
     assert lab.operations()[before:] == ["vault.list", "vault.versions", "vault.versions"]
+
+
+def unreadable_versions(lab: Lab, secret: str, **details: object) -> None:
+    lab.cloud.add_fault("vault.versions", "status", call=None, where=secret, **{"status": 500, **details})
+
+
+def test_promise_5_one_secret_whose_versions_cannot_be_read_leaves_the_others_told() -> None:
+    lab = Lab([item(), item("stranger-pat")], principals=[principal("stranger-token")])
+    lab.run("build-pat")
+    lab.vault.seed("stranger-pat", "somebody else's")
+    lab.vault.seed("stranger-token", "somebody else's")
+    for name in ("stranger-pat", "stranger-token"):
+        unreadable_versions(lab, name)
+    found = {one.secret: one for one in seen(lab).pats}
+    assert {name: one.state for name, one in found.items()} == {
+        "build-pat": "healthy",
+        "stranger-pat": "unknown",
+        "stranger-token": "unknown",
+    }
+    assert found["build-pat"].last_failure is None
+    for name in ("stranger-pat", "stranger-token"):
+        one = found[name]
+        assert (one.step, one.because, one.at) == (Verb.HOLD, Because.NOT_SEEN, None)
+        assert one.last_failure is not None
+        assert one.last_failure.code is Code.VAULT_UNCLEAR
+        assert one.last_failure.remedy
+    told: Any = seen(lab).to_json()["pats"]
+    assert set(told[-1]["last_failure"]) == {"code", "message", "remedy"}
+
+
+def test_what_pats_yaml_and_the_listing_say_is_told_though_the_versions_cannot_be_read() -> None:
+    lab = Lab([item(paused=True)])
+    lab.vault.seed("build-pat", "somebody else's")
+    unreadable_versions(lab, "build-pat")
+    (paused,) = seen(lab).pats
+    assert (paused.state, paused.last_failure is not None) == ("paused", True)
+
+    lab = blocked_lab()
+    lab.vault.seed("build-pat", "somebody else's")
+    unreadable_versions(lab, "build-pat")
+    (shown,) = seen(lab).pats
+    assert (shown.state, shown.because) == ("blocked", Because.BLOCKED)
+    assert shown.last_failure is not None
+
+
+def test_promise_5_an_invalid_item_s_secret_that_cannot_be_looked_at_is_one_row() -> None:
+    lab = Lab([item(), item("wrong-pat", lifetime="long")])
+    lab.run("build-pat")
+    lab.vault.seed("wrong-pat", "somebody else's")
+    unreadable_versions(lab, "wrong-pat")
+    assert states(lab) == {"build-pat": "healthy", "wrong-pat": "unknown"}
+
+
+def test_promise_7_a_defect_at_one_item_is_told_without_its_text() -> None:
+    lab = Lab([item(), item("stranger-pat")], quick=True)
+    lab.run("build-pat")
+    lab.vault.seed("stranger-pat", "somebody else's")
+    world = lab.quick_world()
+    listing = world.vault.listing()
+
+    def broken(operation: str) -> None:
+        raise RuntimeError("a token stands here")
+
+    lab.trouble.before = broken
+    found = status(lab.inventory(), listing, world.vault, lab.settings.mark, lab.clock.now())
+    lab.end_trouble()
+    last = {one.secret: one.last_failure for one in found.pats}["stranger-pat"]
+    assert last is not None
+    assert last.code is Code.UNEXPECTED
+    assert "a token" not in str(found.to_json())
 
 
 def test_a_soft_deleted_secret_is_missing() -> None:
