@@ -50,9 +50,9 @@ def refresh_tokens(timer: func.TimerRequest, context: func.Context) -> None:
 @app.queue_output(arg_name="aside", queue_name=f"{_QUEUE}-poison", connection=_STORAGE)
 def rotate_user(message: func.QueueMessage, aside: func.Out[str], context: func.Context) -> None:
     """One technical user's work in one run. Fails its invocation when it is worth another delivery."""
-    from shared.functions import rotation_timer
+    from shared.functions import queue_trigger
 
-    rotation_timer.rotate_user(message.get_body(), message.dequeue_count or 1, aside.set, enter=_in_threads(context))
+    queue_trigger.rotate_user(message.get_body(), message.dequeue_count or 1, aside.set, enter=_in_threads(context))
 
 
 @app.route("rotate", methods=_METHODS)

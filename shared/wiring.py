@@ -37,6 +37,9 @@ from shared.telemetry import event
 
 CONNECTIONS = 64
 
+MakeWorld = Callable[[Settings, timedelta], World]
+"""Makes what a run reaches, for so long; tests make their own."""
+
 
 @cache
 def shared_session(connections: int) -> requests.Session:
@@ -116,6 +119,19 @@ def world(
         flight=single_flight(settings, http, identity, clock, deadline, tell),
         runs=runs(settings, http, identity, clock, deadline, tell),
     )
+
+
+def sharers(settings: Settings, messages: int) -> int:
+    """How many instances may work at once on a run of so many messages: no more than it has.
+
+    Among more than 300 a turn to write would come later than five minutes after the PAT was minted (rule 2).
+    """
+    return min(settings.queue_instances, messages, VERSIONS.most)
+
+
+def one_of(instances: int) -> MakeWorld:
+    """Makes a world that takes its share of the vault's limit, and leaves their shares to the other instances."""
+    return lambda settings, budget: world(settings, budget, processes=instances)
 
 
 def single_flight(

@@ -21,6 +21,7 @@ DOORS = {
     "cli/main.py",
     "functions/http_health.py",
     "functions/http_routes.py",
+    "functions/queue_trigger.py",
     "functions/rotation_timer.py",
     "functions/token_timer.py",
 }

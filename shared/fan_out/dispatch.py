@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.fan_out import who_is_queued
-from shared.fan_out.queue_message import Message
+from shared.fan_out.queue_message import DueWork, Message
 from shared.fan_out.who_is_queued import WORTH_WHILE, PlannedItem
 from shared.model.clock import VaultTime, check_clock
 from shared.model.errors import Code, PatrolError, defect
@@ -19,7 +19,7 @@ from shared.model.request import Request, check_names
 from shared.model.secret_state import Published
 from shared.model.steps import Because, Fail, Hold
 from shared.model.tags import Mark
-from shared.report.kept_run import KeptRun, MessageOpen
+from shared.report.kept_run import KeptRun, MessageOpen, Order
 from shared.report.report import Failure, Row, in_order
 from shared.report.rows import counts, failed, held, invalid_row, tell_row
 from shared.rotation.estate import minted_in as minted
@@ -33,13 +33,14 @@ from shared.rules.due import expiring
 
 @dataclass(frozen=True, slots=True)
 class Dispatched:
-    """The run as it stands after the dispatcher, and the messages that do the rest of it.
+    """The run as it stands after the dispatcher, and the messages that do the rest of it, each with its order.
 
-    `kept`: whether its report is kept, so that somebody can look for it.
+    `kept`: whether its report and the orders are kept, so that somebody can look for them.
     """
 
     run: KeptRun
     messages: tuple[Message, ...]
+    orders: tuple[Order, ...]
     kept: bool = False
 
 
@@ -73,7 +74,7 @@ def dispatch(inventory: Inventory, world: World, mark: Mark, request: Request) -
         told = Failure.of(defect(failure))
         world.runs.keep(KeptRun(request.run_id, started, request.door, request.dry_run, world.clock.now(), error=told))
         raise
-    done = replace(done, kept=world.runs.keep(done.run))
+    done = replace(done, kept=world.runs.keep(done.run, done.orders))
     outcome = "queued" if done.messages else done.run.outcome
     sent = _sent(request, done)
     world.tell("run.finished", run_id=run_id, door=door, outcome=outcome, queued=sent, **counts(done.run.items))
@@ -100,7 +101,7 @@ def dispatch_named(inventory: Inventory, world: World, request: Request, names: 
         waiting.append(_waiting(user, [item for item in user.items if item.key in keys]))
     drafts = [_Draft(user, names=mine) for user, mine in parts]
     done = _put_together(request, started, world.clock.now(), rows, (), waiting, drafts)
-    done = replace(done, kept=world.runs.keep(done.run))
+    done = replace(done, kept=world.runs.keep(done.run, done.orders))
     world.tell("run.queued", run_id=request.run_id, queued=_sent(request, done))
     return done
 
@@ -157,20 +158,21 @@ def _put_together(
     drafts: list[_Draft],
 ) -> Dispatched:
     deadline = started + WORTH_WHILE
-    messages = tuple(
-        Message(
-            run_id=request.run_id,
-            part=number,
-            of=len(drafts),
-            username=one.user.username,
+    orders = tuple(
+        Order(
+            username=draft.user.username,
             deadline=deadline,
-            names=one.names,
+            of=len(drafts),
+            names=draft.names,
             force=request.force,
             dry_run=request.dry_run,
             published_before=request.published_before if request.force else None,
-            organizations=one.organizations,
+            organizations=draft.organizations,
         )
-        for number, one in enumerate(drafts, start=1)
+        for draft in drafts
+    )
+    messages = tuple(
+        Message(request.run_id, number, order.of, _due(order)) for number, order in enumerate(orders, start=1)
     )
     run = KeptRun(
         run_id=request.run_id,
@@ -184,7 +186,12 @@ def _put_together(
         deadline=deadline if messages else None,
         messages=len(messages),
     )
-    return Dispatched(run, messages)
+    return Dispatched(run, messages, orders)
+
+
+def _due(order: Order) -> DueWork | None:
+    """What a message may say itself: that everything of a user is looked at, which does no more than the next run."""
+    return DueWork(order.username, deadline=order.deadline) if order.names is None and not order.dry_run else None
 
 
 def _waiting(user: User, items: Iterable[Item]) -> MessageOpen:

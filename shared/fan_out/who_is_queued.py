@@ -10,6 +10,7 @@ from shared.fan_out.queue_message import MOST_NAMES, ORGANIZATION
 from shared.model.items import Inventory, Item, User
 from shared.model.secret_state import Secret, Seen
 from shared.model.steps import Step
+from shared.report.kept_run import MOST_ORGANIZATIONS
 from shared.rules.full_look import look_is_due
 from shared.rules.plan import plan, rests
 
@@ -61,7 +62,7 @@ def elsewhere(user: User, minted_in: Mapping[str, Sequence[str]]) -> tuple[str, 
     """
     own = {item.organization.casefold() for item in user.items}
     found = (name for name in minted_in.get(user.key, ()) if ORGANIZATION.fullmatch(name))
-    return tuple(name for name in found if name.casefold() not in own)[:MOST_NAMES]
+    return tuple(name for name in found if name.casefold() not in own)[:MOST_ORGANIZATIONS]
 
 
 def _split(names: Sequence[str]) -> list[tuple[str, ...]]:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
 from shared.model.errors import Code, Misconfigured
 from shared.model.items import User
-from shared.report.kept_run import Brief, KeptRun, MessageDone
+from shared.report.kept_run import Brief, KeptRun, MessageDone, Order
 
 
 class History(Protocol):
     """Where reports outlive their run. Writing never raises: what was rotated counts, and not what is told of it."""
 
-    def keep(self, run: KeptRun) -> bool:
-        """Keep a run's report, or the head of one that waits for its messages. Gives whether it is kept."""
+    def keep(self, run: KeptRun, orders: Sequence[Order] = ()) -> bool:
+        """Keep a run's report, or the head of one that waits for its messages; `orders[n - 1]` is part n's.
+
+        Gives whether all of it is kept.
+        """
+        ...
+
+    def order(self, run_id: str, part: int) -> Order | None:
+        """What a message is to do; None: nothing of it is kept. Raises as `read` does."""
         ...
 
     def add(self, run_id: str, part: MessageDone, of: int) -> bool:
@@ -47,10 +54,13 @@ class History(Protocol):
 
 
 class NoHistory:
-    """`Runs` without a storage: reports go to whoever asked, and are kept nowhere."""
+    """`History` without a storage: reports go to whoever asked, and are kept nowhere."""
 
-    def keep(self, run: KeptRun) -> bool:  # noqa: ARG002  # nowhere
+    def keep(self, run: KeptRun, orders: Sequence[Order] = ()) -> bool:  # noqa: ARG002  # nowhere
         return False
+
+    def order(self, run_id: str, part: int) -> Order | None:  # noqa: ARG002  # nothing is kept
+        return None
 
     def add(self, run_id: str, part: MessageDone, of: int) -> bool:  # noqa: ARG002  # nobody keeps it
         return False

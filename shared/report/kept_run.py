@@ -91,6 +91,34 @@ class KeptRun:
         return "running" if self.finished_at is None else self.report.outcome
 
 
+MOST_ORGANIZATIONS = 100
+"""Each costs a listing with the user's own rate."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one of `of` messages of a run is to do, as whoever planned the run wrote it down: the message points to it.
+
+    `names`: only these secrets of the user; None: whatever is due. `organizations`: where else tags in the vault say
+    that the user minted. `deadline`: after it the work is left.
+    """
+
+    username: str
+    deadline: datetime
+    of: int = 1
+    names: tuple[str, ...] | None = None
+    force: bool = False
+    dry_run: bool = False
+    published_before: datetime | None = None
+    organizations: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.force and (self.names is None or self.published_before is None):
+            raise ValueError("what is forced has names and an instant: delivered twice it would rotate twice (rule 8)")
+        if len(self.organizations) > MOST_ORGANIZATIONS:
+            raise ValueError(f"an order has {MOST_ORGANIZATIONS} organizations at most")
+
+
 @dataclass(frozen=True, slots=True)
 class MessageDone:
     """What one delivery of one message did, or a portion of it (the portions of a delivery end at one instant).
@@ -220,6 +248,37 @@ def read_run(found: Mapping[str, Any]) -> KeptRun:
         deadline=read_instant(found["deadline"]),
         messages=found["messages"],
         messages_done=found["messages_done"],
+    )
+
+
+def order_json(order: Order) -> dict[str, object]:
+    return {
+        "username": order.username,
+        "deadline": instant(order.deadline),
+        "of": order.of,
+        "secrets": None if order.names is None else list(order.names),
+        "force": order.force,
+        "dry_run": order.dry_run,
+        # To the microsecond: whole seconds would be an earlier instant.
+        "published_before": None if order.published_before is None else order.published_before.isoformat(),
+        "organizations": list(order.organizations),
+    }
+
+
+def read_order(found: Mapping[str, Any]) -> Order:
+    """What `order_json` made; raises as `read_run` does."""
+    deadline = read_instant(found["deadline"])
+    if deadline is None:
+        raise ValueError("an order has a deadline")
+    return Order(
+        username=found["username"],
+        deadline=deadline,
+        of=found["of"],
+        names=None if found["secrets"] is None else tuple(found["secrets"]),
+        force=found["force"],
+        dry_run=found["dry_run"],
+        published_before=read_instant(found["published_before"]),
+        organizations=tuple(found["organizations"]),
     )
 
 

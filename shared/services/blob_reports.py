@@ -4,6 +4,7 @@
     <mark>/2026-03-01/<run_id>.0.parts    one line for each message that ended: an append blob, so that twenty that end
                                           at one moment lose nothing (REST reference, Append Block: atomic)
     <mark>/2026-03-01/<run_id>.0.tries    the same for deliveries that end in another one
+    <mark>/2026-03-01/<run_id>.0.orders   one line for each message: what it is to do
     <mark>/looks/<user>                   empty; its Last-Modified is the user's last full look
 
 An append blob holds 50,000 blocks, so each pair has the messages of 10,000 users. The template's lifecycle rule deletes
@@ -14,7 +15,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, NoReturn, TypeVar
@@ -30,13 +31,28 @@ from shared.model.clock import Clock, Deadline
 from shared.model.errors import Code, Denied, NotDone, PatrolError, Unclear
 from shared.model.items import User
 from shared.model.ports import Events
-from shared.report.kept_run import Brief, KeptRun, MessageDone, part_json, put_together, read_part, read_run, run_json
+from shared.report.kept_run import (
+    Brief,
+    KeptRun,
+    MessageDone,
+    Order,
+    order_json,
+    part_json,
+    put_together,
+    read_order,
+    read_part,
+    read_run,
+    run_json,
+)
 from shared.services import blob_containers
 from shared.services.host_storage import Storage
 
 CONTAINER = "patrol-runs"
 MESSAGES_IN_A_BLOB = 10_000
 """Five deliveries each are 50,000 blocks (REST reference, Append Block)."""
+
+ORDERS_IN_A_BLOB = 500
+"""Each message reads one such blob."""
 
 # Another made it before: for a blob the one, for a condition on it the other.
 _THERE = frozenset({requests.codes.conflict, requests.codes.precondition_failed})
@@ -69,16 +85,30 @@ class BlobReports:
         self._folder = folder
         self._in_a_blob = messages_in_a_blob
 
-    def keep(self, run: KeptRun) -> bool:
+    def keep(self, run: KeptRun, orders: Sequence[Order] = ()) -> bool:
         body = json.dumps(run_json(run)).encode()
         facts = Brief.of(run).facts()
 
         def write() -> bool:
+            for number in range(-(-len(orders) // ORDERS_IN_A_BLOB)):
+                mine = orders[number * ORDERS_IN_A_BLOB : (number + 1) * ORDERS_IN_A_BLOB]
+                lines = "".join(json.dumps(order_json(order)) + "\n" for order in mine)
+                self._ask(self._blob(run.run_id, f"{number}.orders").upload_blob, data=lines.encode(), overwrite=True)
             blob = self._blob(run.run_id, "json")
             self._ask(blob.upload_blob, data=body, overwrite=True, metadata=facts, content_settings=_JSON)
             return True
 
         return self._write(run.run_id, write) or False
+
+    def order(self, run_id: str, part: int) -> Order | None:
+        number, line = divmod(part - 1, ORDERS_IN_A_BLOB)
+        try:
+            lines = (self._download(self._blob(run_id, f"{number}.orders")) or b"").splitlines()
+            return read_order(json.loads(lines[line])) if line < len(lines) else None
+        except (KeyError, TypeError, ValueError):
+            self._garbled(run_id)
+        except Exception as failure:  # noqa: BLE001  # whatever the SDK makes of an odd answer
+            self._unreadable(failure)
 
     def add(self, run_id: str, part: MessageDone, of: int) -> bool:
         line = json.dumps(part_json(part)).encode() + b"\n"
@@ -106,8 +136,7 @@ class BlobReports:
                 return run
             return put_together(run, self._parts(run), self._clock.now())
         except (KeyError, TypeError, ValueError):
-            says = f"The report of run {run_id} is not readable."
-            raise NotDone(Code.REPORT_UNREADABLE, says, "Look at the log: its events carry the run's id.") from None
+            self._garbled(run_id)
         except Exception as failure:  # noqa: BLE001  # whatever the SDK makes of an odd answer
             self._unreadable(failure)
 
@@ -224,6 +253,10 @@ class BlobReports:
         cause = blob_containers.cause(self._container.primary_hostname, "reports", failure)
         says = f"{cause} {blob_containers.remedy(self._storage, failure)}"
         self._tell("report.failed", run_id=run_id, says=says)
+
+    def _garbled(self, run_id: str) -> NoReturn:
+        says = f"The report of run {run_id} is not readable."
+        raise NotDone(Code.REPORT_UNREADABLE, says, "Look at the log: its events carry the run's id.") from None
 
     def _unreadable(self, failure: Exception) -> NoReturn:
         cause = blob_containers.cause(self._container.primary_hostname, "reports", failure)

@@ -10,7 +10,7 @@ import pytest
 
 from sandbox.cloud.large_estate import Size, user
 from sandbox.cloud.seed import AGENTS
-from shared.fan_out.queue_message import Message, read
+from shared.fan_out.queue_message import DueWork, Message, read
 from shared.fan_out.who_is_queued import WORTH_WHILE
 from shared.functions.rotation_timer import RunFailed, rotate_due
 from shared.model.errors import Code, Misconfigured, PatrolError, Unclear
@@ -54,9 +54,11 @@ def test_nothing_due_nothing_queued_and_nobody_signed_in() -> None:
 def test_one_message_for_each_user_that_has_something_due() -> None:
     sign_ins = looked_at(many(Size(users=30, each=5, due=11)))
     done = sign_ins.dispatch()
-    assert [one.username for one in done.messages] == [user(0), user(1), user(2)]
-    assert [(one.part, one.of, one.names) for one in done.messages] == [(1, 3, None), (2, 3, None), (3, 3, None)]
-    assert {one.deadline for one in done.messages} == {(done.run.started_at + WORTH_WHILE)}
+    assert [order.username for order in done.orders] == [user(0), user(1), user(2)]
+    assert [(message.part, message.of) for message in done.messages] == [(1, 3), (2, 3), (3, 3)]
+    assert {(order.of, order.names) for order in done.orders} == {(3, None)}
+    assert {order.deadline for order in done.orders} == {(done.run.started_at + WORTH_WHILE)}
+    assert [message.due for message in done.messages] == [DueWork(one.username, one.deadline) for one in done.orders]
     run = the_run(sign_ins, done.run.run_id)
     assert (run.outcome, run.messages, run.messages_done) == ("running", 3, 0)
     waiting = [row for row in run.items if row.because == "queued"]
@@ -94,7 +96,7 @@ def test_every_user_gets_a_full_look_once_a_day_in_its_slot() -> None:
         users = sign_ins.lab.inventory().users
         expected = {one.username for one in users if look_is_due(one.username, before[one.digest], now)}
         done = sign_ins.dispatch()
-        assert {one.username for one in done.messages} == expected
+        assert {order.username for order in done.orders} == expected
         assert 0 < len(expected) < 25, "spread over the day"
         for message in done.messages:
             sign_ins.deliver(message)
@@ -148,9 +150,9 @@ def test_a_former_organization_goes_along_so_that_what_was_minted_there_still_en
     lab.run()
     lab.items = [item(organization="fabrikam")]
     sign_ins = QueueLab(lab)
-    (message,) = sign_ins.dispatch().messages
-    assert message.organizations == ("contoso",)
-    sign_ins.deliver(message)
+    done = sign_ins.dispatch()
+    assert [order.organizations for order in done.orders] == [("contoso",)]
+    sign_ins.deliver(done.messages[0])
     for _ in range(6):
         lab.wait(hours(6))
         sign_ins.work_off()
@@ -228,24 +230,22 @@ def test_rule_15_a_wrong_clock_queues_nothing() -> None:
 # --- what is asked for by name ----------------------------------------------------------------------------------------
 
 
-def test_rule_8_a_forced_message_carries_the_instant_of_the_request() -> None:
+def test_rule_8_a_forced_order_has_the_instant_of_the_request_and_its_message_nothing_of_it() -> None:
     sign_ins = many(Size(users=2, each=150))
     arrived = sign_ins.lab.clock.now() - timedelta(seconds=7)
     names = [f"pat-{number:06}" for number in range(300)]
-    asked = sign_ins.dispatch(*names, force=True, arrived_at=arrived).messages
-    assert [(one.part, one.of, len(one.names or ())) for one in asked] == [
-        (1, 4, 100),
-        (2, 4, 50),
-        (3, 4, 100),
-        (4, 4, 50),
+    asked = sign_ins.dispatch(*names, force=True, arrived_at=arrived)
+    assert [(message.part, message.of, message.due) for message in asked.messages] == [
+        (number, 4, None) for number in (1, 2, 3, 4)
     ]
-    assert {one.published_before for one in asked} == {arrived}
+    assert [len(order.names or ()) for order in asked.orders] == [100, 50, 100, 50]
+    assert {order.published_before for order in asked.orders} == {arrived}
     own = arrived - hours(1)
-    (wished,) = sign_ins.dispatch("pat-000000", force=True, arrived_at=arrived, published_before=own).messages
+    (wished,) = sign_ins.dispatch("pat-000000", force=True, arrived_at=arrived, published_before=own).orders
     assert wished.published_before == own
-    (without,) = sign_ins.dispatch("pat-000000", force=True).messages
+    (without,) = sign_ins.dispatch("pat-000000", force=True).orders
     assert without.published_before is not None
-    (not_forced,) = sign_ins.dispatch("pat-000000", arrived_at=arrived).messages
+    (not_forced,) = sign_ins.dispatch("pat-000000", arrived_at=arrived).orders
     assert not_forced.published_before is None
 
 

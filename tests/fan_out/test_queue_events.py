@@ -6,9 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -16,9 +14,9 @@ from sandbox.cloud.entra_estate import UserState
 from sandbox.cloud.seed import AGENTS, CLIENT
 from shared.fan_out import queue_message
 from shared.fan_out.dispatch import dispatch, dispatch_named
-from shared.fan_out.queue_message import MOST_DELIVERIES, Message
+from shared.fan_out.queue_message import MOST_DELIVERIES, DueWork, Message
 from shared.fan_out.rotate_user import TryAgain, do_message
-from shared.functions import rotation_timer
+from shared.functions import queue_trigger
 from shared.model import run_ids
 from shared.model.request import Request
 from shared.rotation.threads import Threads
@@ -32,9 +30,8 @@ FAILED = (INFRA / "queries/run-failed.kql").read_text()
 OPEN = re.findall(r'outcome\) != "(\w+)"', WAITING)
 
 
-def a_message(**more: Any) -> Message:
-    known = Message(run_ids.new(), 3, 8, AGENTS, START + hours(4))
-    return replace(known, **more)
+def a_message(username: str = AGENTS) -> Message:
+    return Message(run_ids.new(), 3, 8, DueWork(username, START + hours(4)))
 
 
 def deliver(lab: Lab, message: Message, delivery: int = 1) -> bool:
@@ -124,7 +121,7 @@ def test_a_message_that_could_not_be_begun_ended_too(
     message = a_message()
     with caplog.at_level(logging.INFO):
         body = queue_message.write(message).encode()
-        rotation_timer.rotate_user(body, 2, lambda _: None, environ=environ, root=tmp_path, now=lambda: START)
+        queue_trigger.rotate_user(body, 2, lambda _: None, environ=environ, root=tmp_path)
     (line,) = [one.getMessage() for one in caplog.records if one.getMessage().startswith("user.finished ")]
     told = json.loads(line.partition(" ")[2])
     assert (told["run_id"], told["username"], told["part"], told["delivery"]) == (message.run_id, AGENTS, 3, 2)
@@ -139,7 +136,7 @@ def test_a_run_whose_pats_yaml_broke_meanwhile_ends_and_says_why(tmp_path: Path)
     (tmp_path / "pats.yaml").write_text("users: [", encoding="utf-8")
     body = queue_message.write(done.messages[0]).encode()
     world = lab.world()
-    rotation_timer.rotate_user(body, 1, pytest.fail, environ=ENVIRONMENT, root=tmp_path, make_world=lambda *_: world)
+    queue_trigger.rotate_user(body, 1, pytest.fail, environ=ENVIRONMENT, root=tmp_path, make_world=lambda *_: world)
     kept = lab.runs.read(done.run.run_id)
     assert kept is not None
     assert kept.finished_at is not None

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,15 +14,18 @@ import pytest
 from sandbox.cloud.large_estate import Size
 from sandbox.cloud.seed import AGENTS
 from shared.fan_out import queue_message
-from shared.fan_out.queue_message import MOST_DELIVERIES, Message
-from shared.fan_out.rotate_user import TryAgain
-from shared.functions.rotation_timer import MOST_SHOWN, rotate_user, sharers
+from shared.fan_out.queue_message import MOST_DELIVERIES, DueWork, Message, NotAMessage
+from shared.fan_out.rotate_user import TryAgain, do_message
+from shared.functions.queue_trigger import MOST_SHOWN, rotate_user
 from shared.model import run_ids
 from shared.model.errors import Code
 from shared.model.steps import Because
+from shared.report.kept_run import Order, order_json, read_order
 from shared.report.report import Outcome, Report
+from shared.rotation.threads import Threads
 from shared.services.rate_limits import VERSIONS
-from tests.lab.lab import Lab, days, hours, item, outcomes
+from shared.wiring import sharers
+from tests.lab.lab import ENVIRONMENT, Lab, days, hours, item, outcomes
 from tests.lab.queue_lab import QueueLab, many
 from tests.lab.scenarios import SCENARIOS, Scenario, rotation
 
@@ -49,8 +55,8 @@ def test_rule_8_a_message_does_what_a_run_does_and_delivered_again_nothing_more(
     sign_ins, message = queued(scenario)
     assert outcomes(sign_ins.deliver(message).items) == expected
     before, versions = sign_ins.changes(), sign_ins.lab.vault.secret("build-pat").versions.keys()
-    for delivery in (1, 2, 3):
-        again = sign_ins.deliver(message, delivery)
+    for number in (1, 2, 3):
+        again = sign_ins.deliver(message, number)
         assert {row.outcome for row in again.items} <= {Outcome.DONE, Outcome.HELD}
     assert sign_ins.changes() == before
     assert sign_ins.lab.vault.secret("build-pat").versions.keys() == versions
@@ -59,7 +65,9 @@ def test_rule_8_a_message_does_what_a_run_does_and_delivered_again_nothing_more(
 @pytest.mark.parametrize("scenario", QUEUED, ids=str)
 def test_rule_8_a_message_that_comes_after_another_door_did_its_work_changes_nothing(scenario: Scenario) -> None:
     sign_ins, message = queued(scenario)
-    sign_ins.lab.run(*scenario.names, **scenario.asks, published_before=message.published_before)
+    order = sign_ins.runs.order(message.run_id, message.part)
+    assert order is not None
+    sign_ins.lab.run(*scenario.names, **scenario.asks, published_before=order.published_before)
     before = sign_ins.changes()
     sign_ins.deliver(message)
     assert sign_ins.changes() == before
@@ -105,8 +113,9 @@ def test_a_user_that_pats_yaml_no_longer_has_is_logged_and_dropped() -> None:
     sign_ins = due()
     (message,) = sign_ins.dispatch().messages
     calls = len(sign_ins.lab.operations())
-    sign_ins.deliver(replace(message, username="gone@contoso.com"))
-    assert [one["username"] for one in sign_ins.lab.told("message.dropped")] == ["gone@contoso.com"]
+    sign_ins.lab.users = [{"username": "other@contoso.com", "password_secret_name": "svc-agents-password", "pats": []}]
+    sign_ins.deliver(message)
+    assert [told["username"] for told in sign_ins.lab.told("message.dropped")] == [AGENTS]
     assert len(sign_ins.lab.operations()) == calls
     run = sign_ins.runs.read(message.run_id)
     assert run is not None
@@ -126,11 +135,184 @@ def test_only_the_users_own_secrets_are_looked_at_and_the_vault_is_not_listed() 
     assert len([row for row in calls if row.operation == "entra.token"]) == 1
 
 
-def test_names_of_a_message_that_pats_yaml_gave_to_another_user_are_left_out() -> None:
+def test_names_that_pats_yaml_gave_to_another_user_since_are_left_out() -> None:
     sign_ins = many(Size(users=2, each=2, due=4))
-    (message,) = sign_ins.dispatch("pat-000000", "pat-000001").messages
-    report = sign_ins.deliver(replace(message, names=("pat-000000", "pat-000002", "no-such-pat")))
+    done = sign_ins.dispatch("pat-000000", "pat-000001")
+    ordered(sign_ins, done.messages[0], names=("pat-000000", "pat-000002", "no-such-pat"))
+    report = sign_ins.deliver(done.messages[0])
     assert [row.secret for row in report.items if row.outcome is Outcome.DONE] == ["pat-000000"]
+
+
+# --- a message alone is not believed ----------------------------------------------------------------------------------
+
+
+def ordered(sign_ins: QueueLab, message: Message, **changes: Any) -> Order:
+    """The order of a message with other values."""
+    lines = sign_ins.runs.orders[message.run_id]
+    order = replace(read_order(json.loads(lines[message.part - 1])), **changes)
+    lines[message.part - 1] = json.dumps(order_json(order))
+    return order
+
+
+def forged(message: Message, username: str = AGENTS, **more: Any) -> Message:
+    """What somebody who may write to the queue makes of a message that waits there."""
+    return replace(message, due=DueWork(username, message_deadline(message)), **more)
+
+
+def message_deadline(message: Message) -> datetime:
+    return message.due.deadline if message.due else datetime(2026, 3, 2, tzinfo=UTC)
+
+
+def asked_for(**asks: Any) -> tuple[QueueLab, Message]:
+    """A request by name that waits in the queue, of a PAT that is not due."""
+    lab = Lab([item(), item("other-pat")])
+    lab.run()
+    lab.wait(days(2))
+    sign_ins = QueueLab(lab)
+    (message,) = sign_ins.dispatch("build-pat", **{"force": True, "arrived_at": lab.clock.now(), **asks}).messages
+    return sign_ins, message
+
+
+def test_promise_7_a_message_that_waits_says_nothing_of_what_was_asked_for() -> None:
+    _, message = asked_for()
+    assert (message.due, set(json.loads(queue_message.write(message)))) == (None, {"kind", "run_id", "part", "of"})
+
+
+def test_what_a_message_does_is_what_its_order_says_whatever_somebody_wrote_into_it() -> None:
+    sign_ins, message = asked_for()
+    report = sign_ins.deliver(forged(message, "gone@contoso.com"))
+    assert outcomes(report.items) == ["build-pat rotate done forced"]
+    assert sign_ins.lab.told("message.dropped") == [], "nobody ends a part for a user that it is not about"
+
+
+def test_a_dry_run_cannot_be_made_of_a_forced_request_that_waits() -> None:
+    """As a message of an older version could: its caller was shown status 200 with nothing rotated."""
+    sign_ins, message = asked_for()
+    body = json.loads(queue_message.write(forged(message))) | {"kind": queue_message.OLD_KIND, "dry_run": True}
+    with pytest.raises(NotAMessage):
+        queue_message.read(json.dumps(body).encode())
+    run = sign_ins.runs.read(message.run_id)
+    assert run is not None
+    assert run.outcome == "running"
+    assert outcomes(sign_ins.deliver(message).items) == ["build-pat rotate done forced"]
+
+
+def test_a_message_for_a_part_that_its_run_does_not_have_ends_no_part_of_it() -> None:
+    sign_ins, message = asked_for()
+    with pytest.raises(NotAMessage, match="not kept"):
+        sign_ins.deliver(replace(message, part=2, of=2))
+    sign_ins.deliver(forged(message, part=2, of=2))
+    run = sign_ins.runs.read(message.run_id)
+    assert run is not None
+    assert (run.outcome, run.messages_done) == ("running", 0)
+
+
+@pytest.mark.parametrize(
+    "asks", [{}, {"force": False}, {"force": False, "dry_run": True}], ids=["forced", "by name", "dry"]
+)
+def test_rule_8_without_its_order_nothing_is_done_that_was_asked_for_by_name(asks: dict[str, Any]) -> None:
+    sign_ins, message = asked_for(**asks)
+    sign_ins.runs.orders.clear()
+    before = sign_ins.changes()
+    with pytest.raises(NotAMessage, match="asked for again"):
+        sign_ins.deliver(message)
+    assert sign_ins.changes() == before
+
+
+def test_a_message_that_somebody_made_does_no_more_than_the_next_run_would() -> None:
+    lab = Lab([item(), item("due-pat", lifetime="3d", rotate_before="1d")])
+    lab.run()
+    lab.wait(days(2.5))
+    sign_ins = QueueLab(lab)
+    made = Message(run_ids.new(lab.clock.now()), 1, 1, DueWork(AGENTS, lab.clock.now() + days(3650)))
+    before = sign_ins.lab.vault.secret("build-pat").versions.keys()
+    do_message(made, 1, lab.inventory(), sign_ins.world(), lab.settings.mark, Threads(1))
+    assert lab.vault.secret("build-pat").versions.keys() == before, "not due"
+    assert len(lab.vault.secret("due-pat").versions) == 2
+    assert sign_ins.runs.looks() == {}, "it knows no other organization, so it was no full look"
+
+
+def test_work_that_is_due_is_done_though_its_report_and_order_could_not_be_kept() -> None:
+    sign_ins = due()
+    sign_ins.runs.down = True
+    (message,) = sign_ins.dispatch().messages
+    assert message.due is not None
+    sign_ins.runs.down = False
+    assert sign_ins.runs.order(message.run_id, 1) is None
+    do_message(message, 1, sign_ins.lab.inventory(), sign_ins.world(), sign_ins.lab.settings.mark, Threads(1))
+    assert len(sign_ins.lab.live()) == 2
+    assert sign_ins.runs.looks() == {}
+
+
+def test_where_the_order_cannot_be_read_what_is_due_is_done_and_the_rest_waits() -> None:
+    sign_ins = due()
+    (message,) = sign_ins.dispatch().messages
+    (named,) = sign_ins.dispatch("build-pat", dry_run=True).messages
+    lab, before = sign_ins.lab, sign_ins.changes()
+    sign_ins.runs.down = True
+    for number in range(1, MOST_DELIVERIES + 1):
+        with pytest.raises(TryAgain, match="report-unreadable"):
+            do_message(named, number, lab.inventory(), sign_ins.world(), lab.settings.mark, Threads(1))
+    told = [fields["outcome"] for fields in lab.told("user.finished")]
+    assert told == ["again"] * (MOST_DELIVERIES - 1) + ["set-aside"]
+    assert sign_ins.changes() == before
+    do_message(message, 1, lab.inventory(), sign_ins.world(), lab.settings.mark, Threads(1))
+    assert len(lab.live()) == 2
+    assert lab.told("report.failed")
+    sign_ins.runs.down = False
+    run = sign_ins.runs.read(message.run_id)
+    assert run is not None
+    assert run.messages_done == 0, "who cannot read the order tells nothing in its run's name"
+
+
+def test_rule_8_an_order_that_acts_on_what_is_published_in_the_future_is_refused() -> None:
+    sign_ins, message = asked_for()
+    ordered(sign_ins, message, published_before=sign_ins.lab.clock.now() + hours(1))
+    with pytest.raises(NotAMessage, match="future"):
+        sign_ins.deliver(message)
+
+
+def test_an_order_that_would_list_without_end_is_none() -> None:
+    with pytest.raises(ValueError, match="at most"):
+        Order(AGENTS, datetime(2026, 3, 2, tzinfo=UTC), organizations=tuple(f"o{number}" for number in range(101)))
+
+
+def test_what_is_forced_has_names_and_an_instant() -> None:
+    for more in ({}, {"names": ("build-pat",)}, {"published_before": datetime(2026, 3, 1, tzinfo=UTC)}):
+        with pytest.raises(ValueError, match="twice"):
+            Order(AGENTS, datetime(2026, 3, 2, tzinfo=UTC), force=True, **more)
+
+
+def test_rule_14_nothing_is_begun_after_the_deadline_of_the_order() -> None:
+    lab = Lab([item(f"pat-{number}") for number in range(6)], quick=True)
+    lab.run()
+    lab.wait(days(24))
+    sign_ins = QueueLab(lab)
+    (message,) = sign_ins.dispatch().messages
+    lab.wait(hours(4) - timedelta(minutes=2))
+    lab.trouble.before = lambda _: lab.wait(timedelta(seconds=20))
+    report = sign_ins.deliver(message)
+    lab.end_trouble()
+    assert Outcome.LEFT in {row.outcome for row in report.items}
+
+
+# --- a message set aside at the door ----------------------------------------------------------------------------------
+
+
+def test_the_door_sets_a_message_aside_whose_order_is_not_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sign_ins, message = asked_for()
+    sign_ins.runs.orders.clear()
+    (tmp_path / "pats.yaml").write_text(sign_ins.lab.pats_yaml(), encoding="utf-8")
+    aside: list[str] = []
+    body = queue_message.write(message)
+    rotate_user(
+        body.encode(), 1, aside.append, environ=ENVIRONMENT, root=tmp_path, make_world=lambda *_: sign_ins.world()
+    )
+    assert aside == [body]
+    (told,) = [one.getMessage() for one in caplog.records if one.getMessage().startswith("message.refused ")]
+    assert "asked for again" in told
 
 
 # --- whether it is worth another delivery -----------------------------------------------------------------------------
@@ -269,9 +451,9 @@ def test_after_the_last_delivery_the_report_no_longer_waits_and_says_who_sets_it
     sign_ins = due()
     (message,) = sign_ins.dispatch().messages
     sign_ins.lab.cloud.add_fault("pats.list", "status", call=None, status=503)
-    for delivery in range(1, MOST_DELIVERIES):
+    for number in range(1, MOST_DELIVERIES):
         with pytest.raises(TryAgain):
-            sign_ins.deliver(message, delivery)
+            sign_ins.deliver(message, number)
         assert sign_ins.runs.read(message.run_id).finished_at is None  # type: ignore[union-attr]
     with pytest.raises(TryAgain, match="sets the message aside"):
         sign_ins.deliver(message, MOST_DELIVERIES)
@@ -343,5 +525,4 @@ def test_a_deployment_that_is_wrong_is_told_and_the_message_is_not_tried_again(
 )
 def test_an_instance_takes_its_share_of_what_the_vault_takes(instances: str, of: int, share: int) -> None:
     lab = Lab(environment={"QUEUE_INSTANCES": instances})
-    one = Message(run_ids.new(lab.start), 1, of, AGENTS, lab.start)
-    assert VERSIONS.share(sharers(lab.settings, one)).most == share
+    assert VERSIONS.share(sharers(lab.settings, of)).most == share

@@ -178,7 +178,7 @@ def test_the_timer_hands_messages_to_the_host_and_the_queue_function_takes_them(
     messages = [json.loads(one) for one in bodies]
     users = {one["username"] for one in messages}
     assert len(messages) == len(users) > 1
-    assert {(one["kind"], one["of"]) for one in messages} == {("patrol-rotation-1", len(messages))}
+    assert {(one["kind"], one["of"]) for one in messages} == {("patrol-rotation-2", len(messages))}
     run_id = messages[0]["run_id"]
 
     wanted = [
@@ -215,8 +215,7 @@ def test_respond_async_hands_messages_to_the_host_and_says_where_to_look(
     assert (answer["status"], answer["headers"]["Preference-Applied"]) == (202, "respond-async")
     (body,) = answer["sent"]["messages"]
     message = json.loads(body)
-    assert (message["secrets"], message["force"]) == (["agents-linux-pat"], True)
-    assert "published_before" in message
+    assert set(message) == {"kind", "run_id", "part", "of"}, "what was asked for is kept, and not believed of a message"
     run_id = answer["headers"]["Location"].removeprefix("/api/runs/")
     wanted = [queue(body), queue(body, 2), http("runs", None, "GET", params={"run_id": run_id})]
     told, _ = invoke(cloud, tmp_path, *wanted, **settings)

@@ -6,7 +6,7 @@ tests/test_contract.py holds fakes and adapters to the same behaviour.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -47,7 +47,19 @@ from shared.model.secret_state import CONTENT_TYPE, Current, Look, SecretSeen, V
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Turn, ask_until, held_elsewhere
 from shared.model.tags import refuse_another_pat
-from shared.report.kept_run import Brief, KeptRun, MessageDone, part_json, put_together, read_part, read_run, run_json
+from shared.report.kept_run import (
+    Brief,
+    KeptRun,
+    MessageDone,
+    Order,
+    order_json,
+    part_json,
+    put_together,
+    read_order,
+    read_part,
+    read_run,
+    run_json,
+)
 from shared.services import pat_token_errors
 from shared.services.entra_errors import Concerns, refusal
 
@@ -525,15 +537,26 @@ class FakeHistory:
 
     clock: Clock
     heads: dict[str, str] = field(default_factory=dict)
+    orders: dict[str, list[str]] = field(default_factory=dict)
     parts: dict[str, list[str]] = field(default_factory=dict)
     seen: dict[str, datetime] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
     down: bool = False
 
-    def keep(self, run: KeptRun) -> bool:
+    def keep(self, run: KeptRun, orders: Sequence[Order] = ()) -> bool:
         if not self.down:
             self.heads[run.run_id] = json.dumps(run_json(run))
+            if orders:
+                self.orders[run.run_id] = [json.dumps(order_json(order)) for order in orders]
         return not self.down
+
+    def order(self, run_id: str, part: int) -> Order | None:
+        self._answer()
+        lines = self.orders.get(run_id, [])
+        try:
+            return read_order(json.loads(lines[part - 1])) if part <= len(lines) else None
+        except (KeyError, TypeError, ValueError):
+            raise NotDone(Code.REPORT_UNREADABLE, "not readable", "-") from None
 
     def add(self, run_id: str, part: MessageDone, of: int) -> bool:
         if self.down:

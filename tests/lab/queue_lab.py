@@ -43,14 +43,14 @@ class QueueLab:
     def deliver(
         self,
         message: queue_message.Message,
-        delivery: int = 1,
+        number: int = 1,
         budget: timedelta = timedelta(minutes=20),
     ) -> Report:
         """One delivery that is not worth another; gives the run's report so far."""
         sent = queue_message.read(queue_message.write(message).encode())
         try:
             world = self.world(budget)
-            do_message(sent, delivery, self.lab.inventory(), world, self.lab.settings.mark, Threads(1))
+            do_message(sent, number, self.lab.inventory(), world, self.lab.settings.mark, Threads(1))
         except TryAgain as again:
             self.lab.failures.append(str(again))
             raise

@@ -234,18 +234,24 @@ def assert_published_values_work(estate_now: dict[str, Any]) -> None:
             assert (pat["value"], pat["owner"]) == (versions[-1]["value"], versions[-1]["tags"]["username"])
 
 
+def user_of(text: str) -> str:
+    due = read(text.encode()).due
+    assert due is not None
+    return due.username
+
+
 def test_promises_hold_over_eight_instances_with_kills_and_messages_that_come_twice(app: App) -> None:
     client = app.cloud.client
     before = client.estate(reveal=True)
     dispatched = app.dispatch()
     texts = app.take()
-    first = [read(text.encode()) for text in texts]
-    assert sorted(one.username for one in first) == [user(number) for number in range(SIZE.users)]
+    assert sorted(user_of(text) for text in texts) == [user(number) for number in range(SIZE.users)]
+    run_id = read(texts[0].encode()).run_id
     doubled = [text for number, text in enumerate(texts) for _ in range(2 if number % DOUBLE == 0 else 1)]
     late = texts[:: 2 * DOUBLE]
     users: dict[str, str] = {}
     for text in [*doubled, *late]:
-        users[app.queues.send_one(QUEUE, text)] = read(text.encode()).username
+        users[app.queues.send_one(QUEUE, text)] = user_of(text)
 
     for operation, call, after_effect in KILLS:
         client.add_fault(operation, "hang", call=call, seconds=3, after_effect=after_effect)
@@ -289,7 +295,7 @@ def test_promises_hold_over_eight_instances_with_kills_and_messages_that_come_tw
     assert not_ours(after) == not_ours(before), "promise 4"
 
     # The reports add up.
-    report = app.report(first[0].run_id)
+    report = app.report(run_id)
     rows = Counter(row["outcome"] for row in report["items"])
     assert {row["secret"] for row in report["items"]} == set(rotated)
     assert rows["done"] > DUE * 0.8, "held: what was not due, and what a killed instance had done without a word"
@@ -318,5 +324,5 @@ def test_promises_hold_over_eight_instances_with_kills_and_messages_that_come_tw
         told += [blob.name, str(blob.metadata), container.download_blob(blob.name).readall().decode()]
     told += [f"{row['path']} {row['query']}" for row in client.log()]
     words = {word for text in told for word in WORDS.findall(text)}
-    assert words & {first[0].run_id}, "the search finds what is there"
+    assert words & {run_id}, "the search finds what is there"
     assert not words & {one for one in client.secrets() if len(one) > 8}

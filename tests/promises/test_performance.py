@@ -15,7 +15,7 @@ from sandbox.cloud.seed import AGENTS
 from sandbox.process.running import ROOT
 from shared import settings
 from shared.fan_out.who_is_queued import WORTH_WHILE
-from shared.functions.rotation_timer import SIDE_BY_SIDE
+from shared.functions.queue_trigger import SIDE_BY_SIDE
 from shared.inventory import pats_yaml
 from shared.report.report import Outcome
 from shared.rotation.publish import PUBLISH_WITHIN

@@ -26,9 +26,9 @@ from shared.model.items import User
 from shared.model.secret_text import SecretText
 from shared.model.steps import Because
 from shared.report.history import History
-from shared.report.kept_run import GIVEN_UP, KeptRun, MessageDone, MessageOpen
+from shared.report.kept_run import GIVEN_UP, KeptRun, MessageDone, MessageOpen, Order
 from shared.report.report import Outcome, Row, Verb
-from shared.services.blob_reports import CONTAINER, MESSAGES_IN_A_BLOB, BlobReports
+from shared.services.blob_reports import CONTAINER, MESSAGES_IN_A_BLOB, ORDERS_IN_A_BLOB, BlobReports
 from shared.services.host_storage import ByConnectionString
 from tests.lab.fakes import FakeHistory
 from tests.lab.lab import LabClock
@@ -134,6 +134,37 @@ def test_a_report_that_is_kept_is_read_as_it_was(runs: History) -> None:
     better = replace(run, items=(row("build-pat"), row("other-pat", Outcome.FAILED)))
     assert runs.keep(better)
     assert runs.read(run.run_id) == better
+
+
+def orders(many: int) -> tuple[Order, ...]:
+    deadline = NOW + timedelta(hours=4)
+    return tuple(
+        Order(
+            f"svc-{number}@contoso.com",
+            deadline,
+            many,
+            ("build-pat",) if number % 2 else None,
+            force=bool(number % 2),
+            published_before=NOW + timedelta(microseconds=7) if number % 2 else None,
+            organizations=("fabrikam",),
+        )
+        for number in range(1, many + 1)
+    )
+
+
+def test_rule_8_an_order_that_is_kept_is_read_as_it_was_to_the_microsecond(runs: History) -> None:
+    run, many = a_head(3), orders(3)
+    assert runs.keep(run, many) is True
+    assert [runs.order(run.run_id, part) for part in (1, 2, 3, 4)] == [*many, None]
+    assert runs.order(run_ids.new(), 1) is None
+
+
+def test_the_report_as_a_whole_takes_no_order_away(runs: History) -> None:
+    """A message that is delivered again after its run is over still does what was asked for, and nothing else."""
+    run, many = a_head(1), orders(1)
+    runs.keep(run, many)
+    runs.keep(replace(run, finished_at=NOW, waiting=()))
+    assert runs.order(run.run_id, 1) == many[0]
 
 
 def test_nothing_is_read_under_an_id_that_was_never_used(runs: History) -> None:
@@ -244,13 +275,13 @@ def test_the_container_is_made_by_whoever_comes_first(storage: Azurite) -> None:
 
 def test_blobs_lie_by_deployment_and_day(blobs: Blobs) -> None:
     head = a_head(1)
-    blobs.runs().keep(head)
+    blobs.runs().keep(head, orders(1))
     blobs.runs().add(head.run_id, part(1, final=False), 1)
     blobs.runs().add(head.run_id, part(1), 1)
     blobs.runs().looked(USER)
     day = NOW.strftime("%Y-%m-%d")
     assert blobs.names() == [
-        *(f"{blobs.folder}/{day}/{head.run_id}.{kind}" for kind in ("0.parts", "0.tries", "json")),
+        *(f"{blobs.folder}/{day}/{head.run_id}.{kind}" for kind in ("0.orders", "0.parts", "0.tries", "json")),
         f"{blobs.folder}/looks/{USER.digest}",
     ]
     other = replace(blobs, folder=f"{blobs.folder}-other")
@@ -284,6 +315,27 @@ class LosesAnswers(HTTPAdapter):
             self.times -= 1
             raise requests.exceptions.ConnectionError("cut after the effect")
         return answer
+
+
+def test_each_message_reads_a_blob_of_few_orders(blobs: Blobs) -> None:
+    run, many = a_head(ORDERS_IN_A_BLOB + 1), orders(ORDERS_IN_A_BLOB + 1)
+    runs = blobs.runs()
+    assert runs.keep(run, many)
+    for part in (1, ORDERS_IN_A_BLOB, ORDERS_IN_A_BLOB + 1):
+        assert runs.order(run.run_id, part) == many[part - 1]
+    assert len([name for name in blobs.names() if name.endswith(".orders")]) == 2
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"{}", b"null", b'{"username": "a"}'])
+def test_an_order_that_cannot_be_understood_is_told_and_never_followed(blobs: Blobs, body: bytes) -> None:
+    run = a_head(1)
+    runs = blobs.runs()
+    runs.keep(run, orders(1))
+    (name,) = [name for name in blobs.names() if name.endswith(".orders")]
+    blobs.container.upload_blob(name, body, overwrite=True)
+    with pytest.raises(NotDone) as refused:
+        runs.order(run.run_id, 1)
+    assert refused.value.code is Code.REPORT_UNREADABLE
 
 
 def test_a_lost_answer_to_an_append_does_not_corrupt_the_report(blobs: Blobs) -> None:
@@ -353,7 +405,7 @@ def test_promise_5_without_a_storage_nothing_is_kept_and_reading_says_so() -> No
     assert runs.looks() == {}
     assert [name for name, _ in nowhere.told] == ["report.failed"] * 4
     assert "gave no answer" in str(nowhere.told[0][1]["says"])
-    for read in (lambda: runs.read(run.run_id), lambda: runs.latest(1)):
+    for read in (lambda: runs.read(run.run_id), lambda: runs.order(run.run_id, 1), lambda: runs.latest(1)):
         with pytest.raises(Unclear) as raised:
             read()
         assert raised.value.code is Code.REPORT_UNREADABLE
