@@ -468,4 +468,4 @@ def test_each_thread_is_prepared_so_that_its_log_lines_carry_the_invocation(tmp_
     lab = Lab([item()])
     enter = lambda: entered.append(threading.current_thread().name)  # noqa: E731
     http_routes.rotate(Call("POST"), app(lab, tmp_path, enter=enter, environ={"PARALLEL_USERS": "2"}))
-    assert entered == ["request", "run_0"]
+    assert set(entered) == {"request", "run_0"}

@@ -229,16 +229,16 @@ def test_a_user_that_fails_for_a_passing_reason_is_retried_and_for_a_lasting_one
     estate_with_storage: tuple[Running, dict[str, str]], tmp_path: Path
 ) -> None:
     cloud, settings = estate_with_storage
-    asked = {"secrets": ["agents-linux-pat"]}
+    asked = {"secrets": ["wiki-export-pat"], "force": True}
     told, _ = invoke(cloud, tmp_path, http("rotate", asked, headers={"Prefer": "respond-async"}), **settings)
     (body,) = told["answers"][0]["sent"]["messages"]
-    cloud.client.add_fault("entra.token", "status", call=None, status=503)
+    cloud.client.add_fault("pats.list", "status", call=None, status=503)
     told, log = invoke(cloud, tmp_path, queue(body), **settings)
     cloud.client.clear_faults()
     (passing,) = told["answers"]
     assert not passing["succeeded"]
     assert "TryAgain" in passing["trace"]
-    assert "sign-in-unavailable" in passing["message"]
+    assert "devops-unavailable" in passing["message"]
     assert '"outcome": "again"' in log
     broken, log = invoke(cloud, tmp_path, queue(body), **{**settings, "PATS_FILE": str(tmp_path / "none.yaml")})
     assert broken["answers"][0]["succeeded"]
