@@ -11,23 +11,28 @@ from datetime import datetime
 
 _LOGGER = logging.getLogger("patrol")
 
-# They log request headers, bodies of errors and accounts at DEBUG and INFO; nothing an operator of patrol asks for.
+# They log request headers, bodies of errors and accounts, and tracebacks and pages of warnings where patrol says in one
+# line what happened.
 _NOISY = ("azure", "msal", "urllib3", "requests")
+_SILENT = logging.CRITICAL + 1
 
 _WARNINGS = (".failed", ".refused", ".blocked", ".unavailable", ".lost", ".expiring")
 
 
 def event(name: str, /, **fields: object) -> None:
-    """Log one event, as ASCII; what went wrong (`_WARNINGS`) as warnings. A field that is None is left out."""
+    """Log one event; what went wrong (`_WARNINGS`) as warnings. A field that is None is left out.
+
+    In ASCII: a name from outside may hold half a surrogate pair, which no stream can write.
+    """
     shown = {key: _plain(value) for key, value in fields.items() if value is not None}
     level = logging.WARNING if name.endswith(_WARNINGS) else logging.INFO
     _LOGGER.log(level, "%s %s", name, json.dumps(shown))
 
 
 def quieten() -> None:
-    """Keep third-party loggers to warnings: msal and azure-core write tokens' neighbours at DEBUG."""
+    """Silence third-party loggers: what they would say of a failure, patrol says itself, without bodies."""
     for name in _NOISY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        logging.getLogger(name).setLevel(_SILENT)
     _LOGGER.setLevel(logging.INFO)
 
 

@@ -62,6 +62,7 @@ class Credential:
     value: SecretText
     version: str
     expires_on: datetime | None
+    content_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)

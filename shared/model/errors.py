@@ -8,6 +8,7 @@ between releases, the cause and the remedy, all of them free of response bodies 
 from __future__ import annotations
 
 import traceback
+from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 
@@ -32,6 +33,7 @@ class Code(StrEnum):
     CREDENTIAL_UNREADABLE = "credential-unreadable"
     SIGN_IN_REFUSED = "sign-in-refused"
     SIGN_IN_UNAVAILABLE = "sign-in-unavailable"
+    SIGN_IN_UNCLEAR = "sign-in-unclear"
     USER_BLOCKED = "user-blocked"
     NOTE_UNWRITABLE = "note-unwritable"
 
@@ -114,11 +116,21 @@ class NotDone(PatrolError):
 
 
 class Denied(NotDone):
-    """The caller is not allowed to."""
+    """The caller is not allowed to; `word` is the service's own, such as "ForbiddenByRbac", "" where it gives none.
+
+    Key Vault says by it whether rights are missing (`ForbiddenByRbac`, `AccessDenied`) or the network is in the way.
+    """
+
+    def __init__(self, code: Code, cause: str, remedy: str, word: str = "") -> None:
+        super().__init__(code, cause, remedy)
+        self.word = word
 
 
 class Refused(NotDone):
-    """The service understood and declined; `word` is its own, such as "invalidScope"."""
+    """The service understood and declined; `word` is its own, such as "invalidScope" or "ForbiddenByPolicy".
+
+    It concerns what was asked for (one PAT, one secret), not the caller's rights on all of them.
+    """
 
     def __init__(self, code: Code, cause: str, remedy: str, word: str = "") -> None:
         super().__init__(code, cause, remedy)
@@ -143,8 +155,12 @@ class Again(StrEnum):
         return self in (Again.NEVER, Again.LOCKED)
 
 
+FEDERATED = "federated"
+"""The word of a user whose domain has its own server judge passwords: none was sent."""
+
+
 class UserRefused(NotDone):
-    """Entra ID refused to sign a user in; `word` is its number, such as "AADSTS50126"."""
+    """Entra ID refused to sign a user in; `word` is its number, such as "AADSTS50126", or `FEDERATED`."""
 
     def __init__(self, cause: str, remedy: str, word: str, again: Again) -> None:
         super().__init__(Code.SIGN_IN_REFUSED, cause, remedy)
@@ -157,11 +173,27 @@ class Absent(NotDone):
 
 
 class Busy(NotDone):
-    """The service asked to come back later."""
+    """The service asked to come back later; `wait` is how long, where it is known."""
+
+    def __init__(self, code: Code, cause: str, remedy: str, wait: timedelta | None = None) -> None:
+        super().__init__(code, cause, remedy)
+        self.wait = wait
 
 
 class Unclear(PatrolError):
     """The answer was lost or made no sense: it may have happened."""
+
+
+class SignInUnclear(Unclear):
+    """Nobody that may judge a sign-in has: no answer, or one that is not Entra ID's own.
+
+    `sent` (`Code.SIGN_IN_UNCLEAR`): the password went out, and may have been judged. Else (`Code.SIGN_IN_UNAVAILABLE`)
+    it never left this machine.
+    """
+
+    def __init__(self, cause: str, remedy: str, *, sent: bool) -> None:
+        super().__init__(Code.SIGN_IN_UNCLEAR if sent else Code.SIGN_IN_UNAVAILABLE, cause, remedy)
+        self.sent = sent
 
 
 def place_of(failure: BaseException) -> str:

@@ -46,7 +46,7 @@ class Vault(Protocol):
     ) -> VersionSeen:
         """Write one new version: value, expiry, content type and tags in one call that is sent once.
 
-        Raises NotDone only for a plain 4xx; anything else is Unclear.
+        Raises NotDone only for a refusal in Key Vault's own words or what never left; anything else is Unclear.
         """
         ...
 
@@ -86,7 +86,15 @@ class Credentials(Protocol):
     """The vault of the technical users' credentials."""
 
     def read(self, name: str) -> Credential:
-        """Raises Absent, Denied or Unclear."""
+        """What is sent as text: a password, a client secret, a token.
+
+        Raises Absent, Denied or Unclear, and NotDone (`Code.CREDENTIAL_UNREADABLE`) for what is no such text: one that
+        holds a line break, a certificate with its private key.
+        """
+        ...
+
+    def read_certificate(self, name: str) -> Credential:
+        """A certificate with its private key, which is never sent. Raises Absent, Denied or Unclear."""
         ...
 
 

@@ -6,15 +6,25 @@ from typing import Any
 
 import requests
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import ClientAuthenticationError
+from azure.core.exceptions import ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import ContainerClient
 
 from shared.model.clock import Deadline
-from shared.services.host_storage import ByConnectionString, Storage
+from shared.model.errors import PatrolError
+from shared.services import answers
+from shared.services.host_storage import ByConnectionString, ByIdentity, Storage
+from shared.services.identity import NoToken, OwnIdentity
 from shared.services.transport import timeouts
+from shared.services.way_out import lost
 
 CONNECT_TIMEOUT, READ_TIMEOUT = 5.0, 10.0
+
+_KEY = "Correct the key or signature in AzureWebJobsStorage, or look at the account's network rules."
+_ROLE = (
+    "Give patrol's identity the role Storage Blob Data Owner on the storage account (a new grant takes some minutes), "
+    "or look at the account's network rules."
+)
 
 
 def container(storage: Storage, name: str, credential: TokenCredential, session: requests.Session) -> ContainerClient:
@@ -23,10 +33,11 @@ def container(storage: Storage, name: str, credential: TokenCredential, session:
     given: dict[str, Any] = {
         "transport": RequestsTransport(session=session, session_owner=False),
         "retry_total": 0,
+        "permit_redirects": False,
     }
     if isinstance(storage, ByConnectionString):
         return ContainerClient.from_connection_string(storage.text.reveal(), name, **given)
-    return ContainerClient(storage.blob_url, name, credential=credential, **given)
+    return ContainerClient(storage.blob_url, name, credential=OwnIdentity(credential), **given)
 
 
 def limits(deadline: Deadline) -> dict[str, float]:
@@ -35,31 +46,51 @@ def limits(deadline: Deadline) -> dict[str, float]:
     return {"connection_timeout": min(connect, CONNECT_TIMEOUT), "read_timeout": min(read, READ_TIMEOUT)}
 
 
-def word(failure: Exception) -> str:
-    """The service's own code; only if it looks like one."""
-    code = getattr(failure, "error_code", None)
-    text = getattr(code, "value", code)
-    return text if isinstance(text, str) and text.isalnum() else ""
+def refusal(failure: Exception) -> answers.Refusal | None:
+    """A refusal in the storage's own words; None for anything else, whatever its status."""
+    answer = _answer(failure)
+    return None if answer is None else answers.storage(answer)
+
+
+def refused_with(failure: Exception, *statuses: int) -> bool:
+    """Whether the storage itself refused with one of `statuses`."""
+    said = refusal(failure)
+    return said is not None and said.status in statuses
 
 
 def cause(host: str | None, what: str, failure: Exception) -> str:
     """Why the storage did not do `what`. Only codes are shown: texts and bodies carry addresses with signatures."""
-    status = getattr(failure, "status_code", None)
-    if isinstance(status, int):
-        return f"The host's storage {host} does not serve {what} (HTTP {f'{status} {word(failure)}'.strip()})."
+    if isinstance(failure, NoToken | PatrolError):
+        known = failure.known if isinstance(failure, NoToken) else failure
+        return f"The host's storage {host} cannot be asked for {what}: {known.cause}"
+    answer = _answer(failure)
+    if answer is not None:
+        said = answers.storage(answer)
+        how = f"HTTP {said.status} {said.word}" if said is not None else answers.in_between(answer, "the storage")
+        return f"The host's storage {host} does not serve {what} ({how})."
     if isinstance(failure, ClientAuthenticationError):
-        return f"The host's storage {host} cannot be asked for {what}: no token or signature could be made."
+        return f"The host's storage {host} cannot be asked for {what}: no signature could be made."
     inner = getattr(failure, "inner_exception", None) or failure
-    return f"The host's storage {host} gave no answer to a request for {what} ({type(inner).__name__})."
+    return f"The host's storage {host} could not be asked for {what}: {lost(inner).cause}."
 
 
 def remedy(storage: Storage, failure: Exception) -> str:
-    status = getattr(failure, "status_code", None)
-    if status not in (401, 403) and not isinstance(failure, ClientAuthenticationError):
-        return "Nothing to do if it passes; otherwise look at the storage account's health and network rules."
-    if isinstance(storage, ByConnectionString):
-        return "Correct the key or signature in AzureWebJobsStorage, or look at the account's network rules."
-    return (
-        "Give patrol's identity the role Storage Blob Data Owner on the storage account (a new grant takes some "
-        "minutes), or look at the account's network rules."
-    )
+    if isinstance(failure, NoToken | PatrolError):
+        return (failure.known if isinstance(failure, NoToken) else failure).remedy
+    answer = _answer(failure)
+    said = None if answer is None else answers.storage(answer)
+    if said is not None and said.word == "AuthorizationFailure" and isinstance(storage, ByIdentity):
+        return "Let patrol's network in: the storage account's network rules keep it out."
+    if (said is not None and said.status in (401, 403)) or (
+        answer is None and isinstance(failure, ClientAuthenticationError)
+    ):
+        return _KEY if isinstance(storage, ByConnectionString) else _ROLE
+    if answer is not None and said is None and answer.status < 500:
+        return answers.look_between("the host's storage")
+    inner = getattr(failure, "inner_exception", None) or failure
+    known = "" if answer is not None else lost(inner).remedy
+    return known or "Nothing to do if it passes; otherwise look at the storage account's health and network rules."
+
+
+def _answer(failure: Exception) -> answers.Answer | None:
+    return answers.Answer.of_sdk(failure) if isinstance(failure, HttpResponseError) else None

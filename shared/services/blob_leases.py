@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from email.utils import parsedate_to_datetime
 from functools import partial
 from threading import Lock, Thread
 from typing import Any, TypeVar
@@ -25,7 +24,9 @@ from shared.model.clock import Clock, Deadline
 from shared.model.ports import Events
 from shared.model.single_flight import Turn, Unwatched, ask_until, held_elsewhere
 from shared.services import blob_containers
+from shared.services.answers import Refusal
 from shared.services.host_storage import Storage
+from shared.services.transport import read_date
 
 CONTAINER = "patrol-leases"
 LEASE_SECONDS = 30
@@ -42,12 +43,13 @@ Answer = TypeVar("Answer")
 
 
 class _Refused(Exception):
-    """Named as the SDK names them, so that both kinds of failure can be told."""
+    """The storage judged the state of the blob or its lease, in its own words; `made_of` is the SDK's failure."""
 
-    def __init__(self, status_code: int, error_code: str) -> None:
-        super().__init__(status_code, error_code)
-        self.status_code = status_code
-        self.error_code = error_code
+    def __init__(self, refusal: Refusal, made_of: Exception) -> None:
+        super().__init__(refusal.status, refusal.word)
+        self.status_code = refusal.status
+        self.error_code = refusal.word
+        self.made_of = made_of
 
 
 class _Unavailable(Exception):
@@ -125,9 +127,9 @@ class BlobLeases:
         try:
             return ask(**given, **blob_containers.limits(self._deadline))
         except Exception as failure:  # noqa: BLE001  # whatever the SDK makes of an odd answer, rotation goes on
-            status = getattr(failure, "status_code", None)
-            if status in _STATE:
-                raise _Refused(status, blob_containers.word(failure)) from None
+            refusal = blob_containers.refusal(failure)
+            if refusal is not None and refusal.status in _STATE:
+                raise _Refused(refusal, failure) from None
             raise self._given_up(failure) from None
 
     def lost(self, secret: str) -> None:
@@ -171,8 +173,8 @@ class BlobLeases:
         except _Refused as refused:
             if refused.error_code in _HELD:
                 return None
-            raise self._given_up(refused) from None
-        date, modified = _instant(headers.get("date")), _instant(headers.get("last-modified"))
+            raise self._given_up(refused.made_of) from None
+        date, modified = read_date(headers.get("date")), read_date(headers.get("last-modified"))
         idle = None if made is not None and lease.etag == made else _idle(date, modified)
         return _Held(self, secret, blob, lease, date or self._clock.now(), began, idle)
 
@@ -300,13 +302,6 @@ def _idle(date: datetime | None, modified: datetime | None) -> timedelta:
     if date is None or modified is None:
         return _LOOK_AGAIN
     return max(_LOOK_AGAIN, date - modified - _WHOLE_SECOND)
-
-
-def _instant(header: str | None) -> datetime | None:
-    try:
-        return parsedate_to_datetime(header) if header else None
-    except ValueError:
-        return None
 
 
 def _printable(text: str | None) -> str | None:

@@ -23,7 +23,6 @@ from typing import Any, NoReturn, TypeVar
 import requests
 from azure.core import MatchConditions
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import ClientAuthenticationError
 from azure.storage.blob import BlobClient, ContentSettings
 
 from shared.model import run_ids
@@ -45,7 +44,9 @@ from shared.report.kept_run import (
     run_json,
 )
 from shared.services import blob_containers
+from shared.services.blob_containers import refused_with
 from shared.services.host_storage import Storage
+from shared.services.identity import NoToken
 
 CONTAINER = "patrol-runs"
 MESSAGES_IN_A_BLOB = 10_000
@@ -55,7 +56,7 @@ ORDERS_IN_A_BLOB = 500
 """Each message reads one such blob."""
 
 # Another made it before: for a blob the one, for a condition on it the other.
-_THERE = frozenset({requests.codes.conflict, requests.codes.precondition_failed})
+_THERE = (requests.codes.conflict, requests.codes.precondition_failed)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d/")
 _JSON = ContentSettings(content_type="application/json")
 
@@ -119,7 +120,7 @@ class BlobReports:
             try:
                 answer = self._ask(blob.append_block, data=line)
             except Exception as failure:  # judged by its status
-                if _status(failure) != requests.codes.not_found:
+                if not refused_with(failure, requests.codes.not_found):
                     raise
                 self._begin(blob)
                 answer = self._ask(blob.append_block, data=line)
@@ -204,9 +205,9 @@ class BlobReports:
             try:
                 self._ask(blob.create_append_blob, match_condition=MatchConditions.IfMissing)
             except Exception as failure:
-                if _status(failure) in _THERE:
+                if refused_with(failure, *_THERE):
                     return
-                if _status(failure) != requests.codes.not_found:
+                if not refused_with(failure, requests.codes.not_found):
                     raise
             else:
                 return
@@ -220,7 +221,7 @@ class BlobReports:
         try:
             body: Any = self._ask(blob.download_blob).readall()
         except Exception as failure:
-            if _status(failure) != requests.codes.not_found:
+            if not refused_with(failure, requests.codes.not_found):
                 raise
             return None
         return bytes(body)
@@ -229,7 +230,7 @@ class BlobReports:
         try:
             return list(self._ask(listing, name_starts_with=prefix, **given))
         except Exception as failure:  # judged by its status
-            if _status(failure) != requests.codes.not_found:
+            if not refused_with(failure, requests.codes.not_found):
                 raise
             return []
 
@@ -242,7 +243,7 @@ class BlobReports:
             try:
                 return write()
             except Exception as failure:  # noqa: BLE001  # judged by its status
-                if _status(failure) == requests.codes.not_found:
+                if refused_with(failure, requests.codes.not_found):
                     self._make_container()
                 return write()
         except Exception as failure:  # noqa: BLE001  # whatever the SDK makes of an odd answer, rotation goes on
@@ -260,11 +261,5 @@ class BlobReports:
 
     def _unreadable(self, failure: Exception) -> NoReturn:
         cause = blob_containers.cause(self._container.primary_hostname, "reports", failure)
-        denied = _status(failure) in (401, 403) or isinstance(failure, ClientAuthenticationError)
-        kind = Denied if denied else Unclear
+        kind = Denied if refused_with(failure, 401, 403) or isinstance(failure, NoToken) else Unclear
         raise kind(Code.REPORT_UNREADABLE, cause, blob_containers.remedy(self._storage, failure)) from None
-
-
-def _status(failure: Exception) -> int | None:
-    status = getattr(failure, "status_code", None)
-    return status if isinstance(status, int) else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -34,16 +35,17 @@ class ClientCredentials:
         """See `ports.ClientProofs`. An assertion is only asked for when a request goes out."""
         match credential:
             case ClientSecret(name):
-                secret = self._read(name, Code.CLIENT_SECRET_UNREADABLE)
+                secret = self._read(self._credentials.read, name, Code.CLIENT_SECRET_UNREADABLE)
                 return ClientProof(secret.value, secret.version, secret.expires_on)
             case ClientCertificate(name):
-                return certificates.read(name, self._read(name, Code.CLIENT_CERTIFICATE_UNUSABLE), now)
+                held = self._read(self._credentials.read_certificate, name, Code.CLIENT_CERTIFICATE_UNUSABLE)
+                return certificates.read(name, held, now)
             case FederatedIdentity():
                 return ClientProof(self._assertion, FEDERATED_VERSION)
 
-    def _read(self, name: str, code: Code) -> Credential:
+    def _read(self, read: Callable[[str], Credential], name: str, code: Code) -> Credential:
         try:
-            return self._credentials.read(name)
+            return read(name)
         except NotDone as failure:
             raise Misconfigured(code, failure.cause, failure.remedy) from None
 

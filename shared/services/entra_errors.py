@@ -1,11 +1,12 @@
 """What Entra ID's refusals mean for a sign-in with username and password: whom they concern and what to do.
 
-Numbers as in Microsoft's list of AADSTS codes. Microsoft says that numbers may change, so `error` decides where the
-number is unknown.
+Numbers as in Microsoft's list of AADSTS codes, and whole ranges where it keeps them for one kind. Microsoft says that
+numbers may change, so `error` decides where the number is unknown.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -56,8 +57,20 @@ _PERMISSIONS: Final = (
     "Give the app registration the delegated Azure DevOps permissions vso.pats and vso.pats_manage with admin consent."
 )
 
-_MFA_NUMBERS = (50072, 50074, 50076, 50078, 50079, 50158)
-_POLICY_NUMBERS = (50097, 53000, 53001, 53003, 53004, 53011, 50135, 530032, 530035)
+_GUEST: Final = "Use a member of the tenant as the technical user: a guest's password is another tenant's."
+_DEMANDS_MFA: Final = _user("Entra ID demands multi-factor authentication.", _MFA)
+_BLOCKED_BY_POLICY: Final = _user("A Conditional Access policy or a risk blocks the sign-in.", _POLICY)
+_LOCKED: Final = _user(
+    "The account is locked (smart lock-out), or the address patrol calls from is flagged.",
+    "Read the reason in Entra's sign-in log, unlock the account or change the outbound address.",
+    Again.LOCKED,
+)
+
+_MFA_RANGE = range(50070, 50080)
+_POLICY_RANGES = (range(53000, 54000), range(530000, 540000))
+_MFA_NUMBERS = (50158, 500121)
+_POLICY_NUMBERS = (50005, 50097, 50129, 50131, 50135, 50155, 50187)
+TOO_MANY: Final = 50196
 _TRANSIENT_NUMBERS = (90055, 50033, 50087, 90006, 90012, 90024, 90033, 90090, 80001, 80002, 80014)
 
 KNOWN: Final[dict[int, Refusal]] = {
@@ -65,23 +78,23 @@ KNOWN: Final[dict[int, Refusal]] = {
     50034: _user(
         "The user does not exist in this tenant.", "Correct `username` or `tenant` in pats.yaml.", Again.NEVER
     ),
-    50053: _user(
-        "The account is locked (smart lock-out), or the address patrol calls from is flagged.",
-        "Read the reason in Entra's sign-in log, unlock the account or change the outbound address.",
-        Again.LOCKED,
-    ),
+    50053: _LOCKED,
+    500532: _LOCKED,
     50055: _user("The password has expired.", f"Set a new password that does not expire. {_PASSWORD}", Again.NEVER),
     50144: _user("The password has expired in the on-premises directory.", f"Reset it there. {_PASSWORD}", Again.NEVER),
     50056: _user("The account has no password in Entra ID.", "Use a cloud account with a password.", Again.NEVER),
+    50052: _user("The password is longer than Entra ID takes (256 letters).", _PASSWORD, Again.NEVER),
     50057: _user("The account is disabled.", "Enable the account."),
+    500571: _user("The guest account is disabled.", _GUEST),
+    50020: _user("The user is a guest: the account belongs to another tenant.", _GUEST),
+    90072: _user("The user is a guest: the account belongs to another tenant.", _GUEST),
+    500208: _user(
+        "The user's domain is none that this tenant signs in.", "Correct `username` or `tenant` in pats.yaml."
+    ),
     50105: _user("The app demands that users are assigned to it.", "Assign the technical user to the app."),
     65001: _user("The app's permissions were not consented to.", _PERMISSIONS),
-    50196: _user("Entra ID saw too many identical requests.", "Look for other callers with the same credential."),
-    **{number: _user("Entra ID demands multi-factor authentication.", _MFA) for number in _MFA_NUMBERS},
-    **{
-        number: _user("A Conditional Access policy or a risk blocks the sign-in.", _POLICY)
-        for number in _POLICY_NUMBERS
-    },
+    **dict.fromkeys(_MFA_NUMBERS, _DEMANDS_MFA),
+    **dict.fromkeys(_POLICY_NUMBERS, _BLOCKED_BY_POLICY),
     65002: _client("The client id belongs to a Microsoft app.", "Use an app registration of your own."),
     650057: _client("Azure DevOps is not among the app's permissions.", _PERMISSIONS),
     65005: _client("Azure DevOps is not among the app's permissions.", _PERMISSIONS),
@@ -115,8 +128,14 @@ KNOWN: Final[dict[int, Refusal]] = {
     700024: _client("The app's assertion is out of its time.", _FRESH),
     90002: Refusal(Concerns.TENANT, "The tenant does not exist.", "Correct `sign_in.tenant` in pats.yaml."),
     900021: Refusal(Concerns.TENANT, "The tenant is not a valid one.", "Correct `sign_in.tenant` in pats.yaml."),
+    900023: Refusal(Concerns.TENANT, "The tenant is not a valid one.", "Correct `sign_in.tenant` in pats.yaml."),
     9001023: Refusal(Concerns.TENANT, "The tenant must be one tenant's id.", "Correct `sign_in.tenant` in pats.yaml."),
     90124: Refusal(Concerns.TENANT, "The tenant must be one tenant's id.", "Correct `sign_in.tenant` in pats.yaml."),
+    TOO_MANY: Refusal(
+        Concerns.NOBODY,
+        "Entra ID saw too many identical sign-ins in a row.",
+        "Nothing to do: it passes in some minutes. If it lasts, look for other callers with the same credential.",
+    ),
     **{
         number: Refusal(Concerns.NOBODY, "Entra ID is temporarily unavailable.", "The next run tries again.")
         for number in _TRANSIENT_NUMBERS
@@ -129,16 +148,14 @@ def trusts_nobody(number: int) -> bool:
     return str(number).startswith("70021")
 
 
-def refusal(error: str, numbers: list[int]) -> Refusal:
+def refusal(error: str, numbers: Sequence[int]) -> Refusal:
     """Classify an OAuth error answer by its first known number, else by its `error`.
 
-    An unknown number under `invalid_grant` may have judged the password: it is not repeated.
+    A number that nobody knows is tried once a day, not never: most are policies.
     """
     for number in numbers:
-        if number in KNOWN:
-            return KNOWN[number]
-        if trusts_nobody(number):
-            return KNOWN[70021]
+        if (found := _of(number)) is not None:
+            return found
     if error in ("temporarily_unavailable", "server_error"):
         return Refusal(Concerns.NOBODY, "Entra ID is temporarily unavailable.", "The next run tries again.")
     if error in ("invalid_client", "unauthorized_client", "invalid_scope", "invalid_resource", "invalid_request"):
@@ -148,4 +165,14 @@ def refusal(error: str, numbers: list[int]) -> Refusal:
     if error == "interaction_required":
         return _user("Entra ID demands that a person signs in.", _MFA)
     unknown = "Look the code up in Microsoft's list of AADSTS codes and in Entra's sign-in log."
-    return _user("Entra ID refused the sign-in.", unknown, Again.NEVER)
+    return _user("Entra ID refused the sign-in.", unknown)
+
+
+def _of(number: int) -> Refusal | None:
+    if number in KNOWN:
+        return KNOWN[number]
+    if trusts_nobody(number):
+        return KNOWN[70021]
+    if number in _MFA_RANGE:
+        return _DEMANDS_MFA
+    return _BLOCKED_BY_POLICY if any(number in known for known in _POLICY_RANGES) else None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import msal
@@ -12,20 +12,38 @@ import requests
 
 from shared.model.clock import Clock, Deadline
 from shared.model.credentials import ClientProof, SignIn
-from shared.model.errors import Busy, ClientRefused, Code, PatrolError, Unclear, UserRefused
+from shared.model.errors import (
+    FEDERATED,
+    Again,
+    Busy,
+    ClientRefused,
+    Code,
+    Misconfigured,
+    PatrolError,
+    SignInUnclear,
+    UserRefused,
+)
 from shared.model.items import User
 from shared.model.ports import PatApi
 from shared.model.secret_text import SecretText
+from shared.services import answers, kept_text
+from shared.services.answers import EntraRefusal
 from shared.services.client_credentials import for_msal
-from shared.services.entra_errors import Concerns, refusal, trusts_nobody
+from shared.services.entra_errors import TOO_MANY, Concerns, refusal, trusts_nobody
+from shared.services.entra_wire import SERVICE, AnotherHost, Federated, Wire
 from shared.services.managed_identity import shows
 from shared.services.rate_limits import Pace
-from shared.services.transport import Later, patiently, retry_after, timeouts
+from shared.services.transport import Later, patiently, retry_after
+from shared.services.way_out import lost
 
 # Azure DevOps, in every tenant. `/.default`: what the app registration was consented to.
 SCOPES = ["499b84ac-1321-427f-aa17-267ca6975798/.default"]
+WRONG_PASSWORD = 50126
+LOOP_IS_OVER_AFTER = timedelta(minutes=5)
+"""After "too many identical requests"; public reports name some minutes."""
 
 _TRY_LATER = "Nothing to do if the next run succeeds; otherwise look at Entra's service health and the network."
+_AUTHORITY = "Correct AZURE_AUTHORITY_HOST: login.microsoftonline.com, or the host of the cloud that the tenant is in."
 
 
 class Entra:
@@ -50,7 +68,7 @@ class Entra:
         self._lock = threading.Lock()
 
     def sign_in(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi:
-        """See `ports.Directory`. An attempt that may have judged the password is not repeated."""
+        """See `ports.Directory`. Asked again only while the password has not left this machine."""
 
         def attempt() -> PatApi | Later:
             if self._pace is not None:
@@ -62,7 +80,7 @@ class Entra:
     def _attempt(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi | Later:
         # One app object per attempt: msal replays a 429, a 5xx or any answer with Retry-After to every user of an app
         # object, and a 400 to the same user for 60 s (measured with msal 1.39).
-        wire = Wire(self._session, self._deadline, self._discovered, self._lock)
+        wire = Wire(self._session, self._authority_host, self._deadline, self._discovered, self._lock)
         try:
             app = msal.ConfidentialClientApplication(
                 sign_in.client_id,
@@ -74,110 +92,102 @@ class Entra:
                 user.username, password.reveal(), scopes=SCOPES
             )
         except PatrolError:
-            raise  # of the assertion: nothing was sent
+            raise  # of the assertion, or of the way out: nothing was sent
+        except Federated:
+            raise _federated(user) from None
+        except AnotherHost:
+            raise another_host(self._authority_host) from None
         except Exception as failure:  # noqa: BLE001  # msal raises what it meets: ValueError, JSON, requests, its own
             return self._no_answer(sign_in, user, wire, failure)
-        if "access_token" in result:
-            return self._api_for(SecretText(str(result["access_token"])))
-        return self._refused(user, proof, wire, result)
+        token = result.get("access_token")
+        if isinstance(token, str) and token:
+            return self._api_for(SecretText(token))
+        said = wire.refusal() if wire.sent else None
+        if said is None:
+            raise _unclear(user, wire, None)
+        raise self._refusal(user, password, proof, said, retry_after(_retry_after(wire), self._clock.now()))
 
-    def _refused(self, user: User, proof: ClientProof, wire: Wire, result: Mapping[str, Any]) -> Later:
-        numbers = [number for number in result.get("error_codes") or [] if isinstance(number, int)]
-        error = str(result.get("error") or "")
-        if not error and not numbers:
-            # No OAuth error at all: something between here and Entra ID answered, and nothing was judged.
-            cause = f"Entra ID gave no usable answer to the sign-in of {user.username} (HTTP {wire.last_status})."
-            raise Unclear(Code.SIGN_IN_UNAVAILABLE, cause, _TRY_LATER)
-        why = refusal(error, numbers)
-        word = f"AADSTS{numbers[0]}" if numbers else plain(error)
-        cause = f"Entra ID refused to sign {user.username} in ({word}). {why.cause}"
+    def _refusal(
+        self, user: User, password: SecretText, proof: ClientProof, said: EntraRefusal, wait: timedelta | None
+    ) -> PatrolError:
+        why = refusal(said.error, said.numbers)
+        cause = f"Entra ID refused to sign {user.username} in ({said.word}). {why.cause}"
         match why.concerns:
             case Concerns.USER:
-                raise UserRefused(cause, why.remedy, word, why.again)
+                around = kept_text.around(password) if WRONG_PASSWORD in said.numbers else ""
+                return UserRefused(cause, f"{why.remedy} {around}".rstrip(), said.word, why.again)
             case Concerns.CLIENT:
-                # Cached: what was presented a moment ago.
-                shown = shows(proof.means()) if callable(proof.means) and any(map(trusts_nobody, numbers)) else ""
-                remedy = f"{why.remedy} {shown}".rstrip()
-                raise ClientRefused(Code.CLIENT_REFUSED, f"Entra ID refused the app ({word}). {why.cause}", remedy)
+                return ClientRefused(
+                    Code.CLIENT_REFUSED,
+                    f"Entra ID refused the app ({said.word}). {why.cause}",
+                    f"{why.remedy} {what_it_shows(proof, said)}".rstrip(),
+                )
             case Concerns.TENANT:
-                raise ClientRefused(Code.TENANT_UNKNOWN, f"Entra ID ({word}): {why.cause}", why.remedy)
+                return ClientRefused(Code.TENANT_UNKNOWN, f"Entra ID ({said.word}): {why.cause}", why.remedy)
             case Concerns.NOBODY:
-                busy = Busy(Code.SIGN_IN_UNAVAILABLE, cause, why.remedy)
-                return Later(busy, retry_after(wire.retry_after, self._clock.now()))
+                wait = LOOP_IS_OVER_AFTER if TOO_MANY in said.numbers else wait
+                return Busy(Code.SIGN_IN_UNAVAILABLE, cause, why.remedy, wait)
 
     def _no_answer(self, sign_in: SignIn, user: User, wire: Wire, failure: Exception) -> Later:
-        at_discovery = wire.last_path.endswith("/openid-configuration")
-        if at_discovery and wire.last_status in (400, 404):
-            raise ClientRefused(
-                Code.TENANT_UNKNOWN,
-                f"Entra ID does not know the tenant {sign_in.tenant}.",
-                "Correct `sign_in.tenant` in pats.yaml.",
-            ) from None
-        kind = f"HTTP {wire.last_status}" if wire.last_status else type(failure).__name__
-        cause = f"Entra ID gave no usable answer to the sign-in of {user.username} ({kind})."
-        asked_password = wire.last_path.endswith("/token")
-        unclear: PatrolError = Unclear(Code.SIGN_IN_UNAVAILABLE, cause, _TRY_LATER)
-        if wire.last_status == requests.codes.too_many_requests or not asked_password or wire.last_status >= 500:
-            return Later(unclear, retry_after(wire.retry_after, self._clock.now()))
-        # The password may have been judged and the answer lost: a second try in the same run could count twice.
-        raise unclear from None
+        if not wire.sent:
+            raise_at_discovery(wire, sign_in.tenant, self._authority_host)
+        unclear = _unclear(user, wire, failure)
+        if wire.sent or not lost(failure).passes:
+            # The password may have been judged and the answer lost: a second try could count twice.
+            raise unclear from None
+        return Later(unclear, retry_after(_retry_after(wire), self._clock.now()))
 
 
-class Wire:
-    """The http_client msal wants: our session, timeouts, and one discovery document for all users."""
-
-    def __init__(
-        self,
-        session: requests.Session,
-        deadline: Deadline,
-        discovered: dict[str, requests.Response],
-        lock: threading.Lock,
-    ) -> None:
-        self._session = session
-        self._deadline = deadline
-        self._discovered = discovered
-        self._lock = lock
-        self.last_path = ""
-        self.last_status = 0
-        self.retry_after: str | None = None
-
-    def get(self, url: str, **kwargs: Any) -> requests.Response:
-        if not url.endswith("/openid-configuration"):
-            return self._send("GET", url, **kwargs)
-        with self._lock:
-            if url not in self._discovered:
-                answer = self._send("GET", url, **kwargs)
-                if answer.status_code != requests.codes.ok:
-                    return answer
-                self._discovered[url] = answer
-            return self._discovered[url]
-
-    def post(self, url: str, **kwargs: Any) -> requests.Response:
-        answer = self._send("POST", url, **kwargs)
-        try:
-            json.loads(answer.text)
-        except ValueError:
-            # msal would log the whole body as an error, and a truncated answer holds most of an access token.
-            raise requests.exceptions.InvalidJSONError("the token endpoint's answer is not JSON") from None
-        return answer
-
-    def close(self) -> None:
-        """The session outlives the app object."""
-
-    def _send(self, method: str, url: str, **kwargs: Any) -> requests.Response:
-        self.last_path, self.last_status, self.retry_after = url.split("?", maxsplit=1)[0], 0, None
-        kwargs.pop("timeout", None)
-        answer = self._session.request(
-            method, url, timeout=timeouts(self._deadline), allow_redirects=False, auth=_no_netrc, **kwargs
-        )
-        self.last_status, self.retry_after = answer.status_code, answer.headers.get("Retry-After")
-        return answer
+def raise_at_discovery(wire: Wire, tenant: str, authority_host: str) -> None:
+    """Raise what Entra ID itself said before anybody signed in: no such tenant, or no such cloud."""
+    said = wire.refusal()
+    if said is None:
+        return
+    if wire.at_instance_discovery():
+        cause = f"Entra ID knows no cloud whose authority is {authority_host} ({said.word}); no password was sent."
+        raise Misconfigured(Code.SETTINGS_INVALID, cause, _AUTHORITY) from None
+    if wire.at_discovery() and refusal(said.error, said.numbers).concerns is Concerns.TENANT:
+        cause = f"Entra ID does not know the tenant {tenant} ({said.word})."
+        raise ClientRefused(Code.TENANT_UNKNOWN, cause, "Correct `sign_in.tenant` in pats.yaml.") from None
 
 
-def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    # Without an `auth` of its own requests takes one from ~/.netrc and overwrites the Authorization header.
-    return request
+def another_host(authority_host: str) -> Misconfigured:
+    cause = f"What answers as {authority_host} names another host to sign in at; nothing was sent there."
+    return Misconfigured(Code.SETTINGS_INVALID, cause, _AUTHORITY)
 
 
-def plain(error: str) -> str:
-    return error if error.replace("_", "").isalnum() else "an unreadable error"
+def what_it_shows(proof: ClientProof, said: EntraRefusal) -> str:
+    """What the managed identity showed, where nobody trusts it; "" else. Cached: it was presented a moment ago."""
+    return shows(proof.means()) if callable(proof.means) and any(map(trusts_nobody, said.numbers)) else ""
+
+
+def without_answer(wire: Wire, failure: Exception | None) -> tuple[str, str]:
+    """How Entra ID gave no usable answer, and the remedy: somebody in between, or the way there."""
+    if wire.answer is not None:
+        passing = wire.answer.status in (408, 425, 429) or wire.answer.status >= 500
+        how = answers.in_between(wire.answer, SERVICE)
+        return how, _TRY_LATER if passing else answers.look_between(SERVICE)
+    known = lost(failure or ValueError())
+    return known.cause, known.remedy or _TRY_LATER
+
+
+def _unclear(user: User, wire: Wire, failure: Exception | None) -> SignInUnclear:
+    how, remedy = without_answer(wire, failure)
+    cause = f"Entra ID gave no usable answer to the sign-in of {user.username} ({how})."
+    if wire.sent:
+        cause += " The password went out and may have been judged, so it was not sent again."
+    return SignInUnclear(cause, remedy, sent=wire.sent)
+
+
+def _federated(user: User) -> UserRefused:
+    return UserRefused(
+        f"The domain of {user.username} is federated: a server of its own judges passwords, and patrol sends none to "
+        "any other host than Entra ID's.",
+        "Use a technical user whose password Entra ID keeps, such as one under the tenant's onmicrosoft.com domain.",
+        FEDERATED,
+        Again.DAILY,
+    )
+
+
+def _retry_after(wire: Wire) -> str | None:
+    return None if wire.answer is None else wire.answer.headers.get("Retry-After")

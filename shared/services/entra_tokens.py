@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import threading
 from collections.abc import Mapping
 from datetime import timedelta
@@ -17,12 +18,15 @@ from shared.model.credentials import ClientProof
 from shared.model.errors import Busy, Code, Misconfigured, NotDone, PatrolError, Refused, Unclear
 from shared.model.pats import ServiceToken
 from shared.model.secret_text import SecretText
+from shared.services.answers import EntraRefusal
 from shared.services.client_credentials import for_msal
-from shared.services.entra_errors import Concerns, refusal, trusts_nobody
-from shared.services.entra_sign_in import SCOPES, Wire, plain
-from shared.services.managed_identity import shows
+from shared.services.entra_errors import Concerns, refusal
+from shared.services.entra_sign_in import SCOPES, another_host, raise_at_discovery, what_it_shows, without_answer
+from shared.services.entra_wire import AnotherHost, Wire
 from shared.services.transport import Later, patiently, retry_after
+from shared.services.way_out import lost
 
+_SECONDS = re.compile(r"[0-9]{1,8}")
 _TRY_LATER = "Nothing to do if the next refresh succeeds; otherwise look at Entra's service health and the network."
 _LOOK_UP = "Look the code up in Microsoft's list of AADSTS codes and in Entra's sign-in log (service principals)."
 _CREDENTIAL = "Write a valid credential of the service principal as a new version of the secret that holds it."
@@ -56,7 +60,7 @@ class EntraTokens:
     def _attempt(self, tenant: str, client_id: str, proof: ClientProof) -> ServiceToken | Later:
         # A new app object for each attempt: msal gives the token in its cache for as long as it lives, and replays
         # refusals (measured with msal 1.39).
-        wire = Wire(self._session, self._deadline, self._discovered, self._lock)
+        wire = Wire(self._session, self._authority_host, self._deadline, self._discovered, self._lock)
         try:
             app = msal.ConfidentialClientApplication(
                 client_id,
@@ -68,47 +72,42 @@ class EntraTokens:
             result: Mapping[str, Any] = app.acquire_token_for_client(scopes=SCOPES)
         except PatrolError as failure:
             raise _without_identity(client_id, failure) from None
+        except AnotherHost:
+            raise another_host(self._authority_host) from None
         except Exception as failure:  # noqa: BLE001  # msal raises what it meets: ValueError, JSON, requests, its own
-            return self._no_answer(tenant, client_id, wire, failure)
-        seconds = str(result.get("expires_in"))
-        if "access_token" in result and seconds.isdecimal():
-            value = str(result["access_token"])
+            raise_at_discovery(wire, tenant, self._authority_host)
+            return self._no_answer(client_id, wire, failure)
+        value, seconds = result.get("access_token"), str(result.get("expires_in"))
+        if isinstance(value, str) and value and _SECONDS.fullmatch(seconds):
             return ServiceToken(SecretText(value), timedelta(seconds=int(seconds)), _object_id(value))
-        return self._refused(client_id, proof, wire, result)
+        said = wire.refusal()
+        if said is None:
+            return self._no_answer(client_id, wire, None)
+        return self._refused(client_id, proof, wire, said)
 
-    def _refused(self, client_id: str, proof: ClientProof, wire: Wire, result: Mapping[str, Any]) -> Later:
-        numbers = [number for number in result.get("error_codes") or [] if isinstance(number, int)]
-        error = str(result.get("error") or "")
-        if not error and not numbers:
-            cause = f"Entra ID gave no usable answer for {client_id} (HTTP {wire.last_status})."
-            return Later(Unclear(Code.SIGN_IN_UNAVAILABLE, cause, _TRY_LATER))
-        why = refusal(error, numbers)
-        word = f"AADSTS{numbers[0]}" if numbers else plain(error)
-        cause = f"Entra ID gave the service principal {client_id} no token ({word}). {why.cause}"
+    def _refused(self, client_id: str, proof: ClientProof, wire: Wire, said: EntraRefusal) -> Later:
+        why = refusal(said.error, said.numbers)
+        cause = f"Entra ID gave the service principal {client_id} no token ({said.word}). {why.cause}"
         if why.concerns is Concerns.NOBODY:
-            busy = Busy(Code.SIGN_IN_UNAVAILABLE, cause, _TRY_LATER)
-            return Later(busy, retry_after(wire.retry_after, self._clock.now()))
+            return Later(Busy(Code.SIGN_IN_UNAVAILABLE, cause, _TRY_LATER), self._wait(wire))
         if why.concerns is Concerns.TENANT:
-            raise Misconfigured(Code.TENANT_UNKNOWN, f"Entra ID ({word}): {why.cause}", why.remedy)
+            raise Misconfigured(Code.TENANT_UNKNOWN, f"Entra ID ({said.word}): {why.cause}", why.remedy)
         known = why.remedy if why.concerns is Concerns.CLIENT else _LOOK_UP
-        remedy = next((_REMEDIES[number] for number in numbers if number in _REMEDIES), known)
-        # Cached: what was presented a moment ago.
-        shown = shows(proof.means()) if callable(proof.means) and any(map(trusts_nobody, numbers)) else ""
-        raise Refused(Code.PRINCIPAL_REFUSED, cause, f"{remedy} {shown}".rstrip(), word)
+        remedy = next((_REMEDIES[number] for number in said.numbers if number in _REMEDIES), known)
+        raise Refused(Code.PRINCIPAL_REFUSED, cause, f"{remedy} {what_it_shows(proof, said)}".rstrip(), said.word)
 
-    def _no_answer(self, tenant: str, client_id: str, wire: Wire, failure: Exception) -> Later:
-        if wire.last_path.endswith("/openid-configuration") and wire.last_status in (400, 404):
-            raise Misconfigured(
-                Code.TENANT_UNKNOWN,
-                f"Entra ID does not know the tenant {tenant}.",
-                "Correct `sign_in.tenant` in pats.yaml.",
-            ) from None
-        kind = f"HTTP {wire.last_status}" if wire.last_status else type(failure).__name__
+    def _no_answer(self, client_id: str, wire: Wire, failure: Exception | None) -> Later:
         # Asking again costs nothing: no password is judged, and no lock-out counts service principals.
-        unclear = Unclear(
-            Code.SIGN_IN_UNAVAILABLE, f"Entra ID gave no usable answer for {client_id} ({kind}).", _TRY_LATER
-        )
-        return Later(unclear, retry_after(wire.retry_after, self._clock.now()))
+        how, remedy = without_answer(wire, failure)
+        cause = f"Entra ID gave no usable answer for {client_id} ({how})."
+        unclear = Unclear(Code.SIGN_IN_UNAVAILABLE, cause, remedy)
+        if wire.answer is None and failure is not None and not lost(failure).passes:
+            raise unclear from None
+        return Later(unclear, self._wait(wire))
+
+    def _wait(self, wire: Wire) -> timedelta | None:
+        asked = None if wire.answer is None else wire.answer.headers.get("Retry-After")
+        return retry_after(asked, self._clock.now())
 
 
 def _without_identity(client_id: str, failure: PatrolError) -> PatrolError:
@@ -131,7 +130,7 @@ def _object_id(token: str) -> str | None:
         return None
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     object_id = claims.get("oid") if isinstance(claims, dict) else None
     return object_id.lower() if isinstance(object_id, str) else None

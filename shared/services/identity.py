@@ -2,16 +2,59 @@
 
 from __future__ import annotations
 
-import logging
-from contextvars import ContextVar
+import re
 from typing import Any
 
 from azure.core.credentials import AccessToken, TokenCredential
 from azure.core.exceptions import ClientAuthenticationError
 from azure.identity import DefaultAzureCredential
 
+from shared.model.errors import Code, Denied, Misconfigured, PatrolError
+from shared.services.way_out import closed_ways
+
 _DEVELOPERS = ("shared_token_cache", "visual_studio_code", "cli", "developer_cli", "powershell", "broker")
-_MAY_FAIL: ContextVar[bool] = ContextVar("may_fail", default=False)
+_NUMBER = re.compile(r"AADSTS\d{4,8}(?!\d)")
+
+
+class NoToken(ClientAuthenticationError):
+    """patrol's own identity got no token, so nobody was asked for anything else yet; `known` is what to tell."""
+
+    def __init__(self, known: PatrolError) -> None:
+        super().__init__(message=known.cause)
+        self.known = known
+
+
+class OwnIdentity:
+    """`credential`, with what fails in it kept apart from refusals of the service that the token is for.
+
+    azure-identity reports both as ClientAuthenticationError, and brings the answers of Entra ID and of the identity's
+    endpoint along as if they were the service's.
+    """
+
+    def __init__(self, credential: TokenCredential) -> None:
+        self._credential = credential
+
+    def get_token(self, *scopes: str, **more: Any) -> AccessToken:
+        """Raises NoToken alone."""
+        with closed_ways() as closed:
+            try:
+                return self._credential.get_token(*scopes, **more)
+            except Exception as failure:  # noqa: BLE001  # whatever azure-identity meets: its own, ValueError, OSError
+                raise NoToken(failure if isinstance(failure, Misconfigured) else no_token(failure, closed)) from None
+
+
+def no_token(failure: Exception, closed: list[Misconfigured]) -> PatrolError:
+    """Why patrol's own identity has no token; of the text, which quotes what was sent, only Entra ID's number."""
+    if closed:
+        return closed[0]
+    found = _NUMBER.search(str(failure))
+    return Denied(
+        Code.IDENTITY_UNAVAILABLE,
+        f"no token for patrol's own identity{f' ({found[0]})' if found else ''}.",
+        "Give the app its managed identity (AZURE_CLIENT_ID for a user-assigned one) or, on Kubernetes, a workload "
+        "identity with a federated credential that fits; on a laptop sign in with `az login`.",
+        found[0] if found else "",
+    )
 
 
 class FirstThatWorks:
@@ -27,14 +70,10 @@ class FirstThatWorks:
 
     def get_token(self, *scopes: str, **more: Any) -> AccessToken:
         """Raises ClientAuthenticationError when neither gives a token."""
-        asked = _MAY_FAIL.set(True)
         try:
             return self._first.get_token(*scopes, **more)
         except ClientAuthenticationError:
-            pass
-        finally:
-            _MAY_FAIL.reset(asked)
-        return self._last.get_token(*scopes, **more)
+            return self._last.get_token(*scopes, **more)
 
 
 def own_identity(*, by_environment: bool, client_has_secret: bool, **options: Any) -> TokenCredential:
@@ -50,14 +89,8 @@ def own_identity(*, by_environment: bool, client_has_secret: bool, **options: An
     options["exclude_environment_credential"] = True
     if not client_has_secret:
         return DefaultAzureCredential(**options)
-    # Its warning, a page long, would tell of a failure where there is none.
-    logging.getLogger("azure.identity._credentials.chained").addFilter(_unless_it_may_fail)
     # Developers' own sign-ins (az login) have no client id: asking them once is enough.
     hosted = {f"exclude_{name}_credential": True for name in _DEVELOPERS}
     return FirstThatWorks(
         DefaultAzureCredential(**options, **hosted), DefaultAzureCredential(**options, managed_identity_client_id=None)
     )
-
-
-def _unless_it_may_fail(_: logging.LogRecord) -> bool:
-    return not _MAY_FAIL.get()

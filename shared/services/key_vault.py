@@ -2,36 +2,43 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
 from typing import Any, NoReturn, TypeVar
 from urllib.parse import urlsplit
 
 import requests
 from azure.core.credentials import TokenCredential
-from azure.core.exceptions import AzureError, ClientAuthenticationError, HttpResponseError
 from azure.core.pipeline.transport import RequestsTransport
 from azure.keyvault.secrets import KeyVaultSecret, SecretClient, SecretProperties
 
 from shared.model.clock import Clock, Deadline, VaultInstant
 from shared.model.credentials import Credential
-from shared.model.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, Refused, Unclear
+from shared.model.errors import Absent, Code, Denied, Misconfigured, NotDone, PatrolError, Unclear
 from shared.model.secret_state import CONTENT_TYPE, Current, Look, SecretSeen, VaultListing, VersionListing, VersionSeen
 from shared.model.secret_text import SecretText
 from shared.model.tags import refuse_another_pat
+from shared.services import kept_text
+from shared.services.identity import OwnIdentity
+from shared.services.key_vault_failures import (
+    ODD,
+    Action,
+    Settling,
+    check_page,
+    failure_of,
+    publish_failure,
+    unreadable,
+    wait_asked,
+)
 from shared.services.rate_limits import Pace
-from shared.services.transport import Later, never_sent, patiently, retry_after, timeouts
+from shared.services.transport import Later, later, patiently, read_date, timeouts
 
 # Key Vault's `Date` has whole seconds: a smaller difference than this cannot be told from none.
 SAME_TIME = timedelta(seconds=2)
-RECOVERED_WITHIN = timedelta(seconds=60)
-
-_LATER = "Nothing to do if the next run succeeds; otherwise look at the vault's health and the network."
-_READ = "Give patrol's identity the role Key Vault Secrets User (credentials) or Key Vault Secrets Officer (PATs)."
-_WRITE = "Give patrol's identity the role Key Vault Secrets Officer on the vault; a new grant takes some minutes."
+SETTLED_WITHIN = timedelta(seconds=60)
+"""How long a name is waited for that is being recovered or deleted; recordings show up to four seconds."""
+_LOOK_AGAIN_AFTER = timedelta(seconds=2)
 
 Answer = TypeVar("Answer")
 
@@ -55,25 +62,28 @@ class SecretVault:
         self._host = urlsplit(url).hostname or url
         self._clock = clock
         self._deadline = deadline
+        transport = RequestsTransport(session=session, session_owner=False)
         self._client = SecretClient(
-            url, credential, transport=RequestsTransport(session=session, session_owner=False), retry_total=0
+            url, OwnIdentity(credential), transport=transport, retry_total=0, permit_redirects=False
         )
 
     def listing(self) -> VaultListing:
-        measured: list[timedelta] = []
+        dates = _Dates(self._clock)
 
         def look(response: Any) -> None:
-            date = response.http_response.headers.get("Date")
-            if date and not measured:
-                measured.append(self._ahead(date))
+            dates.keep(response)
+            check_page(response)
 
         def attempt() -> VaultListing:
+            dates.forget()
             pages = self._client.list_properties_of_secrets(raw_response_hook=look, **self._limits())
             rows = [_secret_seen(row) for row in pages]
-            return VaultListing({row.key: row for row in rows}, *measured)
+            return VaultListing({row.key: row for row in rows}, dates.ahead())
 
         try:
-            return self._ask_again("list the secrets", attempt)
+            return self._ask_again(Action.LIST, "the secrets", attempt)
+        except Misconfigured:
+            raise
         except Denied as failure:
             raise Misconfigured(failure.code, failure.cause, failure.remedy) from None
         except PatrolError as failure:
@@ -84,72 +94,41 @@ class SecretVault:
             ) from None
 
     def look(self, name: str) -> Look:
-        measured: list[timedelta] = []
-
-        def attempt() -> SecretSeen:
-            # The value comes along, and is dropped here.
-            return _secret_seen(self._client.get_secret(name, raw_response_hook=look, **self._limits()).properties)
-
-        def look(response: Any) -> None:
-            date = response.http_response.headers.get("Date")
-            if date:
-                measured[:] = [self._ahead(date)]
-
+        dates = _Dates(self._clock)
         try:
-            seen = self._ask_again(f"read {name}", attempt)
+            # The value comes along, and is dropped here.
+            secret = self._get(name, dates)
         except Absent:
-            return Look(None, *measured)
+            return Look(None, dates.ahead())
         except Denied as failure:
             if failure.code is not Code.DISABLED:
                 raise
+            # It may have gone since: then there is no version.
             newest = self.versions(name).newest()
-            if newest is None:
-                return Look(None, *measured)
-            seen = SecretSeen(
-                name,
-                newest.enabled,
-                newest.created,
-                newest.expires_on,
-                newest.content_type,
-                newest.tags,
-                newest.version,
-            )
-        return Look(seen, *measured)
+            return Look(None if newest is None else _as_listed(name, newest), dates.ahead())
+        return Look(_secret_seen(secret.properties), dates.ahead())
 
     def current(self, name: str) -> Current:
-        at: list[VaultInstant] = []
-
-        def attempt() -> Current:
-            secret = self._client.get_secret(name, raw_response_hook=self._dated(at), **self._limits())
-            return Current(_version_seen(secret.properties), SecretText(secret.value or ""), self._at(at))
-
-        return self._ask_again(f"read {name}", attempt)
+        dates = _Dates(self._clock)
+        secret = self._get(name, dates)
+        return Current(_version_seen(secret.properties), SecretText(_value_of(secret)), dates.last())
 
     def versions(self, name: str) -> VersionListing:
-        at: list[VaultInstant] = []
-
-        def attempt() -> VersionListing:
-            dated = self._dated(at)
-            pages = self._client.list_properties_of_secret_versions(name, raw_response_hook=dated, **self._limits())
-            return VersionListing(tuple(_version_seen(row) for row in pages), self._at(at))
-
-        try:
-            return self._ask_again(f"list the versions of {name}", attempt)
-        except Absent:
-            return VersionListing((), self._at(at))
-
-    def _dated(self, at: list[VaultInstant]) -> Callable[[Any], None]:
-        """Keeps the vault's time of the first answer: what is listed later may be newer, never older."""
+        dates = _Dates(self._clock)
 
         def look(response: Any) -> None:
-            date = response.http_response.headers.get("Date")
-            if date and not at:
-                at.append(VaultInstant(self._clock.now() + self._ahead(date)))
+            dates.keep(response)
+            check_page(response)
 
-        return look
+        def attempt() -> VersionListing:
+            dates.forget()
+            pages = self._client.list_properties_of_secret_versions(name, raw_response_hook=look, **self._limits())
+            return VersionListing(tuple(_version_seen(row) for row in pages), dates.first_page())
 
-    def _at(self, at: list[VaultInstant]) -> VaultInstant:
-        return at[0] if at else VaultInstant(self._clock.now())
+        try:
+            return self._ask_again(Action.LIST, f"the versions of {name}", attempt)
+        except Absent:
+            return VersionListing((), dates.last())
 
     def publish(
         self,
@@ -160,6 +139,18 @@ class SecretVault:
         content_type: str = CONTENT_TYPE,
     ) -> VersionSeen:
         self._pace.turn(self._clock, self._deadline)
+        patience = self._clock.now() + SETTLED_WITHIN
+        while True:
+            try:
+                return self._publish(name, value, expires_on, tags, content_type)
+            except Settling:  # Key Vault itself said that it wrote nothing
+                if not self._may_wait(patience):
+                    raise
+                self._clock.sleep(_LOOK_AGAIN_AFTER)
+
+    def _publish(
+        self, name: str, value: SecretText, expires_on: datetime, tags: Mapping[str, str], content_type: str
+    ) -> VersionSeen:
         try:
             secret = self._client.set_secret(
                 name,
@@ -170,18 +161,21 @@ class SecretVault:
                 retry_total=0,
                 **self._limits(),
             )
-        except AzureError as failure:
-            raise _publish_failure(self._failure(f"write {name}", failure)) from None
-        return _version_seen(secret.properties)
+            return _version_seen(secret.properties)
+        except Unclear as failure:
+            raise publish_failure(failure) from None
+        except ODD as failure:
+            raise publish_failure(self._failure(Action.WRITE, name, failure)) from None
 
     def note(self, name: str, tags: Mapping[str, str]) -> VersionSeen:
         """Key Vault wants a value: it says where the facts are."""
 
-        def attempt() -> KeyVaultSecret:
-            told = dict(tags)
-            return self._client.set_secret(name, "see the tags", content_type="text/plain", tags=told, **self._limits())
+        def attempt() -> VersionSeen:
+            told, kind = dict(tags), "text/plain"
+            written = self._client.set_secret(name, "see the tags", content_type=kind, tags=told, **self._limits())
+            return _version_seen(written.properties)
 
-        return _version_seen(self._ask_again(f"write {name}", attempt).properties)
+        return self._ask_again(Action.WRITE, name, attempt)
 
     def change(
         self,
@@ -195,11 +189,7 @@ class SecretVault:
         facts = {key: value for key, value in given.items() if value is not None}
         if tags is not None:
             refuse_another_pat(version.tags, tags)
-
-        def attempt() -> SecretProperties:
-            return self._client.update_secret_properties(name, version.version, **facts, **self._limits())
-
-        self._ask_again(f"change {name}", attempt)
+        self._change(name, version.version, facts)
         return replace(
             version,
             tags=version.tags if tags is None else dict(tags),
@@ -207,145 +197,139 @@ class SecretVault:
         )
 
     def disable(self, name: str, version: str) -> None:
-        def attempt() -> SecretProperties:
-            return self._client.update_secret_properties(name, version, enabled=False, **self._limits())
+        self._change(name, version, {"enabled": False})
 
-        self._ask_again(f"change {name}", attempt)
+    def _change(self, name: str, version: str, facts: Mapping[str, Any]) -> None:
+        def attempt() -> VersionSeen:
+            return _version_seen(self._client.update_secret_properties(name, version, **facts, **self._limits()))
+
+        self._ask_again(Action.CHANGE, name, attempt)
 
     def is_deleted(self, name: str) -> bool | None:
         try:
-            self._ask_again(
-                f"look for {name} among the deleted", lambda: self._client.get_deleted_secret(name, **self._limits())
+            found = self._ask_again(
+                Action.FIND_DELETED, name, lambda: self._client.get_deleted_secret(name, **self._limits())
             )
         except Absent:
             return False
         except Denied:
             # Without the right to look, the write itself tells: it is refused with 409.
             return None
+        if not found.name:
+            raise unreadable("id")
         return True
 
     def recover(self, name: str) -> None:
         def attempt() -> object:
             return self._client.begin_recover_deleted_secret(name, **self._limits())
 
-        self._ask_again(f"recover {name}", attempt)
+        self._ask_again(Action.RECOVER, name, attempt)
         # A recovered secret answers 404 for some seconds.
-        give_up = self._clock.now() + RECOVERED_WITHIN
+        give_up = self._clock.now() + SETTLED_WITHIN
         while True:
             try:
-                self.versions_or_raise(name)
-            except Absent:
-                if self._clock.now() >= give_up or self._deadline.passed():
+                self._get(name)
+            except Denied as failure:
+                if failure.code is not Code.DISABLED:
                     raise
-                self._clock.sleep(timedelta(seconds=2))
+                return  # what is disabled is back
+            except Absent:
+                if not self._may_wait(give_up):
+                    raise
+                self._clock.sleep(_LOOK_AGAIN_AFTER)
             else:
                 return
 
-    def versions_or_raise(self, name: str) -> None:
-        self._ask_again(f"read {name}", lambda: self._client.get_secret(name, **self._limits()))
-
     def read(self, name: str) -> Credential:
-        """A credential: see `ports.Credentials`."""
-        secret = self._ask_again(f"read {name}", lambda: self._client.get_secret(name, **self._limits()))
-        seen = secret.properties
-        if not secret.value:
-            raise Absent(Code.CREDENTIAL_UNREADABLE, f"The secret {name} in {self._host} is empty.", "Write its value.")
-        return Credential(SecretText(secret.value), seen.version or "", seen.expires_on)
+        """See `ports.Credentials`."""
+        held = self.read_certificate(name)
+        if problem := kept_text.why_not_text(held.value, held.content_type):
+            raise NotDone(
+                Code.CREDENTIAL_UNREADABLE, f"The secret {name} in {self._host} {problem.what}.", problem.remedy
+            )
+        return held
 
-    def _ahead(self, date: str) -> timedelta:
-        """The vault's clock minus ours; zero where its whole seconds cannot tell."""
-        ahead = parsedate_to_datetime(date) - self._clock.now()
-        return ahead if abs(ahead) > SAME_TIME else timedelta(0)
+    def read_certificate(self, name: str) -> Credential:
+        """See `ports.Credentials`."""
+        secret = self._get(name)
+        seen, value = secret.properties, _value_of(secret)
+        if not value:
+            raise Absent(Code.CREDENTIAL_UNREADABLE, f"The secret {name} in {self._host} is empty.", "Write its value.")
+        return Credential(
+            SecretText(value), seen.version or _unreadable("id"), seen.expires_on, seen.content_type or ""
+        )
+
+    def _get(self, name: str, dates: _Dates | None = None) -> KeyVaultSecret:
+        kept = dates or _Dates(self._clock)
+
+        def attempt() -> KeyVaultSecret:
+            kept.forget()
+            return self._client.get_secret(name, raw_response_hook=kept.keep, **self._limits())
+
+        return self._ask_again(Action.READ, name, attempt)
+
+    def _may_wait(self, until: datetime) -> bool:
+        return self._clock.now() < until and not self._deadline.passed()
 
     def _limits(self) -> dict[str, Any]:
         connect, read = timeouts(self._deadline)
         return {"connection_timeout": connect, "read_timeout": read}
 
-    def _ask_again(self, action: str, call: Callable[[], Answer]) -> Answer:
+    def _ask_again(self, action: Action, name: str, call: Callable[[], Answer]) -> Answer:
         def attempt() -> Answer | Later:
             try:
                 return call()
-            except AzureError as failure:
-                known = self._failure(action, failure)
-                if not isinstance(known, Busy | Unclear):
-                    raise known from None
-                headers = getattr(getattr(failure, "response", None), "headers", None) or {}
-                return Later(known, retry_after(headers.get("Retry-After"), self._clock.now()))
+            except ODD as failure:
+                return later(self._failure(action, name, failure), wait_asked(failure, self._clock.now()))
 
         return patiently(self._clock, self._deadline, attempt)
 
-    def _failure(self, action: str, failure: AzureError) -> PatrolError:
-        """What a failed call means. Only codes are shown: the texts of 403 carry ids, a body may carry anything."""
-        could_not = f"Key Vault {self._host}: could not {action}"
-        status = getattr(failure, "status_code", None)
-        if not isinstance(failure, HttpResponseError) or status is None:
-            return _no_answer(could_not, failure)
-        word = _word(failure)
-        told = f"{could_not} (HTTP {status}{f' {word}' if word else ''})."
-        if word == "SecretDisabled":
-            return Denied(Code.DISABLED, told, "Enable the current version of the secret.")
-        if status in (401, 403):
-            return Denied(
-                Code.VAULT_FORBIDDEN, told, _WRITE if action.startswith(("write", "change", "recover")) else _READ
-            )
-        # Anything else that answers 404 (a proxy, a wrong private endpoint) says nothing of the secret (rule 5).
-        if status == 404 and word == "SecretNotFound":
-            return Absent(Code.VAULT_REFUSED, told, "Create the secret, or correct its name in pats.yaml.")
-        if status == 409:
-            return Refused(Code.SECRET_DELETED, told, "Recover or purge the soft-deleted secret of that name.", word)
-        if status == 429:
-            return Busy(Code.VAULT_UNREACHABLE, told, "Nothing to do: the next run tries again.")
-        if 400 <= status < 500 and status != 408:
-            return Refused(
-                Code.VAULT_REFUSED, told, "Check the secret's name and tags against Key Vault's limits.", word
-            )
-        return Unclear(Code.VAULT_UNCLEAR, told, _LATER)
+    def _failure(self, action: Action, name: str, failure: Exception) -> PatrolError:
+        return failure_of(action, f"Key Vault {self._host}: could not {action.verb} {name}", failure)
 
 
-def _entra_code(failure: ClientAuthenticationError) -> str:
-    """Entra ID's number of a refusal; nothing else of the text, which quotes what was sent."""
-    found = re.search(r"AADSTS\d{5,7}", str(failure))
-    return f" ({found[0]})" if found else ""
+@dataclass(frozen=True, slots=True)
+class _Dated:
+    status: int
+    ahead: timedelta
+    at: VaultInstant
 
 
-def _no_answer(could_not: str, failure: AzureError) -> PatrolError:
-    if isinstance(failure, ClientAuthenticationError):
-        return Denied(
-            Code.IDENTITY_UNAVAILABLE,
-            f"{could_not}: no token for patrol's own identity{_entra_code(failure)}.",
-            "Give the app its managed identity (AZURE_CLIENT_ID for a user-assigned one) or, on Kubernetes, a workload "
-            "identity with a federated credential that fits; on a laptop sign in with `az login`.",
-        )
-    inner = getattr(failure, "inner_exception", None)
-    cause = f"{could_not}: no answer ({type(inner or failure).__name__})."
-    if inner is not None and never_sent(inner):
-        return Busy(Code.VAULT_UNREACHABLE, cause, _LATER)
-    return Unclear(Code.VAULT_UNCLEAR, cause, _LATER)
+class _Dates:
+    """The `Date` of each answer to one attempt: the vault's clock, where the answer proves to be the vault's.
 
+    Another's clock is never read: what is asked again begins anew, and who reads knows whose the answer was.
+    """
 
-def _publish_failure(failure: PatrolError) -> PatrolError:
-    if isinstance(failure, Denied):
-        return Denied(Code.PUBLISH_FORBIDDEN, failure.cause, failure.remedy)
-    if isinstance(failure, Refused) and failure.code is Code.SECRET_DELETED:
-        return failure
-    if isinstance(failure, Busy):
-        return failure
-    if isinstance(failure, NotDone):
-        return Refused(Code.PUBLISH_REFUSED, failure.cause, failure.remedy)
-    return Unclear(Code.PUBLISH_UNCLEAR, failure.cause, failure.remedy)
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._kept: list[_Dated] = []
 
+    def forget(self) -> None:
+        self._kept.clear()
 
-def _word(failure: HttpResponseError) -> str:
-    """The service's own code, the inner one where there is one; only if it looks like a code."""
-    error = failure.error
-    inner = getattr(error, "innererror", None)
-    word = (inner.get("code") if isinstance(inner, dict) else None) or getattr(error, "code", None) or ""
-    return word if isinstance(word, str) and word.isalnum() else ""
+    def keep(self, response: Any) -> None:
+        date, now = read_date(response.http_response.headers.get("Date")), self._clock.now()
+        if date is not None:
+            # Zero where the vault's whole seconds cannot tell.
+            ahead = date - now if abs(date - now) > SAME_TIME else timedelta(0)
+            self._kept.append(_Dated(response.http_response.status_code, ahead, VaultInstant(now + ahead)))
+
+    def ahead(self) -> timedelta:
+        """The vault's clock minus ours."""
+        return self._kept[-1].ahead if self._kept else timedelta(0)
+
+    def last(self) -> VaultInstant:
+        return self._kept[-1].at if self._kept else VaultInstant(self._clock.now())
+
+    def first_page(self) -> VaultInstant:
+        """Of a listing: what is listed later may be newer, never older."""
+        return next((one.at for one in self._kept if one.status == requests.codes.ok), self.last())
 
 
 def _secret_seen(row: SecretProperties) -> SecretSeen:
     return SecretSeen(
-        name=row.name or "",
+        name=row.name or _unreadable("id"),
         enabled=row.enabled is not False,
         created=row.created_on or _unreadable("created"),
         expires_on=row.expires_on,
@@ -353,6 +337,14 @@ def _secret_seen(row: SecretProperties) -> SecretSeen:
         tags=dict(row.tags or {}),
         version=row.version or "",
     )
+
+
+def _value_of(secret: KeyVaultSecret) -> str:
+    return secret.value if isinstance(secret.value, str) else _unreadable("value")
+
+
+def _as_listed(name: str, one: VersionSeen) -> SecretSeen:
+    return SecretSeen(name, one.enabled, one.created, one.expires_on, one.content_type, one.tags, one.version)
 
 
 def _version_seen(row: SecretProperties) -> VersionSeen:
@@ -367,4 +359,4 @@ def _version_seen(row: SecretProperties) -> VersionSeen:
 
 
 def _unreadable(what: str) -> NoReturn:
-    raise Unclear(Code.VAULT_UNCLEAR, f"Key Vault answered without `{what}`.", _LATER)
+    raise unreadable(what)

@@ -13,6 +13,7 @@ from azure.core.exceptions import AzureError, ClientAuthenticationError
 
 from shared.model.errors import Busy, Code, Misconfigured
 from shared.model.secret_text import SecretText
+from shared.services.way_out import closed_ways
 
 # By the host that signs people in. Source: Microsoft Entra, configure an application to trust a managed identity.
 _AUDIENCES = {
@@ -63,22 +64,33 @@ class ManagedAssertion:
         with self._lock:
             if self._absent is not None:
                 raise self._absent
-            try:
-                # Made at the first question: a deployment with a client secret has no managed identity to look for.
-                self._identity = self._identity or self._make()
-                return SecretText(self._identity.get_token(self._scope).token)
-            except (ClientAuthenticationError, ValueError):  # ValueError: its variables contradict each other
-                self._absent = Misconfigured(
-                    Code.IDENTITY_UNAVAILABLE,
-                    "`sign_in` names neither client_secret_name nor client_certificate_name, and there is no managed "
-                    "identity here that could sign in for the app registration.",
-                    "In Azure: assign the app its user-assigned identity and set AZURE_CLIENT_ID to its client id. "
-                    "Elsewhere (a laptop, a pipeline): name a client secret or a certificate in `sign_in`.",
-                )
-                raise self._absent from None
-            except AzureError as failure:
-                raise Busy(
-                    Code.SIGN_IN_UNAVAILABLE,
-                    f"The managed identity's endpoint gave no token for the sign-in ({type(failure).__name__}).",
-                    "Nothing to do if the next run succeeds; otherwise restart the app.",
-                ) from None
+            with closed_ways() as closed:
+                return self._ask(closed)
+
+    def _ask(self, closed: list[Misconfigured]) -> SecretText:
+        try:
+            # Made at the first question: a deployment with a client secret has no managed identity to look for.
+            self._identity = self._identity or self._make()
+            return SecretText(self._identity.get_token(self._scope).token)
+        except Misconfigured as closed_way:
+            self._absent = closed_way
+            raise
+        except (ClientAuthenticationError, ValueError):  # ValueError: its variables contradict each other
+            self._absent = closed[0] if closed else _no_identity()
+            raise self._absent from None
+        except AzureError as failure:
+            raise Busy(
+                Code.SIGN_IN_UNAVAILABLE,
+                f"The managed identity's endpoint gave no token for the sign-in ({type(failure).__name__}).",
+                "Nothing to do if the next run succeeds; otherwise restart the app.",
+            ) from None
+
+
+def _no_identity() -> Misconfigured:
+    return Misconfigured(
+        Code.IDENTITY_UNAVAILABLE,
+        "`sign_in` names neither client_secret_name nor client_certificate_name, and there is no managed identity here "
+        "that could sign in for the app registration.",
+        "In Azure: assign the app its user-assigned identity and set AZURE_CLIENT_ID to its client id. Elsewhere (a "
+        "laptop, a pipeline): name a client secret or a certificate in `sign_in`.",
+    )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime, timedelta
@@ -10,41 +9,19 @@ from typing import Any
 from urllib.parse import quote
 
 import requests
-from requests.auth import AuthBase
 
 from shared.model.clock import Clock, Deadline, whole_seconds
-from shared.model.errors import Absent, Busy, Code, Denied, NotDone, PatrolError, Refused, Unclear
+from shared.model.errors import Absent, Busy, Code, Refused, Unclear
 from shared.model.pats import Minted, Pat, PatId, Validity
 from shared.model.secret_text import SecretText
-from shared.services import pat_token_errors
-from shared.services.transport import Later, never_sent, patiently, retry_after, timeouts
+from shared.services.devops_answers import GUID, HEADERS, Bearer, judge, lost, unreadable
+from shared.services.transport import Later, patiently, retry_after, timeouts
 
 PATS = "https://vssps.dev.azure.com/{organization}/_apis/tokens/pats"
 API_VERSION = "7.2-preview.1"
 PAGE = 100
 
-# Without Suppress, a caller who is not signed in is sent to a page for people (302, or 203 with HTML).
-HEADERS = {"Accept": "application/json", "X-TFS-FedAuthRedirect": "Suppress", "X-VSS-ForceMsaPassThrough": "true"}
-
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,7})?Z")
-_LATER = "Nothing to do if the next run succeeds; otherwise look at the status page of Azure DevOps and the network."
-ACCESS = (
-    "Check that the technical user is a member of the organization, that the organization belongs to the tenant, and "
-    "that the app registration has vso.pats and vso.pats_manage with admin consent."
-)
-ORGANIZATION = "Correct `organization` in pats.yaml; was the organization renamed or deleted?"
-
-
-class Bearer(AuthBase):
-    """Also keeps requests from taking an Authorization header out of ~/.netrc."""
-
-    def __init__(self, token: SecretText) -> None:
-        self._token = token
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._token.reveal()}"
-        return request
 
 
 class UserPats:
@@ -84,8 +61,8 @@ class UserPats:
                 body = self._send("POST", organization, {}, wanted)
             except Busy as busy:
                 return Later(busy, self._wait_asked())  # 429: refused before anything was done
-            except (Refused, Absent) as refusal:
-                word = getattr(refusal, "word", "")
+            except (Refused, Absent) as refusal:  # in the service's own words
+                word = refusal.word if isinstance(refusal, Refused) else ""
                 raise Refused(Code.MINT_REFUSED, f"No PAT was made. {refusal.cause}", refusal.remedy, word) from None
             except Unclear as doubt:
                 raise _mint_unclear(doubt) from None
@@ -125,13 +102,13 @@ class UserPats:
             body = self._ask_again("GET", organization, page)
             rows = body.get("patTokens")
             if not isinstance(rows, list):
-                raise _unreadable("the listing of PATs")
+                raise unreadable("the listing of PATs")
             yield from (row for row in rows if isinstance(row, dict))
             token = body.get("continuationToken") or ""
             if not token:
                 return
-            if token in seen:
-                raise _unreadable("the listing of PATs (a page repeats)")
+            if not isinstance(token, str) or token in seen:
+                raise unreadable("the listing of PATs (a page repeats)")
             seen.add(token)
 
     def _ask_again(
@@ -183,53 +160,6 @@ class UserPats:
         return wait if wait > timedelta(0) else None
 
 
-def judge(
-    method: str,
-    organization: str,
-    response: requests.Response,
-    what: str = "the sign-in",
-    remedy: str | None = None,
-) -> Mapping[str, Any]:
-    """The JSON of a success, `{}` for 204; anything else as the failure it is. Body texts go no further than here."""
-    status = response.status_code
-    body = _json_of(response)
-    word = body.get("patTokenError") if body is not None else None
-    if isinstance(word, str) and word != pat_token_errors.NONE and (not body or body.get("patToken") is None):
-        raise _pat_refused(word)
-    if status == requests.codes.no_content or (
-        status == requests.codes.ok and method == "DELETE" and not response.content
-    ):
-        return {}
-    if status == requests.codes.ok:
-        if body is None:
-            raise _unreadable("JSON", response)
-        return body
-    kind = str(body.get("typeKey") or "") if body else ""
-    told = f"Azure DevOps answered HTTP {status}{f' {kind}' if kind.isalnum() else ''}{_activity(response)}"
-    if status == requests.codes.not_found and kind == "SessionTokenNotFoundException":
-        raise Absent(Code.PAT_UNKNOWN, "Azure DevOps does not know the PAT.", "The next run replaces it.")
-    if status == requests.codes.not_found:
-        # A renamed or unknown organization answers HTML: that says nothing about a PAT (rule 5).
-        raise _no_organization(method, f"{told} for the organization {organization}.")
-    if status == requests.codes.too_many_requests:
-        raise Busy(Code.DEVOPS_UNAVAILABLE, f"{told}: too many requests.", _LATER)
-    if status in (requests.codes.unauthorized, requests.codes.forbidden, 203) or 300 <= status < 400:
-        raise Denied(Code.ORGANIZATION_DENIED, f"{told}: {organization} does not accept {what}.", remedy or ACCESS)
-    if status == requests.codes.request_timeout or status >= 500:
-        raise Unclear(Code.DEVOPS_UNAVAILABLE, f"{told}.", _LATER)
-    if 400 <= status < 500:
-        raise Refused(Code.DEVOPS_REFUSED, f"{told}.", "Read the activity in the organization's audit log.", kind)
-    raise Unclear(Code.DEVOPS_UNCLEAR, f"{told}.", _LATER)
-
-
-def lost(failure: requests.RequestException, organization: str) -> PatrolError:
-    """A request without an answer: NotDone (Busy) when it was never sent, Unclear otherwise."""
-    cause = f"Azure DevOps ({organization}) gave no answer ({type(failure).__name__})."
-    if never_sent(failure):
-        return Busy(Code.DEVOPS_UNAVAILABLE, cause, _LATER)
-    return Unclear(Code.DEVOPS_UNAVAILABLE, cause, _LATER)
-
-
 def read_instant(text: object) -> datetime:
     """Read an Azure DevOps timestamp: ISO 8601, `Z`, 0 to 7 fractional digits.
 
@@ -237,27 +167,32 @@ def read_instant(text: object) -> datetime:
     """
     match = _INSTANT.fullmatch(text) if isinstance(text, str) else None
     if match is None:
-        raise _unreadable("a timestamp")
+        raise unreadable("a timestamp")
     try:
         return datetime.fromisoformat(match[1]).replace(tzinfo=UTC)
     except ValueError:
-        raise _unreadable("a timestamp") from None
+        raise unreadable("a timestamp") from None
 
 
 def read_pat(token: Mapping[str, Any]) -> Pat:
     """Read a `PatToken`. Raises Unclear when a needed field is missing or wrong."""
     identity = token.get("authorizationId")
-    if not isinstance(identity, str) or not _GUID.fullmatch(identity):
-        raise _unreadable("an authorization id")
+    if not isinstance(identity, str) or not GUID.fullmatch(identity):
+        raise unreadable("an authorization id")
     accounts = token.get("targetAccounts")
     organization_id = accounts[0] if isinstance(accounts, list) and len(accounts) == 1 else None
     return Pat(
         id=PatId(identity.lower()),
-        display_name=str(token.get("displayName") or ""),
-        scopes=frozenset(str(token.get("scope") or "").split()),
+        display_name=_writable(token.get("displayName")),
+        scopes=frozenset(_writable(token.get("scope")).split()),
         validity=Validity(read_instant(token.get("validFrom")), read_instant(token.get("validTo"))),
         organization_id=organization_id.lower() if isinstance(organization_id, str) else None,
     )
+
+
+def _writable(text: object) -> str:
+    """A name that any file and log can hold: half of a surrogate pair becomes a question mark."""
+    return str(text or "").encode("utf-8", "replace").decode()
 
 
 def _read_listed(row: Mapping[str, Any]) -> Pat | None:
@@ -283,29 +218,15 @@ def _wanted(display_name: str, scopes: tuple[str, ...], ends: datetime) -> dict[
 def _pat_token(body: Mapping[str, Any]) -> Mapping[str, Any]:
     token = body.get("patToken")
     if not isinstance(token, dict):
-        raise _unreadable("a PAT")
+        raise unreadable("a PAT")
     return token
 
 
 def _value_of(token: Mapping[str, Any]) -> SecretText:
     value = token.get("token")
     if not isinstance(value, str) or not value:
-        raise _unreadable("the value of a new PAT")
+        raise unreadable("the value of a new PAT")
     return SecretText(value)
-
-
-def _pat_refused(word: str) -> PatrolError:
-    shown = word if word.isalnum() else "an unreadable word"
-    cause = f"Azure DevOps refused: {shown}."
-    if word in pat_token_errors.GONE:
-        return Absent(Code.PAT_UNKNOWN, cause, pat_token_errors.remedy(word))
-    return Refused(Code.DEVOPS_REFUSED, cause, pat_token_errors.remedy(word), shown)
-
-
-def _no_organization(method: str, cause: str) -> PatrolError:
-    if method == "POST":
-        return NotDone(Code.ORGANIZATION_UNKNOWN, cause, ORGANIZATION)
-    return Unclear(Code.ORGANIZATION_UNKNOWN, cause, ORGANIZATION)
 
 
 def _mint_unclear(doubt: Unclear) -> Unclear:
@@ -314,23 +235,3 @@ def _mint_unclear(doubt: Unclear) -> Unclear:
         f"{doubt.cause} A PAT may have been made that nobody knows the value of.",
         "Nothing to do: the next run mints again, and ends what was left over after two hours.",
     )
-
-
-def _unreadable(what: str, response: requests.Response | None = None) -> Unclear:
-    where = _activity(response) if response is not None else ""
-    return Unclear(Code.DEVOPS_UNCLEAR, f"Azure DevOps answered with something that is not {what}{where}.", _LATER)
-
-
-def _json_of(response: requests.Response) -> Mapping[str, Any] | None:
-    if "json" not in response.headers.get("Content-Type", "").lower():
-        return None
-    try:
-        body = json.loads(response.content.decode("utf-8-sig"))  # some answers begin with a byte order mark
-    except ValueError:
-        return None
-    return body if isinstance(body, dict) else None
-
-
-def _activity(response: requests.Response) -> str:
-    identity = response.headers.get("ActivityId", "")
-    return f" (activity {identity.lower()})" if _GUID.fullmatch(identity) else ""

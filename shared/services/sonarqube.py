@@ -16,8 +16,11 @@ from shared.model.clock import Clock, Deadline
 from shared.model.errors import Busy, Code, Denied, PatrolError, Refused, Unclear
 from shared.model.items import SonarQube
 from shared.model.secret_text import SecretText
-from shared.services.pat_api import Bearer
-from shared.services.transport import Later, never_sent, patiently, retry_after, timeouts
+from shared.services import answers, kept_text
+from shared.services.answers import Answer
+from shared.services.devops_answers import Bearer
+from shared.services.transport import Later, later, patiently, retry_after, timeouts
+from shared.services.way_out import no_answer
 
 _LATER = "Nothing to do if the next run succeeds; otherwise look at SonarQube, the network and the certificate."
 _TOKEN = (
@@ -71,6 +74,9 @@ class SonarQubeServer:
 
     def _ask(self, to: SonarQube, token: SecretText, method: str, name: str, **given: Any) -> Mapping[str, Any]:
         """The JSON of an answer, `{}` for none."""
+        if problem := kept_text.why_not_header(token):
+            cause = f"The secret {to.token_secret_name} {problem.what}."
+            raise Denied(Code.CONSUMER_TOKEN_UNREADABLE, cause, problem.remedy)
 
         def attempt() -> Mapping[str, Any] | Later:
             try:
@@ -84,7 +90,7 @@ class SonarQubeServer:
                     **given,
                 )
             except requests.RequestException as failure:
-                return Later(_lost(to, failure))
+                return later(_lost(to, failure))
             try:
                 return _judge(to, name, response)
             except (Busy, Unclear) as failure:
@@ -95,40 +101,45 @@ class SonarQubeServer:
 
 def _judge(to: SonarQube, name: str, response: requests.Response) -> Mapping[str, Any]:
     """What an answer means. Only its status is shown: the texts of refusals may carry anything."""
-    status = response.status_code
-    told = f"{to} answered {name} with HTTP {status}"
-    if status == requests.codes.no_content:
+    answer = Answer.of(response)
+    told = f"{to} answered {name} with HTTP {answer.status}"
+    if answer.status == requests.codes.no_content:
         return {}
-    if status == requests.codes.ok:
-        return _json_of(told, response)
-    if status in (requests.codes.unauthorized, requests.codes.forbidden):
-        why = "its token is not valid" if status == requests.codes.unauthorized else "its token's user may not do that"
-        raise Denied(Code.CONSUMER_REFUSED, f"{told}: {why}.", _TOKEN.format(name=to.token_secret_name))
-    if status == requests.codes.too_many_requests:
-        raise Busy(Code.CONSUMER_UNREACHABLE, f"{told}.", _LATER)
-    if status == requests.codes.request_timeout or status >= 500:
-        raise Unclear(Code.CONSUMER_UNREACHABLE, f"{told}.", _LATER)
-    if status == requests.codes.not_found and name != "list_definitions":
-        raise Refused(Code.CONSUMER_REFUSED, f"{told}: it does not know the setting.", _KEY)
-    if 300 <= status < 400 or status == requests.codes.not_found:
-        raise Refused(Code.CONSUMER_REFUSED, f"{told}: SonarQube is not at that address.", _URL)
+    if answer.status == requests.codes.ok and isinstance(answer.json(), dict):
+        return answer.facts()
+    if answers.sonarqube(answer) is None and not _is_unknown_token(name, answer):
+        raise _doubt(to, name, answer)
+    match answer.status:
+        case 401:
+            cause = f"{told}: its token is not valid."
+            raise Denied(Code.CONSUMER_REFUSED, cause, _TOKEN.format(name=to.token_secret_name))
+        case 403:
+            cause = f"{told}: its token's user may not do that."
+            raise Denied(Code.CONSUMER_REFUSED, cause, _TOKEN.format(name=to.token_secret_name))
+        case 404:
+            raise Refused(Code.CONSUMER_REFUSED, f"{told}: it does not know the setting.", _KEY)
+        case 429:
+            raise Busy(Code.CONSUMER_UNREACHABLE, f"{told}.", _LATER)
     raise Refused(Code.CONSUMER_REFUSED, f"{told}.", _KEY)
 
 
-def _json_of(told: str, response: requests.Response) -> Mapping[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise Refused(Code.CONSUMER_REFUSED, f"{told}, and not with its own JSON: SonarQube is not there.", _URL)
-    return body
+def _is_unknown_token(name: str, answer: Answer) -> bool:
+    """SonarQube refuses a token that it does not know without a body.
+
+    Believed of the first question alone: to one that came after an answer it is no more than anybody's 401.
+    """
+    return name == "list_definitions" and answer.status == requests.codes.unauthorized and not answer.body
+
+
+def _doubt(to: SonarQube, name: str, answer: Answer) -> Unclear:
+    """No word of SonarQube's: its own trouble, or somebody in between, or another server at that address."""
+    cause = f"{to} did not answer {name}: {answers.in_between(answer, 'SonarQube')}."
+    passing = answer.status in (408, 429) or answer.status >= 500
+    return Unclear(Code.CONSUMER_UNREACHABLE, cause, _LATER if passing else f"{_URL} {_LATER}")
 
 
 def _lost(to: SonarQube, failure: requests.RequestException) -> PatrolError:
-    cause = f"{to} gave no answer ({type(failure).__name__})."
-    kind = Busy if never_sent(failure) else Unclear
-    return kind(Code.CONSUMER_UNREACHABLE, cause, _LATER)
+    return no_answer(failure, str(to), Code.CONSUMER_UNREACHABLE, Code.CONSUMER_UNREACHABLE, _LATER)
 
 
 def _is_of(organization: str, address: str) -> bool:

@@ -6,20 +6,20 @@ The SDKs' own retries are off where this is used: they sleep for whatever a Retr
 from __future__ import annotations
 
 import socket
-import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.exceptions import ConnectTimeout, ProxyError, SSLError
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from requests.utils import select_proxy
 
 from shared.model.clock import Clock, Deadline
-from shared.model.errors import PatrolError
+from shared.model.errors import Busy, PatrolError, Unclear
+from shared.services import way_out
 
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
@@ -36,10 +36,27 @@ class _Adapter(HTTPAdapter):
         at_once = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
         return super().proxy_manager_for(proxy, **{"socket_options": at_once, **proxy_kwargs})
 
+    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
+        try:
+            super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
+        except OSError:
+            raise way_out.close(way_out.no_bundle()) from None
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **given: Any) -> requests.Response:
+        url = request.url or ""
+        if way_out.is_own_endpoint(url) and select_proxy(url, given.get("proxies")):
+            raise way_out.close(way_out.through_proxy(url))
+        return super().send(request, *args, **given)
+
 
 def session(connections: int) -> requests.Session:
-    """One session for all hosts, with room for `connections` to each; it follows the proxy and CA variables."""
+    """One session for all hosts, with room for `connections` to each; it follows the proxy and CA variables.
+
+    It keeps no cookie: one that a service sets for one user must not travel with the next one's request, or with the
+    proof of a PAT.
+    """
     made = requests.Session()
+    made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = _Adapter(pool_connections=16, pool_maxsize=connections, pool_block=False)
     made.mount("https://", adapter)
     made.mount("http://", adapter)
@@ -58,6 +75,13 @@ class Later:
 
     failure: PatrolError
     wait: timedelta | None = None
+
+
+def later(failure: PatrolError, wait: timedelta | None = None) -> Later:
+    """For what may pass by itself. Raises any other failure: asking again is for nothing."""
+    if isinstance(failure, Busy | Unclear):
+        return Later(failure, wait)
+    raise failure from None
 
 
 def patiently(clock: Clock, deadline: Deadline, attempt: Callable[[], Answer | Later]) -> Answer:
@@ -80,33 +104,21 @@ def patiently(clock: Clock, deadline: Deadline, attempt: Callable[[], Answer | L
 
 
 def retry_after(value: str | None, now: datetime) -> timedelta | None:
-    """Read a Retry-After header: seconds or an HTTP date. None when absent or unreadable."""
+    """Read a Retry-After header: seconds or an HTTP date, a day at most. None when absent or unreadable."""
     if value is None:
         return None
     try:
         seconds = float(value)
     except ValueError:
-        try:
-            at = parsedate_to_datetime(value)
-        except ValueError:
-            return None
-        return max(timedelta(0), (at if at.tzinfo else at.replace(tzinfo=UTC)) - now)
+        at = read_date(value)
+        return None if at is None else min(max(timedelta(0), at - now), timedelta(days=1))
     return timedelta(seconds=min(max(seconds, 0.0), 86400.0)) if seconds == seconds else None
 
 
-def never_sent(failure: BaseException) -> bool:
-    """Whether a request failed before a byte of it left: no name, no connection, no tunnel, no TLS session."""
-    if isinstance(failure, ConnectTimeout):
-        return True
-    reason = getattr(failure.args[0], "reason", None) if failure.args else None
-    if isinstance(failure, ProxyError):
-        # urllib3 (2.8) blames the proxy for a connection that broke under a request too: what closes a connection also
-        # forgets that its proxy had been reached. The tunnel's own refusal is http.client's.
-        reason = getattr(reason, "original_error", None)
-        if isinstance(reason, OSError) and str(reason).startswith("Tunnel connection failed"):
-            return True
-    if isinstance(failure, SSLError):
-        # Only a refused certificate is surely before the request: a broken TLS session may be after it.
-        causes = getattr(reason, "args", None) or failure.args
-        return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
-    return isinstance(reason, NewConnectionError | ConnectTimeoutError)
+def read_date(value: str | None) -> datetime | None:
+    """Read an HTTP date; None for anything else, absurd zones and years included. Aware UTC."""
+    try:
+        at = parsedate_to_datetime(value) if value else None
+        return None if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, TypeError, OverflowError):
+        return None

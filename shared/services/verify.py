@@ -14,8 +14,8 @@ from shared.model.errors import Busy, Code, Denied, Unclear
 from shared.model.items import TokenItem
 from shared.model.pats import CONNECTION_DATA, Claim, ServiceToken
 from shared.model.secret_text import SecretText
-from shared.services.pat_api import ACCESS, HEADERS, ORGANIZATION, Bearer, judge, lost
-from shared.services.transport import Later, patiently, retry_after, timeouts
+from shared.services.devops_answers import ACCESS, HEADERS, ORGANIZATION, Bearer, is_own, judge, lost, unreadable
+from shared.services.transport import Later, later, patiently, retry_after, timeouts
 
 DEVOPS = "https://dev.azure.com/{organization}/"
 CONNECTION_DATA_PATH = "_apis/connectionData?connectOptions=none&api-version=7.1-preview.1"
@@ -54,6 +54,8 @@ class Prover:
         body = judge("GET", claim.organization, response, what="the PAT")
         if by_identity:
             _check_identity(body, claim)
+        elif not is_own(response):
+            raise unreadable("its own: it has no activity id")
 
     def verify_token(self, item: TokenItem, token: ServiceToken) -> None:
         """See `ports.TokenVerifier`; repeated where nobody could say."""
@@ -69,7 +71,7 @@ class Prover:
                     allow_redirects=False,
                 )
             except requests.RequestException as failure:
-                return Later(lost(failure, item.organization))
+                return later(lost(failure, item.organization))
             try:
                 return judge("GET", item.organization, response, what="the token", remedy=_MEMBER)
             except (Busy, Unclear) as failure:
@@ -78,10 +80,16 @@ class Prover:
         _check_principal(patiently(self._clock, self._deadline, attempt), token)
 
 
+def _caller(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    user = body.get("authenticatedUser")
+    if not isinstance(user, dict):
+        raise unreadable("connectionData")
+    return user
+
+
 def _check_identity(body: Mapping[str, Any], claim: Claim) -> None:
     """A 200 is not proof: anonymous callers get one too, and a PAT of somebody else works as well."""
-    user = body.get("authenticatedUser")
-    user = user if isinstance(user, dict) else {}
+    user = _caller(body)
     account = (user.get("properties") or {}).get("Account") if isinstance(user.get("properties"), dict) else None
     name = account.get("$value") if isinstance(account, dict) else None
     if not user.get("id") or str(user["id"]).lower() == ANONYMOUS:
@@ -100,8 +108,7 @@ def _check_principal(body: Mapping[str, Any], token: ServiceToken) -> None:
     `<kind>;<tenant>\\<object id>`, so a descriptor of that form must carry the token's object id, and a person's is
     wrong. One of a form nobody knows is let pass: the token came from Entra ID for this very client.
     """
-    user = body.get("authenticatedUser")
-    user = user if isinstance(user, dict) else {}
+    user = _caller(body)
     if not user.get("id") or str(user["id"]).lower() == ANONYMOUS:
         raise Denied(Code.VERIFY_FAILED, "Azure DevOps answered as to an anonymous caller.", _MEMBER)
     descriptor = str(user.get("descriptor") or "")

@@ -60,7 +60,7 @@ from shared.report.kept_run import (
     read_run,
     run_json,
 )
-from shared.services import pat_token_errors
+from shared.services import kept_text, pat_token_errors
 from shared.services.entra_errors import Concerns, refusal
 
 Answer = TypeVar("Answer")
@@ -147,10 +147,10 @@ class FakeVault:
         try:
             return self._do("vault.set", effect)
         except Denied as failure:
-            raise Denied(Code.PUBLISH_FORBIDDEN, failure.cause, failure.remedy) from None
+            raise Denied(Code.PUBLISH_FORBIDDEN, failure.cause, failure.remedy, failure.word) from None
         except Refused as failure:
             code = failure.code if failure.code is Code.SECRET_DELETED else Code.PUBLISH_REFUSED
-            raise Refused(code, failure.cause, failure.remedy) from None
+            raise Refused(code, failure.cause, failure.remedy, failure.word) from None
         except Unclear as failure:
             raise Unclear(Code.PUBLISH_UNCLEAR, failure.cause, failure.remedy) from None
 
@@ -189,10 +189,16 @@ class FakeVault:
         self._vault.settle()
 
     def read(self, name: str) -> Credential:
+        held = self.read_certificate(name)
+        if problem := kept_text.why_not_text(held.value, held.content_type):
+            raise NotDone(Code.CREDENTIAL_UNREADABLE, problem.what, problem.remedy)
+        return held
+
+    def read_certificate(self, name: str) -> Credential:
         def effect() -> Credential:
             value = str(self._vault.get(name)["value"])
             latest = self._vault.secret(name).latest
-            return Credential(SecretText(value), latest.id, _instant(latest.expires))
+            return Credential(SecretText(value), latest.id, _instant(latest.expires), latest.content_type or "")
 
         return self._do("vault.get", effect)
 
@@ -203,15 +209,17 @@ class FakeVault:
             word = refused.inner or refused.code
             told = f"HTTP {refused.status} {word}"
             if word == "SecretDisabled":
-                raise Denied(Code.DISABLED, told, "-") from None
-            kinds: dict[int, tuple[type[NotDone], Code]] = {
-                403: (Denied, Code.VAULT_FORBIDDEN),
-                404: (Absent, Code.VAULT_REFUSED),
-                409: (Refused, Code.SECRET_DELETED),
-                429: (Busy, Code.VAULT_UNREACHABLE),
-            }
-            kind, code = kinds.get(refused.status, (Refused, Code.VAULT_REFUSED))
-            raise kind(code, told, "-") from None
+                raise Denied(Code.DISABLED, told, "-", word) from None
+            if word in ("ObjectIsBeingRecovered", "ObjectIsBeingDeleted"):
+                raise Busy(Code.VAULT_UNREACHABLE, told, "-") from None
+            if refused.status == 403 and word != "ForbiddenByPolicy":
+                raise Denied(Code.VAULT_FORBIDDEN, told, "-", word) from None
+            if refused.status == 404:
+                raise Absent(Code.VAULT_REFUSED, told, "-") from None
+            if refused.status == 429:
+                raise Busy(Code.VAULT_UNREACHABLE, told, "-") from None
+            code = Code.SECRET_DELETED if refused.status == 409 else Code.VAULT_REFUSED
+            raise Refused(code, told, "-", word) from None
 
 
 class FakePats:
@@ -420,6 +428,8 @@ class FakeDirectory:
             word = f"AADSTS{refused.code}"
             if why.concerns is Concerns.USER:
                 raise UserRefused(why.cause, why.remedy, word, why.again) from None
+            if why.concerns is Concerns.NOBODY:
+                raise Busy(Code.SIGN_IN_UNAVAILABLE, why.cause, why.remedy) from None
             code = Code.TENANT_UNKNOWN if why.concerns is Concerns.TENANT else Code.CLIENT_REFUSED
             raise ClientRefused(code, why.cause, why.remedy) from None
 

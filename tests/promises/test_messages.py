@@ -1,6 +1,6 @@
-"""Every failure message in one file that is read as text: tests/messages.txt (promise 8).
+"""Every failure message in one file that is read as text: tests/lab/messages.txt (promise 8).
 
-To write it again after a change that was meant: `python -m tests.test_messages`.
+To write it again after a change that was meant: `python -m tests.promises.test_messages`.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ from tests.lab.lab import START, THEN, Lab, LabClock, LabIdentity, days, hours, 
 GOLDEN = Path(__file__).parents[1] / "lab/messages.txt"
 CREDENTIALS = "patrol-demo-creds.vault.azure.net"
 SONARQUBE = "sonarqube.contoso.com"
+NO_TENANT = '{"error": "invalid_tenant", "error_codes": [90002], "error_description": "AADSTS90002: no such tenant"}'
+BAD = '{"error": {"code": "BadParameter", "message": "x"}}'
 
 
 def published(**more: Any) -> Lab:
@@ -209,7 +211,7 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.VAULT_FORBIDDEN: lambda: with_lab(lambda lab: lab.vault.denied.add("list")),
     Code.VAULT_UNREACHABLE: lambda: faulty("vault.list", "cut_before_effect"),
     Code.CLOCK_SKEW: lambda: with_lab(skewed),
-    Code.TENANT_UNKNOWN: lambda: faulty("entra.discovery", "status", status=400, body="{}"),
+    Code.TENANT_UNKNOWN: lambda: faulty("entra.discovery", "status", status=400, body=NO_TENANT),
     Code.CLIENT_REFUSED: lambda: with_lab(lambda lab: lab.cloud.directory.apps[CLIENT].secrets.clear()),
     Code.CLIENT_SECRET_UNREADABLE: lambda: with_lab(
         lambda lab: lab.cloud.vaults[CREDENTIALS].delete("patrol-client-secret")
@@ -221,7 +223,8 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
         lambda lab: lab.cloud.vaults[CREDENTIALS].delete("svc-agents-password")
     ),
     Code.SIGN_IN_REFUSED: lambda: with_lab(mark_user(UserState.MFA_REQUIRED)),
-    Code.SIGN_IN_UNAVAILABLE: lambda: faulty("entra.token", "status", status=503),
+    Code.SIGN_IN_UNAVAILABLE: lambda: faulty("entra.discovery", "foreign", status=503),
+    Code.SIGN_IN_UNCLEAR: lambda: faulty("entra.token", "foreign", status=403, form="gateway"),
     Code.NOTE_UNWRITABLE: lambda: with_lab(
         lambda lab: lab.vault.denied.add("set"), lab=Lab([item()])
     ),
@@ -233,7 +236,7 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.ORGANIZATION_DENIED: lambda: with_lab(lambda lab: lab.cloud.pats.organization("contoso").members.clear()),
     Code.DEVOPS_UNAVAILABLE: lambda: faulty("pats.list", "status", status=503),
     Code.DEVOPS_UNCLEAR: lambda: faulty("pats.list", "garbage"),
-    Code.DEVOPS_REFUSED: lambda: faulty("pats.list", "status", status=400, body="{}"),
+    Code.DEVOPS_REFUSED: lambda: faulty("pats.list", "status", status=400, body='{"typeKey": "JsonReaderException"}'),
     Code.ITEM_INVALID: lambda: with_lab(lambda lab: lab.items.append(item("other-pat", scopes=["vso.cod"]))),
     Code.SECRET_UNKNOWN: lambda: published().run("no-such-pat"),
     Code.PAUSED: lambda: published(paused=True).run("build-pat", force=True),
@@ -248,9 +251,9 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.ROTATED_ELSEWHERE: rotated_elsewhere,
     Code.MINT_REFUSED: lambda: faulty("pats.create", "pat_error", error="patLifespanPolicyViolation"),
     Code.MINT_UNCLEAR: lambda: faulty("pats.create", "cut_after_effect"),
-    Code.VERIFY_FAILED: lambda: faulty("devops.connection_data", "sign_in_page"),
+    Code.VERIFY_FAILED: lambda: faulty("devops.connection_data", "redirect"),
     Code.VERIFY_UNCLEAR: lambda: faulty("devops.connection_data", "status", status=500),
-    Code.PUBLISH_REFUSED: lambda: faulty("vault.set", "status", status=413),
+    Code.PUBLISH_REFUSED: lambda: faulty("vault.set", "status", status=400, body=BAD),
     Code.PUBLISH_FORBIDDEN: lambda: with_lab(lambda lab: lab.vault.denied.add("set")),
     Code.PUBLISH_UNCLEAR: lambda: faulty("vault.set", "cut_before_effect"),
     Code.PUBLISH_LATE: lambda: suspended("devops.connection_data", timedelta(minutes=6)),
@@ -260,7 +263,7 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.PAT_UNKNOWN: lambda: faulty(
         "pats.update", "pat_error", error="tokenNotFound", lab=published(strategy="renew")
     ),
-    Code.VAULT_REFUSED: lambda: faulty("vault.update", "status", status=400, lab=retiring()),
+    Code.VAULT_REFUSED: lambda: faulty("vault.update", "status", status=400, body=BAD, lab=retiring()),
     Code.VAULT_UNCLEAR: lambda: faulty("vault.update", "cut_after_effect", lab=retiring()),
     Code.CONSUMER_TOKEN_UNREADABLE: lambda: consumer_with(
         lambda lab: lab.cloud.vaults[CREDENTIALS].delete("sonarqube-token")

@@ -149,8 +149,8 @@ def test_rule_12_a_refused_client_secret_is_one_message_and_blocks_nobody() -> N
 
 def test_an_unknown_tenant_is_misconfigured_before_any_password_is_sent() -> None:
     lab = two_users()
-    lab.cloud.directory.tenants().clear()
-    lab.cloud.add_fault("entra.discovery", "status", call=None, status=400, body="{}")
+    body = '{"error":"invalid_tenant","error_codes":[90002],"error_description":"AADSTS90002: x"}'
+    lab.cloud.add_fault("entra.discovery", "status", call=None, status=400, body=body)
     report = lab.run()
     assert report.exit_code() == 2
     assert report.misconfigured is not None

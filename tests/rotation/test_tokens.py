@@ -32,6 +32,7 @@ from tests.lab.token_estates import (
 )
 
 TRANSIENT = '{"error": "temporarily_unavailable", "error_codes": [90033]}'
+NO_TENANT = '{"error":"invalid_tenant","error_codes":[90002],"error_description":"AADSTS90002: x"}'
 
 
 def only(made: Lab, *names: str, **asks: Any) -> Row:
@@ -292,7 +293,8 @@ def test_promise_6_a_refused_credential_is_asked_for_again_and_never_more_than_o
 @pytest.mark.parametrize(
     ("fault", "code"),
     [
-        (("devops.connection_data", "sign_in_page", {}), Code.VERIFY_FAILED),
+        (("devops.connection_data", "redirect", {}), Code.VERIFY_FAILED),
+        (("devops.connection_data", "sign_in_page", {}), Code.VERIFY_UNCLEAR),
         (("devops.connection_data", "status", {"status": 500}), Code.VERIFY_UNCLEAR),
         (("devops.connection_data", "garbage", {}), Code.VERIFY_UNCLEAR),
         (("entra.token", "status", {"status": 503}), Code.SIGN_IN_UNAVAILABLE),
@@ -300,11 +302,14 @@ def test_promise_6_a_refused_credential_is_asked_for_again_and_never_more_than_o
         (("entra.token", "status", {"status": 200, "body": '{"access_token": "x.y"}'}), Code.SIGN_IN_UNAVAILABLE),
         (("entra.token", "garbage", {}), Code.SIGN_IN_UNAVAILABLE),
         (("entra.discovery", "cut_before_effect", {}), Code.SIGN_IN_UNAVAILABLE),
-        (("entra.discovery", "status", {"status": 400, "body": "{}"}), Code.TENANT_UNKNOWN),
-        (("vault.set", "status", {"status": 413}), Code.PUBLISH_REFUSED),
+        (("entra.discovery", "status", {"status": 400, "body": NO_TENANT}), Code.TENANT_UNKNOWN),
+        (("entra.discovery", "foreign", {"status": 400}), Code.SIGN_IN_UNAVAILABLE),
+        (("vault.set", "status", {"status": 400, "body": '{"error":{"code":"BadParameter"}}'}), Code.PUBLISH_REFUSED),
+        (("vault.set", "foreign", {"status": 413}), Code.PUBLISH_UNCLEAR),
         (("vault.set", "status", {"status": 500}), Code.PUBLISH_UNCLEAR),
         (("vault.get", "status", {"status": 500}), Code.VAULT_UNCLEAR),
-        (("vault.get", "status", {"status": 429}), Code.VAULT_UNREACHABLE),
+        (("vault.get", "foreign", {"status": 429}), Code.VAULT_UNCLEAR),
+        (("vault.get", "status", {"status": 429, "body": '{"error":{"code":"Throttled"}}'}), Code.VAULT_UNREACHABLE),
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )

@@ -22,8 +22,10 @@ from shared.model.ports import PatApi
 from shared.model.secret_text import SecretText
 from shared.report.report import Outcome
 from shared.services import pat_token_errors
-from shared.services.pat_api import Bearer, read_instant
-from shared.services.transport import never_sent, retry_after, session
+from shared.services.devops_answers import Bearer
+from shared.services.pat_api import read_instant
+from shared.services.transport import retry_after, session
+from shared.services.way_out import never_sent
 from tests.lab.lab import Lab, days, item, row
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

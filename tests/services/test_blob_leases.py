@@ -197,7 +197,7 @@ def test_promise_5_without_an_answer_from_the_storage_work_goes_on_and_it_is_tol
             assert turn.idle() == timedelta(0), "not known: look again"
             turn.worked()
     assert [name for name, _ in runner.told] == ["lease.unavailable"]
-    assert "gave no answer" in str(runner.told[0][1]["says"])
+    assert "no answer" in str(runner.told[0][1]["says"])
 
 
 def test_promise_5_a_storage_that_hangs_holds_a_run_no_longer_than_a_call_may_take(secret: str) -> None:
