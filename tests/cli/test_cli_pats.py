@@ -254,7 +254,7 @@ def test_a_refused_write_ends_the_fresh_pat_at_once(shell: Shell) -> None:
 
 
 def test_a_pat_that_does_not_work_is_ended_and_not_stored(shell: Shell) -> None:
-    shell.lab.cloud.add_fault("devops.connection_data", "sign_in_page", call=None)
+    shell.lab.cloud.add_fault("devops.connection_data", "redirect", call=None)
     code, document = shell.json(*INTO)
     assert (code, document["error"]["code"]) == (1, "verify-failed")
     assert "--verify" in document["error"]["remedy"]

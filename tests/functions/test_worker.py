@@ -232,7 +232,7 @@ def test_a_user_that_fails_for_a_passing_reason_is_retried_and_for_a_lasting_one
     asked = {"secrets": ["wiki-export-pat"], "force": True}
     told, _ = invoke(cloud, tmp_path, http("rotate", asked, headers={"Prefer": "respond-async"}), **settings)
     (body,) = told["answers"][0]["sent"]["messages"]
-    cloud.client.add_fault("pats.list", "status", call=None, status=503)
+    cloud.client.add_fault("entra.discovery", "status", call=None, status=503)
     told, log = invoke(cloud, tmp_path, queue(body), **settings)
     cloud.client.clear_faults()
     (passing,) = told["answers"]
