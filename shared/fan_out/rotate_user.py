@@ -30,6 +30,7 @@ PASSING = frozenset(
         Code.VAULT_UNREACHABLE,
         Code.CLOCK_SKEW,
         Code.SIGN_IN_UNAVAILABLE,
+        Code.SIGN_IN_UNCLEAR,
         Code.DEVOPS_UNAVAILABLE,
         Code.DEVOPS_UNCLEAR,
         Code.ROTATED_ELSEWHERE,

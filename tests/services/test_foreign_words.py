@@ -13,6 +13,8 @@ import pytest
 
 from sandbox.cloud.foreign_answers import FORMS, STATUSES
 from sandbox.cloud.seed import AGENTS, CLIENT
+from sandbox.process.in_process import session_for
+from shared.model.clock import Deadline
 from shared.model.credentials import ClientSecret, SignIn
 from shared.model.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, Refused, Unclear
 from shared.model.items import SonarQube, User
@@ -20,7 +22,8 @@ from shared.model.pats import Claim, PatId
 from shared.model.ports import PatApi
 from shared.model.secret_text import SecretText
 from shared.rotation.world import World
-from tests.lab.lab import Lab, days, hours, item, row
+from shared.services.key_vault import SecretVault
+from tests.lab.lab import Lab, LabIdentity, days, hours, item, row
 
 SIGN_IN = SignIn("contoso.onmicrosoft.com", CLIENT, ClientSecret("patrol-client-secret"))
 TO = SonarQube("https://sonarqube.contoso.com", "contoso-azure", "sonarqube-token")
@@ -94,8 +97,10 @@ def test_rule_2_no_status_in_foreign_words_is_a_refusal_of_a_write(called: Calle
     for status, form, error in FOREIGN:
         called.lab.cloud.faults.clear()
         if operation == "vault.recover":
+            called.lab.vault.settle()
             called.lab.vault.seed("gone", "x")
             called.lab.vault.delete("gone")
+            called.lab.vault.settle()
         if operation.startswith("pats."):
             called.made = called.lab.cloud.pats.seed(AGENTS, "contoso", "x", valid_from=called.lab.clock.now())
         called.lab.cloud.add_fault(
@@ -270,7 +275,8 @@ def test_a_redirect_of_the_vault_is_told_and_not_followed() -> None:
 def test_a_200_that_is_not_the_vault_s_is_no_crash(body: str) -> None:
     lab = Lab([item()])
     lab.vault.seed("build-pat", "x")
-    vault = lab.world().vault
+    deadline = Deadline.after(lab.clock, hours(9))
+    vault = SecretVault(lab.settings.key_vault_url, LabIdentity(lab.cloud), session_for(lab.cloud), lab.clock, deadline)
     version = vault.current("build-pat").version
     for operation, call in (
         ("vault.list", vault.listing),
