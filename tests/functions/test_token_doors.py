@@ -16,6 +16,7 @@ from sandbox.cloud.seed import demo_estate, demo_pats_yaml
 from sandbox.process.running import ROOT, start
 from shared.functions import token_timer
 from shared.model.errors import Code
+from shared.model.tags import BLOCKED_PREFIX
 from shared.rotation.world import World
 from shared.settings import Settings
 from tests.lab.http_calls import app, call

@@ -225,9 +225,7 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.SIGN_IN_REFUSED: lambda: with_lab(mark_user(UserState.MFA_REQUIRED)),
     Code.SIGN_IN_UNAVAILABLE: lambda: faulty("entra.discovery", "foreign", status=503),
     Code.SIGN_IN_UNCLEAR: lambda: faulty("entra.token", "foreign", status=403, form="gateway"),
-    Code.NOTE_UNWRITABLE: lambda: with_lab(
-        lambda lab: lab.vault.denied.add("set"), lab=Lab([item()])
-    ),
+    Code.NOTE_UNWRITABLE: lambda: with_lab(lambda lab: lab.vault.denied.add("set"), lab=Lab([item()])),
     Code.USER_BLOCKED: lambda: with_lab(refused_before),
     Code.PRINCIPAL_REFUSED: lambda: refreshed(lambda lab: lab.cloud.directory.apps[token_estates.APP].secrets.clear()),
     Code.TOKEN_NOT_NEWER: lambda: refreshed(lambda lab: setattr(lab.cloud.switches, "service_token_minutes", 20)),
