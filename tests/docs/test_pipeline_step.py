@@ -128,7 +128,7 @@ def test_it_fails_when_the_run_is_not_over_in_time(served: Served, tmp_path: Pat
 
 def test_it_fails_when_an_item_failed_and_shows_the_report(served: Served, tmp_path: Path) -> None:
     served.cloud.client.change_user(AGENTS, state="disabled")
-    code, told = take(served.url, served.keys.functions, tmp_path)
+    code, told = take(served.url, served.keys.functions, tmp_path, secret="build-feed-pat")  # expired
     assert code == 1
     assert '"status": 502' in told
     assert "patrol: not everything was done" in told
