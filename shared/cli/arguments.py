@@ -8,8 +8,8 @@ import textwrap
 from collections.abc import Callable
 from datetime import timedelta
 
-from shared.inventory import schema
-from shared.inventory.schema import GUID
+from shared.inventory import texts
+from shared.inventory.texts import GUID
 from shared.model import durations
 from shared.model.errors import Code, Misconfigured
 from shared.model.items import Inventory, User
@@ -66,12 +66,12 @@ def _as_in_pats_yaml(check: Callable[[str], str]) -> Callable[[str], str]:
     return judge
 
 
-secret_name = _as_in_pats_yaml(schema.secret_name)
-organization = _as_in_pats_yaml(schema.organization_name)
-user_name = _as_in_pats_yaml(schema.user_name)
-tenant = _as_in_pats_yaml(schema.tenant_name)
-client_id = _as_in_pats_yaml(schema.guid)
-verify_path = _as_in_pats_yaml(schema.verify_path)
+secret_name = _as_in_pats_yaml(texts.secret_name)
+organization = _as_in_pats_yaml(texts.organization_name)
+user_name = _as_in_pats_yaml(texts.user_name)
+tenant = _as_in_pats_yaml(texts.tenant_name)
+client_id = _as_in_pats_yaml(texts.guid)
+verify_path = _as_in_pats_yaml(texts.verify_path)
 
 
 def user_of(inventory: Inventory, username: str) -> User:

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from shared.inventory import schema
+from shared.inventory import texts
 from shared.inventory.item_lines import scalar
 from shared.model.errors import Code, Misconfigured
 
@@ -27,12 +27,12 @@ class Variable:
 
 
 VARIABLES = (
-    Variable("AZURE_TENANT_ID", "the tenant's domain or id", schema.tenant_name),
-    Variable("AZURE_CLIENT_ID", "the client id of the app registration, a guid", schema.guid),
+    Variable("AZURE_TENANT_ID", "the tenant's domain or id", texts.tenant_name),
+    Variable("AZURE_CLIENT_ID", "the client id of the app registration, a guid", texts.guid),
     Variable("AZURE_CLIENT_SECRET", "the secret of the app registration"),
-    Variable("AZURE_USERNAME", "the technical user, such as svc-agents@contoso.com", schema.user_name),
+    Variable("AZURE_USERNAME", "the technical user, such as svc-agents@contoso.com", texts.user_name),
     Variable("AZURE_PASSWORD", "the technical user's password"),
-    Variable("AZURE_DEVOPS_ORG", "the organization's name alone, no URL", schema.organization_name),
+    Variable("AZURE_DEVOPS_ORG", "the organization's name alone, no URL", texts.organization_name),
 )
 SECRETS = ("AZURE_CLIENT_SECRET", "AZURE_PASSWORD")
 

@@ -10,7 +10,7 @@ from datetime import timedelta
 from typing import Any
 
 from shared.inventory import scopes, yaml_text
-from shared.inventory.schema import SCOPE
+from shared.inventory.texts import SCOPE
 from shared.model.pats import Pat
 from shared.model.secret_text import looks_like_a_pat, printable
 from shared.model.tags import BLOCKED_PREFIX

@@ -1,4 +1,8 @@
-"""What pydantic found, in words for the person who writes `pats.yaml`."""
+"""What is wrong in `pats.yaml`, in words for the person who writes it.
+
+Of the file's text nothing is repeated but known keys, and names and scopes that were found to be some: what a password
+is mistaken for (a key, a tag of YAML, a username) must not carry it into a log.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +14,23 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from shared.inventory.schema import GLOBAL_PATS, SonarQubePart
-from shared.inventory.yaml_text import Place, shown
+from shared.inventory import schema
+from shared.inventory.schema import SonarQubePart
+from shared.inventory.texts import GLOBAL_PATS
+from shared.inventory.yaml_text import Place, Unreadable
 
 Part = TypeVar("Part", bound=BaseModel)
+
+KEYS = frozenset(
+    key
+    for part in vars(schema).values()
+    if isinstance(part, type) and issubclass(part, BaseModel)
+    for key in part.model_fields
+)
+"""Every key that `pats.yaml` can have, wherever it stands."""
+
+_VALUES = ("password", "client_secret", "pat", "token", "value")
+"""Keys that people make up for what must not be in the file."""
 
 # Where a bare "must be text" would leave people guessing what to write.
 _LIKE: Mapping[str, str] = {
@@ -27,12 +44,21 @@ _LIKE: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """One mistake. `stops` a run as a whole; `echo` repeats what is told elsewhere, so `check` leaves it out."""
+    """One mistake. `stops` a run as a whole; `echo` repeats what is told elsewhere, so `check` leaves it out.
+
+    `key`: one that nothing knows, below `path`. Its line is told, and its text never.
+    """
 
     path: Place
     says: str
     stops: bool = False
     echo: bool = False
+    key: str = ""
+
+    @property
+    def at(self) -> Place:
+        """Where its line is found."""
+        return (*self.path, self.key) if self.key else self.path
 
 
 def validate(shape: type[Part], raw: Any, path: Place) -> tuple[Part | None, list[Found]]:
@@ -40,26 +66,45 @@ def validate(shape: type[Part], raw: Any, path: Place) -> tuple[Part | None, lis
     try:
         return shape.model_validate(raw), []
     except ValidationError as failure:
-        found: dict[Place, str] = {}
+        found: dict[Place, Found] = {}
         for error in failure.errors(include_url=False):
-            inner = tuple(key for key in error["loc"] if not (isinstance(key, str) and _is_branch(key)))
-            found.setdefault((*path, *inner), _words(error, inner, shape))
-        return None, [Found(where, says) for where, says in found.items()]
+            unknown = error["type"] in ("extra_forbidden", "invalid_key")
+            given = error["loc"][:-1] if unknown else error["loc"]
+            inner = tuple(key for key in given if not (isinstance(key, str) and _is_branch(key)))
+            if unknown:
+                key = str(error["loc"][-1])
+                mistake = Found((*path, *inner), unknown_key(key, _part(inner, shape)), key=key)
+            else:
+                mistake = Found((*path, *inner), _words(error, inner))
+            found.setdefault(mistake.at, mistake)
+        return None, list(found.values())
 
 
 def sentence(problems: Iterable[Found]) -> str:
     """All of an item's mistakes, for a run that leaves it out."""
-    told = "; ".join(f"{shown(one.path)} {one.says}" for one in problems)
+    told = "; ".join(f"{shown(one.path)} {one.says}".lstrip() for one in problems)
     return told if told.endswith("?") else f"{told}."
 
 
+def shown(path: Place) -> str:
+    """`users[0].pats[1].scopes[0]`."""
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return text.removeprefix(".")
+
+
+def unreadable(problem: Unreadable) -> str:
+    """One sentence without its end."""
+    return f"the key `{problem.key}` comes twice" if problem.key in KEYS else str(problem)
+
+
 def unknown_key(key: str, shape: type[BaseModel]) -> str:
+    """What is wrong with a key that `shape` does not have."""
     if re.fullmatch(r"all_?org(anization)?s|organizations|(is_?)?global", key, re.IGNORECASE):
         return GLOBAL_PATS
-    if key.lower() in ("password", "client_secret", "pat", "token", "value"):
-        return "must not be here: pats.yaml holds names of Key Vault secrets, never their values"
+    if key.lower() in _VALUES:
+        return f"`{key.lower()}` must not be here: pats.yaml holds names of Key Vault secrets, never their values"
     near = difflib.get_close_matches(key, shape.model_fields, n=1)
-    return f"is not a known key; did you mean {near[0]}?" if near else "is not a known key"
+    return f"a key here is not known; did you mean {near[0]}?" if near else "a key here is not known"
 
 
 def _is_branch(key: str) -> bool:
@@ -67,19 +112,18 @@ def _is_branch(key: str) -> bool:
     return key == "bool" or key.startswith(("function-", "constrained-", "union["))
 
 
-def _words(error: Any, inner: Place, shape: type[BaseModel]) -> str:
+def _part(inner: Place, shape: type[BaseModel]) -> type[BaseModel]:
+    return SonarQubePart if "then" in inner else shape
+
+
+def _words(error: Any, inner: Place) -> str:
     kind, given = error["type"], error.get("input")
     key = str(inner[-1]) if inner else ""
-    shape = SonarQubePart if "then" in inner[:-1] else shape
     if key == "adopt":
         return "must be true, false, or the authorization id of the PAT to take over"
     match kind:
         case "missing":
             return "is missing"
-        case "extra_forbidden":
-            return unknown_key(key, shape)
-        case "invalid_key":
-            return "is not a known key"
         case "string_type":
             return _not_text(given, _LIKE.get(key, "text"))
         case "bool_type":

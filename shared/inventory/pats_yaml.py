@@ -5,24 +5,23 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from shared.inventory import scopes, service_principals, yaml_text
-from shared.inventory.mistakes import Found, sentence, unknown_key, validate
+from shared.inventory import scopes, service_principals, texts, yaml_text
+from shared.inventory.mistakes import Found, sentence, shown, unknown_key, unreadable, validate
 from shared.inventory.schema import DefaultsPart, FilePart, ItemPart, SignInPart, UserPart
 from shared.inventory.service_principals import Principals
-from shared.inventory.yaml_text import Lines, Place, Unreadable, shown
+from shared.inventory.yaml_text import Lines, Place, Unreadable
 from shared.model import durations
 from shared.model.credentials import SignIn
 from shared.model.errors import Code, Misconfigured
 from shared.model.items import InvalidItem, Inventory, Item, SonarQube, Strategy, User
 from shared.model.pats import PatId
-from shared.model.secret_text import looks_like_a_pat, quoted
 
 BUILT_IN: Mapping[str, str] = {
     "lifetime": "30d",
@@ -51,12 +50,12 @@ def check(text: str) -> tuple[Problem, ...]:
     try:
         raw = yaml_text.parse(text)
     except Unreadable as problem:
-        return (Problem("", problem.line, str(problem)),)
+        return (Problem("", problem.line, unreadable(problem)),)
     found = [one for one in _examine(raw).problems if not one.echo]
     if not found:
         return ()
     lines = Lines(text)
-    told = [Problem(shown(one.path), lines.of(one.path), one.says) for one in found]
+    told = [Problem(shown(one.path), lines.of(one.at), one.says) for one in found]
     return tuple(sorted(told, key=lambda one: one.line or 0))
 
 
@@ -66,7 +65,7 @@ def load(text: str) -> Inventory:
         raw = yaml_text.parse(text)
     except Unreadable as problem:
         where = f" (line {problem.line})" if problem.line else ""
-        cause = f"pats.yaml is not readable{where}: {problem}."
+        cause = f"pats.yaml is not readable{where}: {unreadable(problem)}."
         remedy = "Correct that line; `python -m shared check` reads it again."
         raise Misconfigured(Code.INVENTORY_UNREADABLE, cause, remedy) from None
     examined = _examine(raw)
@@ -87,7 +86,7 @@ def load(text: str) -> Inventory:
 
 
 def _with_line(one: Found, lines: Lines) -> str:
-    line = lines.of(one.path)
+    line = lines.of(one.at)
     return " ".join(filter(None, (shown(one.path), f"(line {line})" if line else "", one.says)))
 
 
@@ -148,7 +147,7 @@ def _examine(raw: Any) -> _Examined:
         return examined
     for key in raw:
         if key not in FilePart.model_fields:
-            examined.problems.append(Found((str(key),), unknown_key(str(key), FilePart)))
+            examined.problems.append(Found((), unknown_key(str(key), FilePart), key=str(key)))
     examined.sign_in = _sign_in(raw.get("sign_in"), examined)
     given = raw.get("defaults")
     defaults, bad = _defaults(given if given is not None else {}, examined)
@@ -182,7 +181,7 @@ class _Context:
 
 def _sign_in(raw: Any, examined: _Examined) -> SignIn | None:
     part, problems = validate(SignInPart, raw, ("sign_in",))
-    examined.problems += [Found(one.path, one.says, stops=True) for one in problems]
+    examined.problems += [replace(one, stops=True) for one in problems]
     return SignIn(part.tenant, part.client_id, part.credential()) if isinstance(part, SignInPart) else None
 
 
@@ -210,11 +209,11 @@ def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None
     pats = raw.get("pats")
     # The items are read one by one, below: a mistake in one must not take the others along.
     part, problems = validate(UserPart, {**raw, "pats": []}, path)
-    username = raw.get("username") if isinstance(raw.get("username"), str) else ""
-    if part is not None and str(username).casefold() in context.usernames:
+    username = texts.if_it_is(texts.user_name, raw.get("username"))
+    if part is not None and username.casefold() in context.usernames:
         problems.append(Found((*path, "username"), f"{username} comes twice; put its PATs under one entry"))
         part = None
-    context.usernames.add(str(username).casefold())
+    context.usernames.add(username.casefold())
     if pats is not None and not isinstance(pats, list):
         problems.append(Found((*path, "pats"), "must be a list of PATs"))
     examined.problems += problems
@@ -222,14 +221,14 @@ def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None
     lasting = [one for one in problems if one.path[-1] in ("username", "password_secret_name", "pats")]
     items: list[Item] = []
     for number, one in enumerate(pats if isinstance(pats, list) else []):
-        item = _item((*path, "pats", number), one, str(username), context, examined, lasting)
+        item = _item((*path, "pats", number), one, username, context, examined, lasting)
         if item is not None:
             items.append(item)
     if lasting and not (pats and isinstance(pats, list)):
         # Without an item to fail, the user would drop out of the run without a word.
-        examined.invalid.append(InvalidItem(shown(path), str(username), "", sentence(lasting)))
+        examined.invalid.append(InvalidItem(shown(path), username, "", sentence(lasting)))
     if not lasting:
-        examined.users.append(User(str(username), str(raw["password_secret_name"]), tuple(items)))
+        examined.users.append(User(username, str(raw["password_secret_name"]), tuple(items)))
 
 
 def _item(
@@ -237,8 +236,7 @@ def _item(
 ) -> Item | None:
     part, problems = validate(ItemPart, raw, path)
     given = raw if isinstance(raw, dict) else {}
-    secret = given.get("secret")
-    name = secret if isinstance(secret, str) and not looks_like_a_pat(secret) else shown(path)
+    name = texts.if_it_is(texts.secret_name, given.get("secret")) or shown(path)
     twice = context.named.get(name.casefold())
     if twice is not None:
         says = f"{name} is named twice: also at {shown(twice)} (names are case-insensitive)"
@@ -258,9 +256,8 @@ def _item(
     wrong = [*problems, *user_problems]
     if item is not None and not wrong:
         return item
-    organization = given.get("organization") or context.defaults.get("organization", "")
-    if not isinstance(organization, str) or looks_like_a_pat(organization):
-        organization = ""
+    own = given.get("organization") or context.defaults.get("organization")
+    organization = texts.if_it_is(texts.organization_name, own)
     examined.invalid.append(InvalidItem(name, username, organization, sentence(wrong)))
     return None
 
@@ -277,7 +274,7 @@ def _consumer_twice(path: Place, part: ItemPart, context: _Context) -> Iterator[
     setting = f"{part.then.url} {part.then.alm_setting}".casefold()
     first = context.consumers.setdefault(setting, path)
     if first is not path:
-        says = f"pushes to the ALM setting {part.then.alm_setting}, and so does {shown(first)}: one PAT for a setting"
+        says = f"pushes to an ALM setting to which {shown(first)} pushes too: one PAT for a setting"
         yield Found((*path, "then"), says)
 
 
@@ -340,7 +337,7 @@ def _wrong_scopes(item: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
     listed: list[str] = item.get("scopes", [])
     for number, scope in enumerate(listed):
         if scope in listed[:number]:
-            yield number, f"{scope} comes twice"
+            yield number, f"{scope} comes twice" if scope in scopes.KNOWN else "comes twice"
         elif scope in scopes.SIGN_IN_ONLY:
             yield number, f"{scope} is a permission of the app registration; a PAT cannot have it"
         elif scope == scopes.FULL_ACCESS and item.get("allow_full_access") is not True:
@@ -350,7 +347,7 @@ def _wrong_scopes(item: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
         elif scope not in scopes.KNOWN and item.get("allow_unknown_scopes") is not True:
             near = scopes.nearest(scope)
             hint = f"did you mean {near}?" if near else "`python -m shared scopes` lists the known ones"
-            yield number, f"{quoted(scope)} is not a known scope; {hint}"
+            yield number, f"is not a known scope; {hint}"
 
 
 def _credentials(raw: Mapping[str, Any], users: list[Any], principals: list[Any]) -> frozenset[str]:

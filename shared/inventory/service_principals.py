@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from shared.inventory.mistakes import Found, sentence, validate
+from shared.inventory import texts
+from shared.inventory.mistakes import Found, sentence, shown, validate
 from shared.inventory.schema import ServicePrincipalPart
-from shared.inventory.yaml_text import Place, shown
+from shared.inventory.yaml_text import Place
 from shared.model.items import InvalidItem, TokenItem
-from shared.model.secret_text import looks_like_a_pat
 
 KEY = "service_principals"
 AT: Place = (KEY,)
@@ -59,7 +59,8 @@ def _principal(path: Place, raw: Any, context: _Context, found: Principals) -> N
     part, problems = validate(ServicePrincipalPart, raw, path)
     given = _mapping(raw)
     token = _mapping(given.get("entra_token"))
-    client_id, secret = _text(given.get("client_id")), _text(token.get("secret"))
+    client_id = texts.if_it_is(texts.guid, given.get("client_id"))
+    secret = texts.if_it_is(texts.secret_name, token.get("secret"))
     name = secret or shown((*path, "entra_token"))
     at: Place = (*path, "entra_token", "secret")
     if secret:
@@ -84,7 +85,8 @@ def _principal(path: Place, raw: Any, context: _Context, found: Principals) -> N
             )
         )
         return
-    found.invalid.append(InvalidItem(name, client_id, _text(token.get("organization")), sentence(problems)))
+    own = texts.if_it_is(texts.organization_name, token.get("organization"))
+    found.invalid.append(InvalidItem(name, client_id, own, sentence(problems)))
 
 
 def _name(at: Place, secret: str, context: _Context, problems: list[Found]) -> None:
@@ -107,8 +109,3 @@ def _without_organization(path: Place, context: _Context) -> Found:
 
 def _mapping(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, dict) else {}
-
-
-def _text(value: Any) -> str:
-    """As it may be repeated: nothing but text, and never what looks like a PAT."""
-    return value if isinstance(value, str) and not looks_like_a_pat(value) else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import yaml
@@ -17,12 +17,37 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NO_VALUE = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 
 
-class Unreadable(Exception):
-    """The text is not YAML that can be used; `line` from 1 where it is known."""
+# PyYAML's words may repeat the text (a tag, an alias, a character), so what is told is told here, by a part of them.
+_KINDS: Mapping[str, str] = {
+    "for the tag": "a value begins with `!`, which is a tag in YAML: put it in quotes",
+    "tag handle": "a value begins with `!`, which is a tag in YAML: put it in quotes",
+    "undefined alias": "a value begins with `*`, which is an alias in YAML: put it in quotes",
+    "second occurrence": "two values begin with the same `&`, which is an anchor in YAML: put them in quotes",
+    "mapping values are not allowed": "a colon stands where none can: put the text in quotes, or mend the indentation",
+    "tab character": "a tab indents it: use spaces",
+    "\\t": "a tab indents it: use spaces",
+    "start any token": "a value begins with a character that YAML keeps for itself: put it in quotes",
+    "unknown escape": "a backslash in double quotes means something else: use single quotes",
+    "unexpected end": "a quote is not closed",
+    "another document": "it holds another document (`---`): leave one",
+    "entries are not allowed": "a list begins where none can: mend the indentation",
+    "unhashable key": "a list or a mapping stands where a key belongs",
+    "could not find expected": "a key lacks its colon, or the indentation is wrong",
+    "expected": "something does not end where it should: mind quotes, brackets, commas and the indentation",
+}
+_A_KIND = "it is not YAML: mind quotes, brackets, commas and the indentation"
 
-    def __init__(self, says: str, line: int | None) -> None:
+
+class Unreadable(Exception):
+    """The text is not YAML that can be used; `line` from 1 where it is known.
+
+    `key`: what comes twice, as it is written; whether it may be repeated is for who tells it.
+    """
+
+    def __init__(self, says: str, line: int | None, key: str | None = None) -> None:
         super().__init__(says)
         self.line = line
+        self.key = key
 
 
 class _Loader(_LOADER):  # type: ignore[misc]  # chosen at run time
@@ -33,7 +58,7 @@ class _Loader(_LOADER):  # type: ignore[misc]  # chosen at run time
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if isinstance(key, yaml.ScalarNode):
                 if key.value in seen:
-                    raise Unreadable(f"the key {key.value!r} comes twice", key.start_mark.line + 1)
+                    raise Unreadable("a key comes twice", key.start_mark.line + 1, key.value)
                 seen.add(key.value)
         made: dict[Any, Any] = super().construct_mapping(node, deep)
         return made
@@ -61,11 +86,17 @@ def parse(text: str) -> Any:
         raise Unreadable("it holds a character that YAML does not allow", _line_at(text, failure.position)) from None
     except yaml.YAMLError as failure:
         mark = getattr(failure, "problem_mark", None) or getattr(failure, "context_mark", None)
-        says = getattr(failure, "problem", None) or "it is not YAML"
         # The end of the file counts as a line of its own for PyYAML, even where there is none to look at.
-        raise Unreadable(str(says), min(mark.line, text.rstrip("\n").count("\n")) + 1 if mark else None) from None
+        line = min(mark.line, text.rstrip("\n").count("\n")) + 1 if mark else None
+        raise Unreadable(_kind_of(failure), line) from None
     except _NO_VALUE:
         raise Unreadable("it is nested too deeply, or is not text", None) from None
+
+
+def _kind_of(failure: yaml.YAMLError) -> str:
+    """What is wrong, without a word of the text: somebody's password may begin with `!` or `*`."""
+    said = str(getattr(failure, "problem", None) or "")
+    return next((says for part, says in _KINDS.items() if part in said), _A_KIND)
 
 
 def _line_at(text: str, position: int) -> int:
@@ -105,9 +136,3 @@ def _into(node: Any, part: str | int) -> tuple[int, Any] | None:
     elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
         return node.value[part].start_mark.line + 1, node.value[part]
     return None
-
-
-def shown(path: Sequence[str | int]) -> str:
-    """`users[0].pats[1].scopes[0]`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")

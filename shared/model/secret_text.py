@@ -47,8 +47,3 @@ _PAT = re.compile(r".*[0-9A-Za-z]{76}AZDO[0-9A-Za-z]{4}.*|[a-z2-7]{52}", re.DOTA
 
 def looks_like_a_pat(text: str) -> bool:
     return _PAT.fullmatch(text) is not None
-
-
-def quoted(text: str) -> str:
-    """A value as messages may repeat it: never what looks like a PAT."""
-    return "what looks like a PAT" if looks_like_a_pat(text) else repr(text)

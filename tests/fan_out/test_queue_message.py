@@ -24,7 +24,7 @@ from shared.fan_out.queue_message import (
     read,
     write,
 )
-from shared.inventory import schema
+from shared.inventory import texts
 from shared.model import run_ids
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -189,12 +189,12 @@ def test_an_instant_of_another_time_zone_is_the_same_instant() -> None:
 
 
 def test_names_of_organizations_have_the_form_that_pats_yaml_takes() -> None:
-    assert queue_message.ORGANIZATION.pattern == schema.ORGANIZATION
+    assert queue_message.ORGANIZATION.pattern == texts.ORGANIZATION
 
 
 @given(usernames)
 def test_every_user_of_pats_yaml_can_be_named(username: str) -> None:
-    assert schema.user_name(username) == username
+    assert texts.user_name(username) == username
     assert read(write(message(username)).encode()).due == DueWork(username, NOW)
 
 

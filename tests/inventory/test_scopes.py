@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from shared.inventory import scopes
+from shared.inventory import portal_scopes, scopes
 
 
 @pytest.mark.parametrize(
@@ -68,3 +68,27 @@ def test_a_search_wants_every_word_in_name_area_or_meaning() -> None:
     assert {"vso.build", "vso.build_execute"} <= {one.name for one in scopes.search(["BUILD"])}
     assert scopes.search(["build", "nonsense"]) == ()
     assert len(scopes.search([])) == len(scopes.KNOWN)
+
+
+def test_every_scope_that_the_portal_names_is_known_and_has_a_spelling_of_its_own() -> None:
+    assert portal_scopes.NAMES.keys() <= scopes.KNOWN.keys()
+    assert len({portal_scopes.meant(spelling) for spelling in portal_scopes.NAMES.values()}) == len(portal_scopes.NAMES)
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("Code (read)", "vso.code"),
+        ("code (READ & WRITE)", "vso.code_write"),
+        ("Code: Read, write, & manage", "vso.code_manage"),
+        ("Service Connections (read, query, and manage)", "vso.serviceendpoint_manage"),
+        ("Advanced Security (read)", "vso.advsec"),
+        ("Full access", "app_token"),
+        ("vso.code", None),
+        ("Code", None),
+        ("", None),
+        ("Pass (word)", None),
+    ],
+)
+def test_the_portal_s_spelling_leads_to_the_scope(written: str, name: str | None) -> None:
+    assert portal_scopes.meant(written) == name
