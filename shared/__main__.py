@@ -1,13 +1,17 @@
-"""`python -m shared COMMAND`."""
+"""`python -m shared COMMAND`. What is loaded before the signals are caught is little: Ctrl-C comes early, too."""
 
 from __future__ import annotations
 
-import io
 import os
 import signal
 import sys
+from typing import TYPE_CHECKING
 
-from shared.cli.main import STOPPED, main
+if TYPE_CHECKING:
+    from shared.cli.stopping import Stopping
+
+_COMMAND: list[Stopping] = []
+"""What the command says when it is stopped, as soon as there is one."""
 
 
 def _stop(number: int, *_: object) -> None:
@@ -16,16 +20,29 @@ def _stop(number: int, *_: object) -> None:
     The codes are those of a shell: 130 for Ctrl-C, 143 for the SIGTERM of a cluster, which the kernel keeps from a
     container's first process unless it is asked for.
     """
-    sys.stderr.write(f"{STOPPED}\n")
-    sys.stderr.flush()
-    os._exit(128 + number)
+    try:
+        says = _COMMAND[0].sentence() if _COMMAND else "patrol: stopped. Nothing was changed."
+        # Not through the stream, whose buffer may be half written.
+        os.write(2, f"{says}\n".encode("ascii", "backslashreplace"))
+    finally:  # whatever is wrong with telling, the process ends
+        os._exit(128 + number)
+
+
+def _occupy_closed() -> None:
+    """Put nothing where a standard stream was closed (`>&-`): the next connection would be opened in its place."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
-    for stream in (sys.stdout, sys.stderr):
-        # A terminal that cannot show a letter of somebody's name is no reason to fail.
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
-    sys.exit(main())
+    _occupy_closed()
+    from shared.cli.main import main
+    from shared.cli.stopping import Stopping
+
+    _COMMAND.append(Stopping())
+    sys.exit(main(stopping=_COMMAND[0]))

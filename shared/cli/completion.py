@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import shlex
 import sys
 from pathlib import Path
 
-from shared.cli.arguments import example, wrapped
+from shared.cli.command import WELL, Terminal
+from shared.cli.parser import COMMAND, parser
 
-SHELLS = ("bash", "zsh", "fish")
-COMMAND = "patrol"
 _INSTALL = {
     "bash": 'eval "$(python -m shared completion bash)"   # in ~/.bashrc',
     "zsh": 'eval "$(python -m shared completion zsh)"   # in ~/.zshrc, after compinit',
@@ -18,21 +16,24 @@ _INSTALL = {
 }
 
 
-def add_completion(parser: argparse.ArgumentParser) -> None:
-    parser.description = wrapped(
-        f"Print a shell script that defines the command `{COMMAND}`, which is this program from any folder, and "
-        "completes its words."
-    )
-    parser.epilog = example("completion bash")
-    parser.add_argument("shell", choices=SHELLS)
+def completion(terminal: Terminal) -> int:
+    """Gives the exit code."""
+    shell = terminal.options.shell
+    text = script(shell, terminal.root)
+    if terminal.options.json:
+        terminal.screen.json({"shell": shell, "script": text})
+    else:
+        terminal.screen.out.write(text)
+    return WELL
 
 
-def script(parser: argparse.ArgumentParser, shell: str, root: Path) -> str:
-    """The script; `parser` is the whole command line's."""
+def script(shell: str, root: Path) -> str:
+    """The script, for the command in any folder."""
     import shtab  # needed by nobody but this command
 
-    parser.prog = COMMAND
-    return f"# {_INSTALL[shell]}\n{_command(shell, root)}\n{shtab.complete(parser, shell=shell)}\n"
+    whole = parser()
+    whole.prog = COMMAND
+    return f"# {_INSTALL[shell]}\n{_command(shell, root)}\n{shtab.complete(whole, shell=shell)}\n"
 
 
 def _command(shell: str, root: Path) -> str:

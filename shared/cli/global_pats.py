@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
+from shared.cli.arguments import PROGRAM
 from shared.inventory.item_lines import Lines, flow, item_of, name_of, shown_name
 from shared.model.pats import Pat
 
@@ -31,7 +32,7 @@ def remedy(pat: Pat, username: str, organizations: Iterable[str]) -> str:
     names = sorted(set(organizations), key=str.casefold)
     items = [line for name in names if (line := _item(pat, name))]
     wanted = f"Replace it by one PAT for each organization that uses it (it is listed in {', '.join(names)})"
-    revoke = f"`python -m shared pats revoke {pat.id} --user {username} --organization {names[0]}`"
+    revoke = f"`{PROGRAM} pats revoke {pat.id} --user {username} --organization {names[0]}`"
     if not items:
         return f"{wanted}; then end it: {revoke}."
     lines = " ".join(f"`{flow(one)}`" for one in items)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Iterable, Mapping
+import os
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
-from typing import TextIO
 from urllib.parse import urlsplit
 
-from shared.cli import arguments
-from shared.cli.arguments import example, wrapped, wrong
-from shared.cli.terminal import Screen
+from shared.cli.arguments import PROGRAM, wrong
+from shared.cli.command import WELL, Terminal
 from shared.inventory import pats_yaml
 from shared.inventory.from_environment import moved_in
 from shared.inventory.proposals import Proposals, propose, text_of
@@ -20,107 +20,96 @@ from shared.model.errors import Misconfigured, NotDone, PatrolError
 from shared.model.items import User
 from shared.model.pats import Claim
 from shared.model.secret_state import SecretSeen
-from shared.model.secret_text import looks_like_a_pat, printable
+from shared.model.secret_text import looks_like_a_pat
 from shared.model.tags import Mark
 from shared.rotation.world import World
-from shared.settings import Settings
 
 _SIGN_IN = ("tenant", "client_id", "client_secret_name", "client_certificate_name")
-_NEXT = (
-    "Put these lines into pats.yaml; `python -m shared check`, then `python -m shared plan` says what a run would do."
-)
+_NEXT = f"Put these lines into pats.yaml; `{PROGRAM} check`, then `{PROGRAM} plan` says what a run would do."
 
 
-def add_import(parser: argparse.ArgumentParser) -> None:
-    parser.description = wrapped(
-        "Write pats.yaml lines to stdout, and change nothing: for the PATs that a technical user has, or for the "
-        "environment variables of the TypeScript client."
-    )
-    parser.epilog = example("import --user svc-agents@contoso.com --organization contoso", "import --from-env")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--user", type=arguments.user_name, metavar="UPN", help="the lines for this user's live PATs")
-    what.add_argument(
-        "--from-env",
-        action="store_true",
-        help="a pats.yaml, and how to get the secrets of the variables into the vault",
-    )
-    parser.add_argument("--organization", type=arguments.organization, metavar="ORG", help="with --user: required")
-    new = parser.add_argument_group("for a user that pats.yaml does not have")
-    new.add_argument(
-        "--password-secret-name",
-        type=arguments.secret_name,
-        metavar="NAME",
-        help="the Key Vault secret that holds the password (its name)",
-    )
-    new = parser.add_argument_group("where there is no pats.yaml yet")
-    new.add_argument("--tenant", type=arguments.tenant, help="Entra tenant: a domain or its id")
-    new.add_argument("--client-id", type=arguments.client_id, help="client id of the app registration")
-    new.add_argument(
-        "--client-secret-name",
-        type=arguments.secret_name,
-        metavar="NAME",
-        help="the Key Vault secret that holds the client secret (its name)",
-    )
-    new.add_argument(
-        "--client-certificate-name",
-        type=arguments.secret_name,
-        metavar="NAME",
-        help="the Key Vault certificate of the app registration, instead (its name)",
-    )
+def moving_in(terminal: Terminal) -> int:
+    """Gives the exit code. The lines go to stdout or `--output` alone; what to do with them to stderr.
+
+    Raises Misconfigured for what is missing, and whatever signing in and listing raise; then nothing was written.
+    """
+    file = None if terminal.options.output is None else _new_file(terminal.options.output)
+    if terminal.options.from_env:
+        return _from_env(terminal, file)
+    return _from_estate(terminal, file)
 
 
-def run_import(
-    options: argparse.Namespace,
-    environ: Mapping[str, str],
-    settings: Callable[[], Settings],
-    make_world: Callable[[Settings], World],
-    screen: Screen,
-    errors: TextIO,
-) -> int:
-    """Gives the exit code. The file goes to stdout alone; what to do with it to stderr."""
-    if options.from_env:
-        return _from_env(options, environ, settings, screen, errors)
+def _from_estate(terminal: Terminal, file: Path | None) -> int:
+    options = terminal.options
     if options.organization is None:
         raise wrong("--organization is missing: PATs are listed per organization.", "Add --organization ORG.")
-    known = settings()
-    text, user, file = _to_fit_into(options, known.pats_file)
-    found = propose_from_estate(text, user, options.organization, make_world(known), known.mark, file=file)
+    settings = terminal.settings()
+    text, user, is_there = _to_fit_into(options, settings.pats_file)
+    world = terminal.world(settings)
+    found = propose_from_estate(text, user, options.organization, world, settings.mark, file=is_there)
+    _write(terminal, file, text_of(found), found.to_json())
     if options.json:
-        screen.json(found.to_json())
-        return 0
-    screen.out.write(text_of(found))
-    print(f"{len(found.items)} of {len(found.items) + len(found.left_out)} live PATs have lines. {_NEXT}", file=errors)
-    if any("adopt" not in one.lines for one in found.items):
-        says = "Without `adopt` a run writes a new secret and leaves the old PAT alone."
-        print(f"{says} Where a secret of another name holds the value, write that name and `adopt: true`.", file=errors)
-    return 0
+        return WELL
+    terminal.errors.line(
+        f"{len(found.items)} of {len(found.items) + len(found.left_out)} live PATs have lines. {_NEXT}"
+    )
+    if any("adopt" not in proposal.lines for proposal in found.items):
+        terminal.errors.line(
+            "Without `adopt` a run writes a new secret and leaves the old PAT alone. Where a secret of another name "
+            "holds the value, write that name and `adopt: true`."
+        )
+    return WELL
 
 
-def _from_env(
-    options: argparse.Namespace,
-    environ: Mapping[str, str],
-    settings: Callable[[], Settings],
-    screen: Screen,
-    errors: TextIO,
-) -> int:
+def _from_env(terminal: Terminal, file: Path | None) -> int:
+    options = terminal.options
     given = [name for name in ("organization", "password_secret_name", *_SIGN_IN) if getattr(options, name) is not None]
     if given:
         raise wrong(f"{_flags(given)}: --from-env takes all of that from the environment.", "Leave it out.")
     try:
-        host = urlsplit(settings().credentials_vault_url).hostname or ""
+        host = urlsplit(terminal.settings().credentials_vault_url).hostname or ""
     except Misconfigured:
         host = ""  # the vault may not be there yet
-    found = moved_in(environ, host.partition(".")[0] or None)
+    found = moved_in(terminal.environ, host.partition(".")[0] or None)
+    _write(terminal, file, found.pats_yaml, found.to_json())
     if options.json:
-        screen.json(found.to_json())
-        return 0
-    screen.out.write(found.pats_yaml)
-    print("Run in this shell, which has the variables:", file=errors)
-    for line in found.commands:
-        print(f"  {line}", file=errors)
-    for line in found.advice:
-        print(printable(line), file=errors)
-    return 0
+        return WELL
+    terminal.errors.line("Run in this shell, which has the variables:")
+    for command in found.commands:
+        terminal.errors.line(f"  {command}")
+    for advice in found.advice:
+        terminal.errors.line(advice)
+    return WELL
+
+
+def _new_file(name: str) -> Path:
+    """Where to write. Raises Misconfigured where something is: it may be somebody's inventory.
+
+    An empty file is what a shell leaves behind whose command wrote nothing.
+    """
+    path = Path(name)
+    if path.exists() and (not path.is_file() or path.stat().st_size):
+        raise wrong(f"{path} is there already.", "Name a file that is not there yet.")
+    return path
+
+
+def _write(terminal: Terminal, file: Path | None, text: str, document: Mapping[str, object]) -> None:
+    """Raises Misconfigured when the file cannot be written: then it is not there, or as it was."""
+    if file is not None:
+        beside = file.with_name(f".{file.name}.{os.getpid()}")
+        try:
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(file)
+        except OSError as failure:
+            with suppress(OSError):
+                beside.unlink()
+            why = failure.strerror or type(failure).__name__
+            raise wrong(f"{file} cannot be written ({why}).", "Name another file with --output.") from None
+        terminal.errors.line(f"Wrote {file}.")
+    if terminal.options.json:
+        terminal.screen.json(document)
+    elif file is None:
+        terminal.screen.lines(text.removesuffix("\n").split("\n"))
 
 
 def _to_fit_into(options: argparse.Namespace, path: Path) -> tuple[str, User, bool]:
@@ -163,18 +152,18 @@ def propose_from_estate(text: str, user: User, organization: str, world: World, 
 
     Raises what signing in and listing raise.
     """
-    estate = pats_yaml.load(text)
+    inventory = pats_yaml.load(text)
     listing = world.vault.listing()
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
-    pats = world.sign_ins(estate.sign_in, clock, mark).sign_in(user).active(organization)
+    pats = world.sign_ins(inventory.sign_in, clock, mark).sign_in(user).active(organization)
     return propose(
         pats,
         user,
         organization,
         text=text,
         file=file,
-        estate=estate,
+        inventory=inventory,
         listed=listing.secrets,
         mark=mark,
         prove=lambda row: _why_unproved(world, user, organization, row),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
+from shared.cli.arguments import PROGRAM, wrong
 from shared.model import tags
 from shared.model.clock import VaultTime
 from shared.model.errors import Code, Misconfigured, NotDone, PatrolError, Unclear
@@ -49,19 +50,34 @@ def make(bench: Bench, wanted: Wanted) -> Minted:
         return bench.api.mint(wanted.organization, wanted.name, wanted.scopes, ends)
     except Unclear as doubt:
         whose = f"--user {wanted.user.username} --organization {wanted.organization}"
-        raise Unclear(
-            doubt.code,
-            doubt.cause,
-            f"Look with `python -m shared pats list {whose} --sort created --reverse`: if it is there, end it "
-            f"(`python -m shared pats revoke ID {whose}`) and ask again.",
-        ) from None
+        raise Unclear(doubt.code, doubt.cause, in_doubt(whose)) from None
+
+
+def in_doubt(whose: str) -> str:
+    """What to do when a PAT may have been made and its value is lost; `whose`: the flags that say where."""
+    return (
+        f"Look with `{PROGRAM} pats list {whose} --sort created --reverse`: if a PAT was made, end it "
+        f"(`{PROGRAM} pats revoke ID {whose}`) and ask again."
+    )
+
+
+def unseen(wanted: Wanted, minted: Minted) -> PatrolError:
+    """The failure of a value that was to be printed, and nobody has it."""
+    return PatrolError(
+        Code.MINT_UNCLEAR,
+        f"The PAT {minted.pat.id} was made, and its value could not be printed, so nobody has it.",
+        f"End it: {_revoke(wanted, minted)}. Then ask again, with --to-secret NAME.",
+    )
 
 
 def make_into(bench: Bench, wanted: Wanted, secret: str) -> Minted:
     """Mint, verify, and write the value as the first version of `secret`; nobody sees it.
 
-    Ask `refuse_taken` first, and sign in after it. What is refused is undone: the fresh PAT is ended. In doubt it is
-    left alone, and the message says where to look.
+    Ask `refuse_taken` first, and sign in after it.
+
+    Raises NotDone or Misconfigured when something was refused: it was undone, the fresh PAT is ended, or the message
+    says that it could not be. Raises Unclear when the PAT or the secret may be there: nothing is ended, and the message
+    says where to look.
     """
     minted = make(bench, wanted)
     pat = minted.pat
@@ -88,12 +104,12 @@ def refuse_taken(vault: Vault, listing: VaultListing, inventory: Inventory, secr
     """Raises Misconfigured when this name is not free: a value by hand is never written over another one."""
     key = secret.casefold()
     if key in inventory.managed():
-        raise _not_free(
+        raise wrong(
             f"{secret} is an item of pats.yaml, and patrol writes it.",
-            f"Name another secret; `python -m shared rotate {secret}` makes a PAT for the item.",
+            f"Name another secret; `{PROGRAM} rotate {secret}` makes a PAT for the item.",
         )
     if key in inventory.credential_names():
-        raise _not_free(f"{secret} holds a credential of pats.yaml.", "Name another secret.")
+        raise wrong(f"{secret} holds a credential of pats.yaml.", "Name another secret.")
     _refuse_existing(secret, listing.secrets.get(key))
     if vault.is_deleted(secret):
         raise Misconfigured(
@@ -108,7 +124,7 @@ def _refuse_existing(secret: str, row: SecretSeen | None) -> None:
         return
     stamp = tags.read(row.tags)
     whose = f"is kept by a deployment of patrol ({stamp.managed_by})" if stamp else "exists already"
-    raise _not_free(
+    raise wrong(
         f"{secret} {whose}, and a value by hand is never written over another one.",
         "Name another secret, or make it an item of pats.yaml (`adopt: true` takes over one that exists).",
     )
@@ -168,8 +184,4 @@ def _in_doubt(wanted: Wanted, secret: str, minted: Minted, doubt: Unclear) -> Un
 
 def _revoke(wanted: Wanted, minted: Minted) -> str:
     whose = f"--user {wanted.user.username} --organization {wanted.organization}"
-    return f"`python -m shared pats revoke {minted.pat.id} {whose}`"
-
-
-def _not_free(cause: str, remedy: str) -> Misconfigured:
-    return Misconfigured(Code.SETTINGS_INVALID, cause, remedy)
+    return f"`{PROGRAM} pats revoke {minted.pat.id} {whose}`"

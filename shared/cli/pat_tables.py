@@ -12,6 +12,7 @@ from shared.cli.terminal import Cell, Screen
 from shared.model.clock import instant
 from shared.model.items import User
 from shared.model.pats import Pat, PatId
+from shared.model.secret_text import SecretText
 
 NEAR = timedelta(days=7)
 
@@ -45,7 +46,7 @@ def show_all(
     rows = [_row(pat, states[pat.id], now, with_state=with_state) for pat in pats]
     if rows:
         head = ("id", "name", "scopes", "made", "works until")
-        screen.table((*head, "state") if with_state else head, rows)
+        screen.table((*head, "state") if with_state else head, rows, spare=("made", "scopes"))
     screen.say(f"{len(rows)} {'PAT' if len(rows) == 1 else 'PATs'}.")
 
 
@@ -57,9 +58,11 @@ def say_global(
         screen.paragraph(global_pats.remedy(pat, user.username, organizations[pat.id]))
 
 
-def show_one(screen: Screen, pat: Pat, *, as_json: bool, value: str | None = None, secret: str | None = None) -> None:
+def show_one(
+    screen: Screen, pat: Pat, *, as_json: bool, value: SecretText | None = None, secret: str | None = None
+) -> None:
     """`value`: what is seen only now. `secret`: the Key Vault secret that holds it."""
-    more = {"token": value, "secret": secret}
+    more = {"token": None if value is None else value.reveal(), "secret": secret}
     shown = {**to_api(pat), **{key: text for key, text in more.items() if text is not None}}
     if as_json:
         screen.json(shown)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import TextIO
 
+from shared.cli.terminal import Output
 from shared.report.report import Row
 
 LONG = 50
@@ -18,7 +18,7 @@ WIDTH = 30
 class Bar:
     """Written to a terminal only; `now` counts seconds."""
 
-    def __init__(self, out: TextIO, items: int, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, out: Output, items: int, now: Callable[[], float] = time.monotonic) -> None:
         self._out = out
         self._items = items
         self._now = now
@@ -37,16 +37,14 @@ class Bar:
         """Leave the line as it is, complete."""
         with self._lock:
             self._show()
-            self._out.write("\n")
-            self._out.flush()
+            self._out.write("\n", flush=True)
 
     def step(self, name: str, /, **fields: object) -> None:
         """Steps are not shown beside a bar; what failed is in the report."""
 
     def _show(self) -> None:
         self._shown = self._now()
-        self._out.write(f"\r{line(len(self._seen), self._items, self._shown - self._began)}\x1b[K")
-        self._out.flush()
+        self._out.write(f"\r{line(len(self._seen), self._items, self._shown - self._began)}\x1b[K", flush=True)
 
 
 def line(done: int, items: int, seconds: float) -> str:

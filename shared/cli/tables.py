@@ -1,23 +1,31 @@
-"""Reports and states as tables for a person."""
+"""Reports and states as tables for a person; one cause is told once, with what it is the cause of."""
 
 from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
 
 from shared.cli.terminal import Cell, Screen
 from shared.model.clock import instant
 from shared.model.steps import Because
 from shared.report.kept_run import Brief
-from shared.report.report import WELL, Outcome, Report
+from shared.report.report import WELL, Outcome, Report, Row
 from shared.rotation.sign_in import blocked
-from shared.rotation.status import Status
+from shared.rotation.status import Standing, Status
+
+MOST_NAMES = 10
+"""Items that are named below one cause; all of them are in the table."""
+MOST_DEEDS = 20
+"""Rows that changed something, or would, of which the sentences are shown; longer tables speak for themselves."""
 
 _TONES = {Outcome.DONE: "good", Outcome.PLANNED: "warning", Outcome.HELD: "", Outcome.LEFT: "warning"}
 # All is well, and a person is still to do something: end the adopted PAT, replace the credential.
 _FOR_A_PERSON = frozenset({Because.ADOPTED, Because.CREDENTIAL_NEAR_EXPIRY})
+_DEEDS = frozenset({Outcome.DONE, Outcome.PLANNED})
 _STATES = {"healthy": "good", "due": "warning", "paused": "faint"}
 
 
-def show_report(screen: Screen, report: Report) -> None:
-    """The table, then in full sentences what needs a person."""
+def show_report(screen: Screen, report: Report, empty: str) -> None:
+    """The table, then in full sentences what was done and what needs a person. `empty`: what no rows mean."""
     rows = [
         (
             row.secret,
@@ -30,10 +38,9 @@ def show_report(screen: Screen, report: Report) -> None:
         for row in report.items
     ]
     if rows:
-        screen.table(("secret", "organization", "step", "outcome", "because", "works until"), rows)
-    for row in report.items:
-        if row.outcome not in WELL or row.because in _FOR_A_PERSON:
-            screen.paragraph(row.says)
+        head = ("secret", "organization", "step", "outcome", "because", "works until")
+        screen.table(head, rows, spare=("organization", "works until", "step", "because"))
+    show_causes(screen, ((row.secret, row.says.removeprefix(f"{row.secret}: ")) for row in _worth_telling(report)))
     for leftover in report.leftovers:
         screen.say(
             f"Left over: {leftover.authorization_id} of {leftover.username} in {leftover.organization}", "warning"
@@ -43,28 +50,48 @@ def show_report(screen: Screen, report: Report) -> None:
         screen.say(f"Not in pats.yaml any more, and left alone: {', '.join(report.unmanaged)}.", "warning")
     if report.misconfigured is not None:
         screen.say(f"{report.misconfigured.message} {report.misconfigured.remedy}", "bad")
+    if not rows and report.misconfigured is None:
+        screen.say(empty)
+        return
     well = sum(row.outcome in WELL for row in report.items)
     screen.say(
         f"{report.outcome}: {well} of {len(report.items)} steps are well.", "good" if not report.exit_code() else "bad"
     )
 
 
-def show_status(screen: Screen, seen: Status) -> None:
-    rows = [
+def show_causes(screen: Screen, sentences: Iterable[tuple[str, str]]) -> None:
+    """Pairs of an item and a sentence about it: equal sentences come once, with their items."""
+    items: dict[str, list[str]] = {}
+    for item, sentence in sentences:
+        items.setdefault(sentence, []).append(item)
+    for sentence, names in items.items():
+        if len(names) == 1:
+            screen.paragraph(f"{names[0]}: {sentence}")
+            continue
+        screen.paragraph(f"{len(names)} items: {sentence}")
+        more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+        screen.paragraph(f"{', '.join(names[:MOST_NAMES])}{more}", "    ")
+
+
+def show_status(screen: Screen, seen: Status, rows: Sequence[Standing], needs: Mapping[str, str]) -> None:
+    """`rows`: those that are shown; `needs`: by casefolded secret, what is to be done about it, and why."""
+    cells = [
         (
-            one.secret,
-            one.organization,
-            Cell(one.state, "bad" if one.because is Because.INVALID else _STATES.get(one.state, "bad")),
-            instant(one.expires_on) or "",
-            "" if one.days_left is None else f"{one.days_left} d",
-            ", ".join(f"until {instant(old.retire_at)}" for old in one.predecessors),
-            f"{one.step.value} ({one.because.value}){f' {instant(one.at)}' if one.at else ''}",
+            row.secret,
+            row.organization,
+            Cell(row.state, "bad" if row.because is Because.INVALID else _STATES.get(row.state, "bad")),
+            instant(row.expires_on) or "",
+            "" if row.days_left is None else f"{row.days_left} d",
+            ", ".join(f"until {instant(old.retire_at)}" for old in row.predecessors),
+            f"{row.step.value} ({row.because.value}){f' {instant(row.at)}' if row.at else ''}",
         )
-        for one in seen.pats
+        for row in rows
     ]
-    if rows:
-        screen.table(("secret", "organization", "state", "works until", "left", "predecessor", "next"), rows)
+    if cells:
+        head = ("secret", "organization", "state", "works until", "left", "predecessor", "next")
+        screen.table(head, cells, spare=("predecessor", "organization", "next", "left", "works until"))
     screen.say("Seen in the vault alone; `plan` also signs in and looks at Azure DevOps.", "faint")
+    show_causes(screen, ((row.secret, needs[key]) for row in rows if (key := row.secret.casefold()) in needs))
     for username, block in seen.blocks.items():
         failure = blocked(username, block)
         screen.say(f"Blocked: {username}", "bad")
@@ -79,3 +106,12 @@ def show_last_run(screen: Screen, run: Brief | None) -> None:
     rest = f"{run.not_well} of {run.items} steps not done" if run.not_well else f"{run.items} steps"
     tone = "" if run.finished_at is None else "good" if run.outcome == "succeeded" else "bad"
     screen.say(f"Last run: {run.outcome}, {rest}, {ended} ({run.door}, {run.run_id}).", tone)
+
+
+def _worth_telling(report: Report) -> list[Row]:
+    deeds = sum(row.outcome in _DEEDS for row in report.items)
+    return [
+        row
+        for row in report.items
+        if row.outcome not in WELL or row.because in _FOR_A_PERSON or (row.outcome in _DEEDS and deeds <= MOST_DEEDS)
+    ]

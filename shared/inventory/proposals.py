@@ -20,6 +20,7 @@ from shared.model.clock import instant
 from shared.model.items import Inventory, User
 from shared.model.pats import Pat
 from shared.model.secret_state import SecretSeen, is_ours
+from shared.model.secret_text import printable
 from shared.model.tags import BLOCKED_PREFIX, Mark
 
 # Microsoft's own rotation tool keeps the id under the second name (Azure/azure-sdk-tools, tools/secret-rotation).
@@ -81,15 +82,15 @@ def propose(
     *,
     text: str,
     file: bool,
-    estate: Inventory,
+    inventory: Inventory,
     listed: Mapping[str, SecretSeen],
     mark: Mark,
     prove: Prove,
 ) -> Proposals:
-    """What `pats.yaml` (`text`, read as `estate`) would say of these live PATs; `listed` is the vault's listing."""
+    """What `pats.yaml` (`text`, read as `inventory`) would say of these live PATs; `listed` is the vault's listing."""
     raw = yaml_text.parse(text)
-    known = any(one.key == user.key for one in estate.users)
-    work = _Work(user, organization, raw, estate, listed, mark, prove)
+    known = any(one.key == user.key for one in inventory.users)
+    work = _Work(user, organization, raw, inventory, listed, mark, prove)
     # Of several with one name the youngest gets the plain name: the older ones are mostly what a rotation left behind.
     for pat in sorted(pats, key=lambda pat: (pat.display_name.casefold(), -pat.validity.ends.timestamp(), pat.id)):
         work.add(pat)
@@ -110,7 +111,7 @@ class _Work:
         user: User,
         organization: str,
         raw: Mapping[str, Any],
-        estate: Inventory,
+        inventory: Inventory,
         listed: Mapping[str, SecretSeen],
         mark: Mark,
         prove: Prove,
@@ -122,8 +123,8 @@ class _Work:
         self._mark = mark
         self._prove = prove
         self._proofs: dict[str, str] = {}
-        self._own = estate.managed()
-        self._taken = {*self._own, *estate.credential_names(), user.password_secret_name.casefold()}
+        self._own = inventory.managed()
+        self._taken = {*self._own, *inventory.credential_names(), user.password_secret_name.casefold()}
         self._kept = {pat: row.name for row in listed.values() if is_ours(row.tags, mark) for pat in _of_stamp(row)}
         self._foreign = {pat for row in listed.values() if not is_ours(row.tags, mark) for pat in _of_stamp(row)}
         self.items: list[Proposal] = []
@@ -256,7 +257,7 @@ def _names(pat: Pat) -> tuple[str, ...]:
 
 def _written(found: Proposals) -> Iterator[str]:
     where = "its `pats:` in pats.yaml" if found.known else "`users:` in pats.yaml" if found.file else "pats.yaml"
-    yield f"# PATs of {found.user.username} in {found.organization}, to be put into {where}."
+    yield _comment(f"PATs of {found.user.username} in {found.organization}, to be put into {where}.", indent="")
     if not found.file:
         yield "sign_in:"
         yield from (f"  {key}: {scalar(value)}" for key, value in found.sign_in.items())
@@ -265,18 +266,22 @@ def _written(found: Proposals) -> Iterator[str]:
         yield f"  - username: {scalar(found.user.username)}"
         yield f"    password_secret_name: {scalar(found.user.password_secret_name)}"
         yield "    pats:" if found.items else "    pats: []"
-    for one in found.items:
-        yield f"      # {shown_name(one.pat)}, works until {instant(one.pat.validity.ends)}"
-        yield from (f"      # {note}" for note in one.notes)
-        yield from block(one.lines)
+    for proposal in found.items:
+        yield _comment(f"{shown_name(proposal.pat)}, works until {instant(proposal.pat.validity.ends)}")
+        yield from map(_comment, proposal.notes)
+        yield from block(proposal.lines)
     kept = sorted({left.kept_as for left in found.left_out if left.kept_as})
     if kept:
-        yield f"      # patrol keeps already: {', '.join(kept)}"
+        yield _comment(f"patrol keeps already: {', '.join(kept)}")
     for left in found.left_out:
         if left.kept_as:
             continue
-        yield f"      # Left out: {shown_name(left.pat)} ({left.pat.id}): {left.says}"
+        yield _comment(f"Left out: {shown_name(left.pat)} ({left.pat.id}): {left.says}")
         if left.suggested is not None:
-            yield from (
-                f"      # {line.strip() if at == 0 else line[6:]}" for at, line in enumerate(block(left.suggested))
-            )
+            for number, line in enumerate(block(left.suggested)):
+                yield _comment(line.strip() if number == 0 else line[6:])
+
+
+def _comment(text: str, indent: str = "      ") -> str:
+    """The one way for a name into a comment: a line break in it would begin a line of YAML."""
+    return f"{indent}# {printable(text)}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
 import re
 from typing import NoReturn
 
@@ -27,6 +26,8 @@ class SecretText:
         return "<secret>"
 
     def __eq__(self, other: object) -> bool:
+        import hmac  # loads a library of its own, and hardly anybody compares
+
         return isinstance(other, SecretText) and hmac.compare_digest(self._value.encode(), other._value.encode())
 
     __hash__ = None  # type: ignore[assignment]  # a hash of a secret is a fingerprint of it

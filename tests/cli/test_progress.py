@@ -10,6 +10,7 @@ import pytest
 
 from shared.cli.main import main
 from shared.cli.progress import Bar, line
+from shared.cli.terminal import Output
 from shared.model.ports import Events
 from shared.report.report import Row
 from shared.rotation.world import World
@@ -73,7 +74,7 @@ def test_there_is_no_bar_in_a_log_and_for_a_short_run(items: int, errors: String
 
 def test_an_item_with_several_rows_counts_once() -> None:
     lab, out, now = Lab([item()], quick=True), Watched(), [0.0]
-    bar = Bar(out, 2, lambda: now[0])
+    bar = Bar(Output(out), 2, lambda: now[0])
     rows: tuple[Row, ...] = lab.run().items
     for _ in range(3):
         now[0] += 1.0

@@ -10,8 +10,9 @@ import pytest
 import yaml
 
 from sandbox.cloud.seed import AGENTS, ORGANIZATIONS
-from shared.cli import global_pats, main
-from shared.inventory.schema import GLOBAL_PATS
+from shared.cli import global_pats
+from shared.cli.parser import parser
+from shared.inventory.texts import GLOBAL_PATS
 from tests.lab.lab import Lab, hours, item
 from tests.lab.shell import Shell
 
@@ -21,7 +22,8 @@ COMMANDS = sorted(set(re.findall(r"python -m shared [^`\n]+", PAGE)))
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_on_the_page_is_understood(command: str) -> None:
-    assert callable(main.parser().parse_args(shlex.split(command)[3:]).run)
+    words = shlex.split(command)[3:]
+    assert parser().parse_args(words).command == words[0]
 
 
 def test_the_day_and_the_refusals_are_the_product_s() -> None:

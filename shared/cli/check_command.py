@@ -1,0 +1,109 @@
+"""`check`: every mistake in pats.yaml and the settings; online also what a run needs of the services. And `unblock`."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.cli import check_online
+from shared.cli.check_online import Finding
+from shared.cli.command import HUMAN, MISCONFIGURED, NOT_DONE, WELL, Terminal
+from shared.cli.tables import show_causes
+from shared.cli.terminal import Screen
+from shared.inventory import pats_yaml
+from shared.inventory.pats_yaml import Problem
+from shared.model.errors import Misconfigured
+from shared.rotation import sign_in
+
+_SEVERITY = (WELL, NOT_DONE, HUMAN, MISCONFIGURED)
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What was found. `findings`: None where nothing was tried online."""
+
+    file: Path
+    problems: tuple[Problem, ...]
+    findings: tuple[Finding, ...] | None = None
+
+    def exit_code(self) -> int:
+        if self.problems:
+            return MISCONFIGURED
+        return max((finding.exit_code for finding in self.findings or ()), key=_SEVERITY.index, default=WELL)
+
+    def to_json(self) -> dict[str, object]:
+        problems = [{"path": one.path, "line": one.line, "says": one.says} for one in self.problems]
+        if self.findings is None:
+            return {"problems": problems}
+        return {"problems": problems, "online": [finding.to_json() for finding in self.findings]}
+
+
+def check(terminal: Terminal) -> int:
+    """Gives the exit code."""
+    checked = _check(terminal)
+    if terminal.options.json:
+        terminal.screen.json(checked.to_json())
+    else:
+        show(terminal.screen, checked)
+    return checked.exit_code()
+
+
+def _check(terminal: Terminal) -> Checked:
+    """Where the settings are broken, pats.yaml is examined all the same, so that nobody has to come back twice."""
+    file = terminal.root / (terminal.environ.get("PATS_FILE", "").strip() or "pats.yaml")
+    problems: list[Problem] = []
+    try:
+        file = terminal.settings().pats_file
+    except Misconfigured as failure:
+        problems.append(Problem("settings", None, f"{failure.cause} {failure.remedy}"))
+    try:
+        problems += pats_yaml.check_file(file)
+    except Misconfigured as failure:
+        problems.append(Problem(str(file), None, f"{failure.cause} {failure.remedy}"))
+    if problems or not terminal.options.online:
+        return Checked(file, tuple(problems))
+    settings = terminal.settings()
+    world = terminal.world(settings)
+    return Checked(file, (), tuple(check_online.check_online(terminal.inventory(settings), settings, world)))
+
+
+def show(screen: Screen, checked: Checked) -> None:
+    """For a person: problems as editors and terminals link them, findings one below the other."""
+    for problem in checked.problems:
+        screen.say(_located(checked.file, problem))
+    if not checked.problems and checked.findings is None:
+        screen.say("pats.yaml and the settings are in order.", "good")
+    findings = checked.findings or ()
+    times = Counter(finding.says for finding in findings)
+    for finding in findings:
+        word, tone = _shown_as(finding)
+        screen.say(f"{word} {finding.what}", tone)
+        if finding.says and times[finding.says] == 1:
+            screen.paragraph(finding.says, "         ")
+    show_causes(
+        screen, ((finding.what, finding.says) for finding in findings if finding.says and times[finding.says] > 1)
+    )
+
+
+def unblock(terminal: Terminal) -> int:
+    """Gives the exit code. Raises Misconfigured for a user nobody knows."""
+    settings = terminal.settings()
+    done = sign_in.unblock(terminal.inventory(settings), terminal.world(settings).vault, terminal.options.upn)
+    if terminal.options.json:
+        terminal.screen.json(done.to_json())
+    else:
+        terminal.screen.say(done.says)
+    return WELL
+
+
+def _located(file: Path, problem: Problem) -> str:
+    """File, line, place in the file; of the file as a whole its name is enough."""
+    where = f"{file.name}:{problem.line}:" if problem.line else "" if problem.path else f"{file.name}:"
+    return " ".join(filter(None, (where, "" if problem.says.startswith(problem.path) else problem.path, problem.says)))
+
+
+def _shown_as(finding: Finding) -> tuple[str, str]:
+    if not finding.well:
+        return "FAILED", "bad"
+    return ("note  ", "warning") if finding.says else ("ok    ", "")

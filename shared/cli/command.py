@@ -1,0 +1,79 @@
+"""What a command may touch, and how it ends."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from shared.cli.stopping import Stopping
+from shared.cli.terminal import Output, Screen
+from shared.model.secret_text import printable
+
+if TYPE_CHECKING:  # loaded by the commands that need them
+    from shared.model.items import Inventory
+    from shared.model.ports import Events
+    from shared.rotation.world import World
+    from shared.settings import Settings
+
+    MakeWorld = Callable[[Settings, timedelta, Events], World]
+
+WELL, NOT_DONE, MISCONFIGURED, HUMAN = 0, 1, 2, 3
+UNTOLD = 74
+"""The work is done, and its report could not be written (EX_IOERR of sysexits.h): never instead of another failure."""
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """Everything a command may touch besides the world it makes."""
+
+    options: argparse.Namespace
+    environ: Mapping[str, str]
+    root: Path
+    screen: Screen
+    errors: Output
+    answers: TextIO | None
+    make_world: MakeWorld
+    stopping: Stopping = field(default_factory=Stopping)
+
+    def settings(self) -> Settings:
+        """Raises Misconfigured that names every mistake."""
+        from shared import settings
+
+        return settings.read(self.environ, self.root)
+
+    def inventory(self, settings: Settings) -> Inventory:
+        """Raises Misconfigured: unreadable, or invalid as a whole."""
+        from shared.inventory import pats_yaml
+
+        return pats_yaml.load_file(settings.pats_file)
+
+    def world(self, settings: Settings) -> World:
+        return self.make_world(settings, settings.run_budget, self.progress)
+
+    def progress(self, name: str, /, **fields: object) -> None:
+        """One line per step on stderr; what the report repeats at the end is left out."""
+        if name.startswith(("run.", "item.", "refresh.")):
+            return
+        shown = {key: _shown(value) for key, value in fields.items() if value is not None}
+        self.errors.line(f"{name}: {', '.join(f'{key} {value}' for key, value in shown.items())}")
+        self.errors.flush()
+
+    def agrees(self, question: str) -> bool:
+        """Whether a person says yes. Nobody there: no."""
+        self.errors.write(f"{printable(question)} [y/N] ", flush=True)
+        answer = "" if self.answers is None else self.answers.readline()
+        return answer.strip().casefold() in ("y", "yes")
+
+    def is_answered(self) -> bool:
+        """Whether a person is there to be asked."""
+        return self.answers is not None and self.answers.isatty()
+
+
+def _shown(value: object) -> object:
+    from shared.model.clock import instant
+
+    return instant(value) if isinstance(value, datetime) else value

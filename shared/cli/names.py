@@ -1,0 +1,48 @@
+"""Names that a person gives, of what pats.yaml has; where it has none of them, the nearest one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+from shared.cli.arguments import PROGRAM, wrong
+from shared.model.errors import Code, Misconfigured
+from shared.model.items import InvalidItem, Inventory, Item, TokenItem, User
+
+
+def check_secrets(inventory: Inventory, names: Iterable[str]) -> None:
+    """Refuse a secret that no item has, before anything is reached. Raises Misconfigured with the nearest name."""
+    rows: list[Item | TokenItem | InvalidItem] = [*inventory.items(), *inventory.tokens]
+    rows += [*inventory.invalid, *inventory.invalid_tokens]
+    known = {row.key: row.secret for row in rows}
+    unknown = sorted({name for name in names if name.casefold() not in known})
+    if not unknown:
+        return
+    near = sorted({known[key] for name in unknown if (key := nearest(name, known))})
+    raise Misconfigured(
+        Code.SECRET_UNKNOWN,
+        f"pats.yaml has no item for the secret {', '.join(unknown)}; nothing was attempted.",
+        f"{_meant(near)}`{PROGRAM} status` lists the known ones.",
+    )
+
+
+def user_of(inventory: Inventory, username: str) -> User:
+    """The user as pats.yaml has it. Raises Misconfigured with the nearest name."""
+    known = {user.key: user for user in inventory.users}
+    if username.casefold() in known:
+        return known[username.casefold()]
+    near = nearest(username, known)
+    names = ", ".join(sorted(user.username for user in inventory.users)) or "none"
+    raise wrong(
+        f"pats.yaml has no user {username}.", f"{_meant([known[near].username] if near else [])}Known: {names}."
+    )
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The casefolded name that looks most like `name`."""
+    found = difflib.get_close_matches(name.strip().casefold(), list(known), n=1)
+    return found[0] if found else None
+
+
+def _meant(names: list[str]) -> str:
+    return f"Did you mean {', '.join(names)}? " if names else ""

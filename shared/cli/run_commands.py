@@ -1,0 +1,157 @@
+"""`plan`, `run`, `refresh`, `rotate`, `emergency`: what the timers and the HTTP API do, asked for by a person."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+
+from shared.cli.arguments import PROGRAM, wrong
+from shared.cli.command import Terminal
+from shared.cli.names import check_secrets
+from shared.cli.progress import LONG, Bar
+from shared.cli.stopping import SAFE
+from shared.cli.tables import show_report
+from shared.model.errors import PatrolError
+from shared.model.items import Inventory
+from shared.model.ports import Events
+from shared.model.request import Request
+from shared.report.report import Report
+from shared.rotation.run import run_all
+from shared.rotation.threads import Threads
+from shared.rotation.tokens import refresh as refresh_tokens
+from shared.settings import Settings
+
+DONE = "The work was done; what is told of it may be cut short."
+
+
+def plan(terminal: Terminal) -> int:
+    return _report(terminal, Request(dry_run=True))
+
+
+def run(terminal: Terminal) -> int:
+    return _report(terminal, Request())
+
+
+def refresh(terminal: Terminal) -> int:
+    settings = terminal.settings()
+    inventory = terminal.inventory(settings)
+    terminal.stopping.says = lambda: SAFE
+    threads = Threads(settings.parallel_users)
+    report = refresh_tokens(inventory, terminal.world(settings), settings.mark, Request(), threads)
+    return _show(terminal, report, "pats.yaml has no service principals, so there is no Entra token to keep fresh.")
+
+
+def rotate(terminal: Terminal) -> int:
+    """Raises Misconfigured for an unknown secret, and for `--adopt` alone."""
+    options = terminal.options
+    if options.adopt and not options.force:
+        raise wrong(
+            "--adopt takes an edited secret back, and that is always forced.",
+            "Give --force --adopt; for a secret that patrol never had, set `adopt` on its item in pats.yaml.",
+        )
+    return _report(terminal, Request(names=tuple(options.secrets), force=options.force, adopt=options.adopt))
+
+
+def emergency(terminal: Terminal) -> int:
+    """Raises Misconfigured for an unknown secret."""
+    options = terminal.options
+    request = Request(names=tuple(options.secrets), emergency=True, revoke_first=options.revoke_first)
+    return _report(terminal, request, Leaked(request.names or (), revoke_first=options.revoke_first))
+
+
+COMMANDS: Mapping[str, Callable[[Terminal], int]] = {
+    "plan": plan,
+    "run": run,
+    "refresh": refresh,
+    "rotate": rotate,
+    "emergency": emergency,
+}
+
+
+class Leaked:
+    """What is known while an emergency is under way: of each secret the new PAT, and which old ones have ended."""
+
+    def __init__(self, secrets: tuple[str, ...], *, revoke_first: bool) -> None:
+        self._secrets = secrets
+        self._revoke_first = revoke_first
+        self._published: dict[str, str] = {}
+        self._ended: list[str] = []
+
+    def learn(self, name: str, /, **fields: object) -> None:
+        """Take in one event of the run."""
+        if name == "pat.published":
+            self._published[str(fields["secret"]).casefold()] = str(fields["authorization_id"])
+        elif name == "pat.revoked":
+            self._ended.append(str(fields["authorization_id"]))
+
+    def says(self) -> str:
+        """What a person must know who stops it now."""
+        told = [self._alive(secret) for secret in self._secrets]
+        ended = f" Ended so far: {', '.join(self._ended)}." if self._ended else ""
+        flags = " --revoke-first" if self._revoke_first else ""
+        again = f"{PROGRAM} emergency {shlex.join(self._secrets)}{flags}"
+        return f"What leaked may still work: {'; '.join(told)}.{ended} Run it again now: `{again}`"
+
+    def _alive(self, secret: str) -> str:
+        published = self._published.get(secret.casefold())
+        return f"every PAT of {secret}{f' but the new one, {published}' if published else ''}"
+
+
+def _report(terminal: Terminal, request: Request, leaked: Leaked | None = None) -> int:
+    settings = terminal.settings()
+    inventory = terminal.inventory(settings)
+    check_secrets(inventory, request.names or ())
+    if leaked is not None:
+        terminal.stopping.says = leaked.says
+    elif not request.dry_run:
+        terminal.stopping.says = lambda: SAFE
+    try:
+        report = _watched(terminal, settings, inventory, request, leaked)
+    except PatrolError as failure:
+        if leaked is not None:
+            failure.remedy = f"{failure.remedy} {leaked.says()}"
+        raise
+    if leaked is None or not report.exit_code():
+        terminal.stopping.says = lambda: DONE
+    return _show(terminal, report, _nothing_to_do(inventory))
+
+
+def _nothing_to_do(inventory: Inventory) -> str:
+    """What an empty report means."""
+    tokens = len(inventory.tokens) + len(inventory.invalid_tokens)
+    if not tokens:
+        return "pats.yaml has no PATs to keep fresh."
+    whose = "its Entra token" if tokens == 1 else f"its {tokens} Entra tokens"
+    return (
+        f"pats.yaml has no PATs, and {whose} are not this command's work: `{PROGRAM} refresh` does it, and its timer."
+    )
+
+
+def _show(terminal: Terminal, report: Report, empty: str) -> int:
+    if terminal.options.json:
+        terminal.screen.json(report.to_json())
+    else:
+        show_report(terminal.screen, report, empty)
+    return report.exit_code()
+
+
+def _watched(
+    terminal: Terminal, settings: Settings, inventory: Inventory, request: Request, leaked: Leaked | None
+) -> Report:
+    threads = Threads(settings.parallel_users)
+    items = len(request.names) if request.names is not None else len(inventory.items())
+    bar = Bar(terminal.errors, items) if items >= LONG and terminal.errors.is_terminal() else None
+    show: Events = terminal.progress if bar is None else bar.step
+
+    def tell(name: str, /, **fields: object) -> None:
+        if leaked is not None:
+            leaked.learn(name, **fields)
+        show(name, **fields)
+
+    world = terminal.make_world(settings, settings.run_budget, tell)
+    if bar is None:
+        return run_all(inventory, world, settings.mark, request, threads)
+    try:
+        return run_all(inventory, world, settings.mark, request, threads, bar.add)
+    finally:
+        bar.end()
