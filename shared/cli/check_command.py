@@ -9,11 +9,12 @@ from pathlib import Path
 from shared.cli import check_online
 from shared.cli.check_online import Finding
 from shared.cli.command import HUMAN, MISCONFIGURED, NOT_DONE, WELL, Terminal
+from shared.cli.names import nearest_user
 from shared.cli.tables import show_causes
 from shared.cli.terminal import Screen
 from shared.inventory import pats_yaml
 from shared.inventory.pats_yaml import Problem
-from shared.model.errors import Misconfigured
+from shared.model.errors import Code, Misconfigured
 from shared.rotation import sign_in
 
 _SEVERITY = (WELL, NOT_DONE, HUMAN, MISCONFIGURED)
@@ -89,7 +90,13 @@ def show(screen: Screen, checked: Checked) -> None:
 def unblock(terminal: Terminal) -> int:
     """Gives the exit code. Raises Misconfigured for a user nobody knows."""
     settings = terminal.settings()
-    done = sign_in.unblock(terminal.inventory(settings), terminal.world(settings).vault, terminal.options.upn)
+    inventory, username = terminal.inventory(settings), terminal.options.upn
+    try:
+        done = sign_in.unblock(inventory, terminal.world(settings).vault, username)
+    except Misconfigured as failure:
+        if failure.code is Code.INVENTORY_INVALID:
+            failure.remedy = f"{nearest_user(inventory, username)}{failure.remedy}"
+        raise
     if terminal.options.json:
         terminal.screen.json(done.to_json())
     else:

@@ -31,11 +31,15 @@ def user_of(inventory: Inventory, username: str) -> User:
     known = {user.key: user for user in inventory.users}
     if username.casefold() in known:
         return known[username.casefold()]
-    near = nearest(username, known)
     names = ", ".join(sorted(user.username for user in inventory.users)) or "none"
-    raise wrong(
-        f"pats.yaml has no user {username}.", f"{_meant([known[near].username] if near else [])}Known: {names}."
-    )
+    raise wrong(f"pats.yaml has no user {username}.", f"{nearest_user(inventory, username)}Known: {names}.")
+
+
+def nearest_user(inventory: Inventory, username: str) -> str:
+    """A question, with a space behind it; "" where no user is near."""
+    known = {user.key: user.username for user in inventory.users}
+    near = nearest(username, known)
+    return _meant([known[near]]) if near else ""
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -118,7 +118,7 @@ def parser(out: Output | None = None, errors: Output | None = None) -> Parser:
     emergency.add_argument("--revoke-first", action="store_true", help="end the old PAT before the new one is made")
     _add_status(command("status", "the state of every item, from the vault alone", "status --json"))
     release = command("unblock", "let patrol try a blocked user's sign-in again", "unblock svc@contoso.com")
-    release.add_argument("upn", metavar="UPN")
+    release.add_argument("upn", type=arguments.user_name, metavar="UPN")
     _add_pats(command("pats", "one technical user's PATs by hand", "pats list --user svc-agents@contoso.com"))
     _add_import(command("import", "write pats.yaml lines for what exists: moving in", "import --from-env"))
     scopes = command("scopes", "the known scopes and what they let a PAT do", "scopes packaging")
