@@ -121,10 +121,8 @@ def _nothing_to_do(inventory: Inventory) -> str:
     tokens = len(inventory.tokens) + len(inventory.invalid_tokens)
     if not tokens:
         return "pats.yaml has no PATs to keep fresh."
-    whose = "its Entra token" if tokens == 1 else f"its {tokens} Entra tokens"
-    return (
-        f"pats.yaml has no PATs, and {whose} are not this command's work: `{PROGRAM} refresh` does it, and its timer."
-    )
+    whose = "its Entra token is" if tokens == 1 else f"its {tokens} Entra tokens are"
+    return f"pats.yaml has no PATs, and {whose} the work of `{PROGRAM} refresh`, which has a timer of its own."
 
 
 def _show(terminal: Terminal, report: Report, empty: str) -> int:

@@ -1,0 +1,281 @@
+"""`status`: what a monitor reads off its exit code, and what a person reads of one secret."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.cloud.seed import AGENTS, SONAR, demo_estate
+from tests.lab import token_estates
+from tests.lab.lab import Lab, days, hours, item
+from tests.lab.shell import Shell
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> Shell:
+    """Two published items."""
+    shell = Shell(Lab([item(), item("other-pat")]), tmp_path)
+    assert shell("run")[0] == 0
+    return shell
+
+
+def in_one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+# --- the exit code ---------------------------------------------------------------------------------------------------
+
+
+def test_a_monitor_is_told_nothing_while_work_is_due(shell: Shell) -> None:
+    assert shell("status")[0] == 0
+    shell.lab.wait(days(23.5))
+    code, document = shell.json("status")
+    assert (code, {pat["state"] for pat in document["pats"]}) == (0, {"due"})
+
+
+def test_overdue_is_alarming_before_a_consumer_breaks(shell: Shell) -> None:
+    """The margin is 7 days: at 3 and a half, half of the time to act is gone."""
+    shell.lab.wait(days(26.4))
+    assert shell("status")[0] == 0
+    shell.lab.wait(hours(3))
+    code, out, _ = shell("status")
+    assert code == 1
+    assert "2 items: half of the time to replace it is gone, and no run did." in in_one_line(out)
+
+
+def edited(shell: Shell) -> None:
+    shell.lab.wait(hours(1))
+    shell.lab.vault.seed("build-pat", "pasted by a person")
+
+
+def disabled(shell: Shell) -> None:
+    shell.lab.current("build-pat").enabled = False
+
+
+def invalid(shell: Shell) -> None:
+    shell.lab.items[0]["scopes"] = ["vso.nonsense"]
+
+
+def missing(shell: Shell) -> None:
+    shell.lab.items.append(item("new-pat"))
+
+
+def expired(shell: Shell) -> None:
+    shell.lab.wait(days(31))
+
+
+def paused(shell: Shell) -> None:
+    expired(shell)
+    for row in shell.lab.items:
+        row["paused"] = True
+
+
+def decommissioned(shell: Shell) -> None:
+    shell.lab.items[0]["decommission"] = True
+    assert shell("run")[0] == 0
+
+
+def foreign(shell: Shell) -> None:
+    tags = {"managed-by": "patrol/other-123456", "authorization-id": "a0000000-0000-4000-8000-000000000099"}
+    shell.lab.vault.seed("build-pat", "theirs", tags=tags)
+
+
+@pytest.mark.parametrize(
+    ("change", "code", "says"),
+    [
+        (edited, 1, "build-pat: Somebody wrote the secret"),
+        (disabled, 1, "build-pat: Somebody disabled the current version"),
+        (invalid, 1, "is not a known scope; `python -m shared scopes` lists the known ones"),
+        (missing, 1, "new-pat: no value is published: the next run makes one"),
+        (expired, 1, "2 items: its value has expired, and no run has replaced it."),
+        (foreign, 0, "belongs to another patrol deployment, patrol/other-123456"),
+        (paused, 0, ""),
+        (decommissioned, 0, ""),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_promise_8_what_a_person_must_look_at_is_the_exit_code_and_a_sentence(
+    shell: Shell, change: Any, code: int, says: str
+) -> None:
+    change(shell)
+    found, out, _ = shell("status")
+    assert found == code, out
+    assert says in in_one_line(out)
+
+
+def test_a_blocked_user_beats_an_expired_pat(shell: Shell) -> None:
+    shell.lab.cloud.directory.set_password(AGENTS, "changed")
+    expired(shell)
+    shell("run")
+    assert shell("status")[0] == 3
+    assert shell("status", "build-pat")[0] == 3
+
+
+# --- names and states ------------------------------------------------------------------------------------------------
+
+
+def test_named_ones_alone_are_shown_and_judged(shell: Shell) -> None:
+    missing(shell)
+    assert shell.json("status", "build-pat", "OTHER-pat")[0] == 0
+    code, document = shell.json("status", "new-pat", "build-pat")
+    assert (code, [pat["secret"] for pat in document["pats"]]) == (1, ["build-pat", "new-pat"])
+
+
+def test_another_user_s_block_is_no_news_of_a_named_secret(tmp_path: Path) -> None:
+    users = [
+        {"username": AGENTS, "password_secret_name": "svc-agents-password", "pats": [item()]},
+        {
+            "username": SONAR,
+            "password_secret_name": "svc-sonar-password",
+            "pats": [item("sonar-pat", organization="fabrikam")],
+        },
+    ]
+    shell = Shell(Lab(estate=demo_estate(), users=users), tmp_path)
+    shell.lab.cloud.directory.set_password(AGENTS, "changed")
+    assert shell("run")[0] == 3
+    assert shell("status")[0] == 3
+    assert shell("status", "sonar-pat")[0] == 0
+    assert shell("status", "build-pat")[0] == 3
+
+
+def test_a_state_is_what_is_shown_and_the_exit_code_is_of_all(shell: Shell) -> None:
+    missing(shell)
+    code, document = shell.json("status", "--state", "healthy")
+    assert (code, [pat["secret"] for pat in document["pats"]]) == (1, ["build-pat", "other-pat"])
+    code, document = shell.json("status", "--state", "missing", "--state", "expired")
+    assert (code, [pat["secret"] for pat in document["pats"]]) == (1, ["new-pat"])
+    assert "new-pat" not in shell("status", "--state", "due")[1]
+
+
+def test_an_unknown_secret_is_told_with_the_nearest_one(shell: Shell) -> None:
+    code, document = shell.json("status", "biuld-pat")
+    assert (code, document["error"]["code"]) == (2, "secret-unknown")
+    assert document["error"]["remedy"].startswith("Did you mean build-pat? ")
+
+
+# --- one alone -------------------------------------------------------------------------------------------------------
+
+
+def test_one_secret_is_explained(shell: Shell) -> None:
+    shell.lab.items[0] |= {"rotate_before": "25%", "strategy": "renew"}
+    old = shell.lab.current("build-pat").tags["authorization-id"]
+    shell.lab.wait(days(1))
+    assert shell("rotate", "build-pat", "--force")[0] == 0
+    new = shell.lab.current("build-pat").tags["authorization-id"]
+    code, out, _ = shell("status", "build-pat")
+    assert code == 0
+    told = in_one_line(out)
+    for says in (
+        "build-pat: healthy",
+        f"user {AGENTS}",
+        "organization contoso",
+        "published 2026-03-02T12:00:00Z",
+        "works until 2026-04-01T12:00:00Z (30 d left)",
+        f"its PAT {new}",
+        f"predecessor {old}, works on until 2026-03-03T12:00:00Z",
+        "scopes vso.code",
+        "lifetime 30d",
+        "rotate_before 180h",
+        "overlap 1d",
+        "strategy renew",
+        "max_age 365d",
+        "Nothing before 2026-03-03T12:00:00Z; then a run ends its predecessor",
+    ):
+        assert says in told, out
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (edited, "`python -m shared rotate build-pat --force --adopt`"),
+        (invalid, "is not a known scope"),
+        (expired, "its value has expired"),
+        (paused, "Nothing: it is paused in pats.yaml."),
+        (decommissioned, "Nothing: it is decommissioned."),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_what_a_run_would_do_is_a_sentence(shell: Shell, change: Any, says: str) -> None:
+    change(shell)
+    assert says in in_one_line(shell("status", "build-pat")[1])
+
+
+def test_a_blocked_one_says_what_releases_it(shell: Shell) -> None:
+    shell.lab.cloud.directory.set_password(AGENTS, "changed")
+    shell("run")
+    assert "its user's sign-in was refused, and `unblock` lets patrol try again" in in_one_line(
+        shell("status", "build-pat")[1]
+    )
+
+
+def test_an_entra_token_is_explained_too(tmp_path: Path) -> None:
+    shell = Shell(token_estates.lab(quick=False), tmp_path)
+    assert shell("refresh")[0] == 0
+    code, out, _ = shell("status", token_estates.SECRET)
+    assert code == 0
+    assert f"client_id {token_estates.APP}" in in_one_line(out)
+    assert "refresh_below 50%" in in_one_line(out)
+
+
+def test_one_secret_as_json_is_the_same_document(shell: Shell) -> None:
+    whole = shell.json("status")[1]
+    alone = shell.json("status", "build-pat")[1]
+    assert list(alone) == list(whole)
+    assert alone["pats"] == [pat for pat in whole["pats"] if pat["secret"] == "build-pat"]
+
+
+# --- what is shown ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_a_table_fits_the_terminal_and_says_what_it_left_out(shell: Shell, columns: int) -> None:
+    shell.terminal = True
+    _, out, _ = shell("status", COLUMNS=str(columns), NO_COLOR="1")
+    table = out.split("Too narrow for:")[0] if columns < 120 else out.split("Seen in the vault")[0]
+    assert all(len(line) <= columns for line in table.splitlines())
+    assert "build-pat" in table
+    assert "healthy" in table
+    assert ("Too narrow for: " in out) is (columns < 120)
+
+
+def test_nothing_is_left_out_where_a_program_reads(shell: Shell) -> None:
+    _, out, _ = shell("status", COLUMNS="40")
+    assert "Too narrow" not in out
+    assert len(out.splitlines()[1]) > 80
+
+
+def test_one_cause_is_told_once_with_its_items(tmp_path: Path) -> None:
+    names = [f"pat-{number:02}" for number in range(14)]
+    shell = Shell(Lab([item(name) for name in names]), tmp_path)
+    shell.lab.cloud.directory.set_password(AGENTS, "changed")
+    code, out, _ = shell("run")
+    assert code == 3
+    told = in_one_line(out)
+    assert told.count("AADSTS50126") == 1
+    assert "14 items: " in told
+    assert "pat-00, pat-01" in told
+    assert "pat-09 and 4 more" in told
+
+
+def test_what_was_done_is_told_in_sentences_too(shell: Shell) -> None:
+    shell.lab.wait(days(24))
+    assert "would rotate, because the PAT was near expiry." in in_one_line(shell("plan")[1])
+    _, out, _ = shell("run")
+    assert "2 items: replaced, because the PAT was near expiry" in in_one_line(out)
+
+
+def test_a_run_over_service_principals_alone_says_whose_work_they_are(tmp_path: Path) -> None:
+    shell = Shell(token_estates.lab(quick=False), tmp_path)
+    code, out, _ = shell("run")
+    assert code == 0
+    assert "0 of 0" not in out
+    assert "its Entra token is the work of `python -m shared refresh`" in out
+    assert "1 of 1 steps are well." in shell("plan")[1]
+    assert "1 of 1 steps are well." in shell("refresh")[1]
+
+
+def test_a_refresh_without_service_principals_says_so(shell: Shell) -> None:
+    code, out, _ = shell("refresh")
+    assert (code, out) == (0, "pats.yaml has no service principals, so there is no Entra token to keep fresh.\n")
