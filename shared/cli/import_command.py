@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from shared.cli.arguments import PROGRAM, wrong
 from shared.cli.command import WELL, Terminal
+from shared.cli.remedies import of_flags
 from shared.inventory import pats_yaml
 from shared.inventory.from_environment import moved_in
 from shared.inventory.proposals import Proposals, propose, text_of
@@ -46,7 +47,8 @@ def _from_estate(terminal: Terminal, file: Path | None) -> int:
     settings = terminal.settings()
     text, user, is_there = _to_fit_into(options, settings.pats_file)
     world = terminal.world(settings)
-    found = propose_from_estate(text, user, options.organization, world, settings.mark, file=is_there)
+    with of_flags(_given(options, file=is_there)):
+        found = propose_from_estate(text, user, options.organization, world, settings.mark, file=is_there)
     _write(terminal, file, text_of(found), found.to_json())
     if options.json:
         return WELL
@@ -141,6 +143,14 @@ def _to_fit_into(options: argparse.Namespace, path: Path) -> tuple[str, User, bo
             f"pats.yaml names {user.password_secret_name} for {options.user}.", "Leave --password-secret-name out."
         )
     return text, user or User(options.user, named), True
+
+
+def _given(options: argparse.Namespace, *, file: bool) -> dict[str, str]:
+    """By key of pats.yaml, what came from the command line; without a file nothing came from there."""
+    given = {"organization": "--organization"}
+    if options.password_secret_name is not None:
+        given["password_secret_name"] = "--password-secret-name"
+    return given if file else {**given, "username": "--user", "tenant": "--tenant", "client_id": "--client-id"}
 
 
 def _flags(names: Iterable[str]) -> str:

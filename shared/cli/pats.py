@@ -13,6 +13,7 @@ from shared.cli.command import NOT_DONE, WELL, Terminal
 from shared.cli.make_pat import Bench, Wanted
 from shared.cli.names import user_of
 from shared.cli.pat_tables import say_global, show_all, show_one
+from shared.cli.remedies import of_flags
 from shared.inventory.item_lines import shown_name
 from shared.model.clock import VaultTime, check_clock
 from shared.model.errors import PatrolError
@@ -22,6 +23,7 @@ from shared.model.ports import PatApi
 from shared.rotation import gate
 from shared.rotation.world import World
 from shared.rules import may_end
+from shared.settings import Settings
 
 
 def pats(terminal: Terminal) -> int:
@@ -42,6 +44,14 @@ def pats(terminal: Terminal) -> int:
     if options.action == "create" and options.to_secret:
         make_pat.refuse_taken(world.vault, listing, inventory, options.to_secret)
     api = sign_ins.sign_in(user)
+    with of_flags(_flags(options)):
+        return _act(terminal, settings, world, clock, api, user, organization)
+
+
+def _act(
+    terminal: Terminal, settings: Settings, world: World, clock: VaultTime, api: PatApi, user: User, organization: str
+) -> int:
+    options = terminal.options
     whose = f"--user {shlex.quote(user.username)} --organization {organization}"
     match options.action:
         case "list":
@@ -59,6 +69,16 @@ def pats(terminal: Terminal) -> int:
         case "revoke":
             return _revoke(terminal, world, clock, api, organization, whose)
     return WELL
+
+
+def _flags(options: argparse.Namespace) -> dict[str, str]:
+    """What of a new PAT did not come from pats.yaml."""
+    given = {"organization": "--organization"} if options.organization else {}
+    if options.action in ("create", "renew"):
+        given["lifetime"] = "--lifetime"
+    if options.action == "create":
+        given |= {"scopes": "--scopes", "verify": "--verify"}
+    return given
 
 
 def _refuse(terminal: Terminal) -> None:

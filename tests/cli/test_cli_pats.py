@@ -12,7 +12,9 @@ from sandbox.cloud.cloud import Operation
 from sandbox.cloud.entra_estate import UserState
 from sandbox.cloud.pats import Pat
 from sandbox.cloud.seed import AGENTS, ORGANIZATIONS, deployment
+from shared.cli.remedies import named
 from shared.model.secret_state import BY_HAND_CONTENT_TYPE
+from shared.services.pat_token_errors import REMEDIES
 from tests.lab.lab import START, Lab, days, hours, item, outcomes
 from tests.lab.shell import Shell
 
@@ -480,3 +482,39 @@ def test_rule_12_signing_in_by_hand_remembers_a_refusal_for_the_runs(shell: Shel
 
 def test_a_mark_cannot_be_made_by_hand(shell: Shell) -> None:
     assert shell("pats", "create", "--user", AGENTS, "--name", "patrol/x/y", "--scopes", "vso.code")[0] == 2
+
+
+# --- remedies --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("action", "flag"),
+    [
+        (("list", "--organization", "nowhere"), "Correct --organization"),
+        (("create", "--name", "x", "--scopes", "vso.nonsense", "--show-value"), "Correct --scopes"),
+    ],
+    ids=["organization", "scopes"],
+)
+def test_promise_8_what_came_from_a_flag_is_corrected_there(shell: Shell, action: tuple[str, ...], flag: str) -> None:
+    code, document = shell.json("pats", *action, "--user", AGENTS)
+    assert code == 1
+    assert flag in document["error"]["remedy"]
+    assert "pats.yaml" not in document["error"]["remedy"]
+
+
+def test_what_came_from_pats_yaml_is_corrected_there(shell: Shell) -> None:
+    shell.lab.items = [item(organization="nowhere")]
+    assert "`organization` in pats.yaml" in shell.json("pats", "list", "--user", AGENTS)[1]["error"]["remedy"]
+
+
+def test_an_unknown_user_is_told_with_the_nearest_one(shell: Shell) -> None:
+    code, document = shell.json("pats", "list", "--user", "svc-agent@contoso.com")
+    assert (code, document["error"]["remedy"].startswith(f"Did you mean {AGENTS}? ")) == (2, True)
+    assert f"Did you mean {AGENTS}? " in shell.json("unblock", "svc-agent@contoso.com")[1]["error"]["remedy"]
+
+
+@pytest.mark.parametrize("refusal", sorted(set(REMEDIES.values())))
+def test_promise_8_no_remedy_for_a_pat_by_hand_points_to_an_item(refusal: str) -> None:
+    given = {"organization": "--organization", "lifetime": "--lifetime", "scopes": "--scopes"}
+    assert "in pats.yaml" not in named(refusal, given)
+    assert named(refusal, {}) == refusal

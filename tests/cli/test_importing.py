@@ -581,3 +581,69 @@ def test_the_whole_move_as_processes_in_the_shell_that_has_the_old_variables(tmp
         patrol("check", "--online")
         report = json.loads(patrol("rotate", "legacy-tool-pat", "--json"))
     assert [(row["outcome"], row["because"]) for row in report["items"]] == [("done", "adopted")]
+
+
+# --- into a file -----------------------------------------------------------------------------------------------------
+
+
+def test_a_file_is_written_only_when_all_is_well(tmp_path: Path) -> None:
+    file = tmp_path / "moved.yaml"
+    missing = {name: text for name, text in OLD_TOOL.items() if name != "AZURE_PASSWORD"}
+    code, _, errors = from_env(missing, tmp_path, "--output", str(file))
+    assert (code, "AZURE_PASSWORD is missing" in errors) == (2, True)
+    assert list(tmp_path.iterdir()) == []
+    code, out, errors = from_env(OLD_TOOL, tmp_path, "--output", str(file))
+    assert (code, out) == (0, "")
+    assert f"Wrote {file}." in errors
+    assert "az keyvault secret set" in errors
+    assert file.read_text(encoding="utf-8") == from_env(OLD_TOOL, tmp_path)[1]
+    assert [path.name for path in tmp_path.iterdir()] == ["moved.yaml"]
+
+
+def test_the_lines_of_a_user_go_into_a_file_too_and_only_when_all_is_well(shell: Shell, tmp_path: Path) -> None:
+    seed(shell, "Build Feed")
+    file = tmp_path / "lines.yaml"
+    shell.lab.cloud.directory.set_password(AGENTS, "changed")
+    assert shell(*IMPORT, "--output", str(file))[0] == 3
+    assert not file.exists()
+    shell.lab.cloud.directory.set_password(AGENTS, "sandbox-password-agents")
+    assert shell("unblock", AGENTS)[0] == 0
+    code, out, _ = shell(*IMPORT, "--output", str(file))
+    assert (code, out) == (0, "")
+    assert yaml.safe_load(file.read_text(encoding="utf-8"))[0]["secret"] == "build-feed-pat"
+
+
+def test_somebody_s_file_is_never_written_over_and_nothing_is_asked_for_it(shell: Shell, tmp_path: Path) -> None:
+    file = tmp_path / "theirs.yaml"
+    file.write_text("theirs: true\n")
+    code, _, errors = shell(*IMPORT, "--output", str(file))
+    assert (code, file.read_text()) == (2, "theirs: true\n")
+    assert "is there already" in errors
+    assert shell.lab.cloud.calls() == []
+    file.write_text("")
+    assert shell(*IMPORT, "--output", str(file))[0] == 0, "what a shell leaves behind whose command wrote nothing"
+
+
+def test_a_file_that_cannot_be_written_is_told_and_leaves_nothing(tmp_path: Path) -> None:
+    code, out, errors = from_env(OLD_TOOL, tmp_path, "--output", str(tmp_path / "no" / "such" / "folder.yaml"))
+    assert (code, out) == (2, "")
+    assert "cannot be written (No such file or directory)" in errors
+    assert list(tmp_path.iterdir()) == []
+
+
+# --- remedies --------------------------------------------------------------------------------------------------------
+
+
+def test_promise_8_what_came_from_a_flag_is_corrected_there(shell: Shell) -> None:
+    shell.lab.items = []
+    shell("check")
+    (shell.root / "pats.yaml").unlink()
+    shell.writes = False
+    code, document = shell.json("import", "--user", AGENTS, "--organization", "nowhere", *SIGN_IN, *PASSWORD)
+    assert (code, document["error"]["code"]) == (1, "organization-unknown")
+    assert "Correct --organization" in document["error"]["remedy"]
+    assert "pats.yaml" not in document["error"]["remedy"]
+    nobody = ("import", "--user", "nobody@contoso.com", "--organization", "contoso", *SIGN_IN, *PASSWORD)
+    assert "Correct --user or --tenant." in shell.json(*nobody)[1]["error"]["remedy"]
+    unread = (*IMPORT, *SIGN_IN, "--password-secret-name", "no-such-secret")
+    assert "its name, --password-secret-name." in shell.json(*unread)[1]["error"]["remedy"]
