@@ -37,6 +37,8 @@ NEVER, MOST_USERS = "never", 1_000_000
 MOST_INSTANCES = 1000
 
 
+_QUOTES = "\"'`\u201c\u201d\u2018\u2019\u201e\u00ab"
+
 HttpAuth = Literal["function-key", "entra"]
 
 
@@ -63,6 +65,12 @@ SETTINGS = (
     Setting("QUEUE_INSTANCES", "instances that may work off the queue at once, and share what the vault takes", "40"),
     Setting("HTTP_AUTH", "`function-key`, or `entra` (App Service authentication with app roles)", "function-key"),
 )
+
+
+_OWN = frozenset(
+    {*(one.name for one in SETTINGS), "AZURE_CLIENT_ID", "AZURE_AUTHORITY_HOST", "AZURE_TOKEN_CREDENTIALS"}
+)
+"""What is read, but for the host's storage, which has a room of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +139,7 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
     authority = _authority(given.get("AZURE_AUTHORITY_HOST", DEFAULT_AUTHORITY), problems)
     storage = host_storage.read(given, problems)
     chosen = given.get("AZURE_TOKEN_CREDENTIALS", "").casefold()
+    problems = _unspoilt(environ, problems)
     if problems:
         raise Misconfigured(
             Code.SETTINGS_INVALID,
@@ -159,6 +168,30 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
         platform_authenticates=given.get("WEBSITE_AUTH_ENABLED", "").casefold() == "true",
         storage=storage,
     )
+
+
+def _unspoilt(environ: Mapping[str, str], problems: list[str]) -> list[str]:
+    """The problems, where a setting holds what no setting can: told for what it is, and not for what it breaks.
+
+    Each problem begins with the setting's name.
+    """
+    told = {name: says for name in sorted(_OWN & environ.keys()) if (says := _spoilt(environ[name].strip()))}
+    kept = [problem for problem in problems if problem.partition(" ")[0] not in told]
+    return [*(f"{name} {says}" for name, says in told.items()), *kept]
+
+
+def _spoilt(text: str) -> str:
+    """What happened to a setting on its way here; "" for nothing that can be seen."""
+    if text.startswith(("@Microsoft.KeyVault(", "@Microsoft.AppConfiguration(")):
+        return (
+            "holds a reference that the platform did not resolve: let the app's identity read that secret, and look at "
+            "the setting in the portal, which says why"
+        )
+    if text[:1] and text[0] in _QUOTES:
+        return (
+            f"begins with a quote ({text[0]}), which belongs to the shell or the file it was written in: leave it out"
+        )
+    return ""
 
 
 def _vault(name: str, given: Mapping[str, str], problems: list[str]) -> str:
@@ -209,13 +242,13 @@ def _number(name: str, given: Mapping[str, str], least: int, most: int, problems
 def _budget(text: str, problems: list[str]) -> timedelta:
     try:
         budget = durations.parse(text)
-    except ValueError as problem:
-        problems.append(f"RUN_BUDGET is not valid: {problem}")
-        return SHORTEST_BUDGET
-    if not SHORTEST_BUDGET <= budget <= LONGEST_BUDGET:
-        # The host ends an invocation after 30 minutes (functionTimeout in host.json).
-        problems.append("RUN_BUDGET is not valid: set it to 1m to 25m, within functionTimeout of host.json")
-    return budget
+    except ValueError:
+        budget = timedelta(0)
+    if SHORTEST_BUDGET <= budget <= LONGEST_BUDGET:
+        return budget
+    # The host ends an invocation after 30 minutes (functionTimeout in host.json).
+    problems.append("RUN_BUDGET is not valid: set it to 1m to 25m, such as 20m, within functionTimeout of host.json")
+    return SHORTEST_BUDGET
 
 
 def _request_budget(text: str, problems: list[str]) -> timedelta:

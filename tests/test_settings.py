@@ -126,6 +126,33 @@ def test_only_an_https_address_of_a_named_host_is_a_vault(name: str, url: str) -
     assert refusal({"KEY_VAULT_URL": VAULT, name: url}).startswith(f"{name} ")
 
 
+REFERENCE = "@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/url/)"
+
+
+@pytest.mark.parametrize("name", ["KEY_VAULT_URL", "CREDENTIALS_VAULT_URL", "PATS_FILE", "RUN_BUDGET", "HTTP_AUTH"])
+def test_a_reference_that_was_not_resolved_is_told_as_one(name: str) -> None:
+    told = refusal({"KEY_VAULT_URL": VAULT, name: REFERENCE})
+    assert told.startswith(f"{name} holds a reference that the platform did not resolve")
+    assert told.count(name) == 1, "and not for what it breaks besides"
+    assert "secrets/url" not in told
+
+
+@pytest.mark.parametrize("quote", ['"', "'", "`", "\u201c"])
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [("KEY_VAULT_URL", VAULT), ("PATS_FILE", "pats.yaml"), ("PARALLEL_USERS", "8"), ("AZURE_CLIENT_ID", "guid")],
+)
+def test_quotes_that_were_kept_are_seen(name: str, text: str, quote: str) -> None:
+    told = refusal({"KEY_VAULT_URL": VAULT, name: f"{quote}{text}{quote}"})
+    assert told.startswith(f"{name} begins with a quote ({quote})")
+    assert "https://" not in told
+
+
+@pytest.mark.parametrize("name", ["KEY_VAULT_URL", "RUN_BUDGET", "PARALLEL_USERS", "DEPLOYMENT_NAME", "HTTP_AUTH"])
+def test_promise_7_a_value_in_the_wrong_setting_is_not_repeated(name: str) -> None:
+    assert "Tr0ub4dor" not in refusal({"KEY_VAULT_URL": VAULT, name: "Tr0ub4dor&3"})
+
+
 @pytest.mark.parametrize(
     ("name", "fits"),
     [
