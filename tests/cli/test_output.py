@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from io import StringIO, TextIOWrapper
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -241,6 +242,37 @@ def test_help_is_no_exception(line: str, code: int, says: str) -> None:
     assert (ran.returncode, says in ran.stderr) == (code, True), ran.stderr
     assert "Traceback" not in ran.stderr
     assert "Exception ignored" not in ran.stderr
+
+
+GATEWAY = {"status": 200, "body": "<html>a gateway</html>", "content_type": "text/html"}
+
+
+@pytest.mark.parametrize("command", ["status", "run"])
+@pytest.mark.parametrize(
+    ("fault", "environ"),
+    [
+        ({"operation": "vault.list", **GATEWAY}, {}),
+        ({"operation": "vault.*", **GATEWAY, "status": 502}, {}),
+        (None, {"IDENTITY_ENDPOINT": "http://127.0.0.1:9/token"}),
+        (None, {"HTTPS_PROXY": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}),
+        (None, {"REQUESTS_CA_BUNDLE": "/etc/hostname"}),
+    ],
+    ids=["a gateway's page", "a gateway's error", "no identity", "no proxy", "no certificates"],
+)
+def test_promise_8_what_fails_on_the_way_out_is_two_lines_cause_first_and_no_library_says_more(
+    cloud: Running, tmp_path: Path, fault: dict[str, Any] | None, environ: dict[str, str], command: str
+) -> None:
+    (tmp_path / "pats.yaml").write_text(demo_pats_yaml(), encoding="utf-8")
+    if fault is not None:
+        cloud.client.add_fault(kind="status", call=None, **fault)
+    try:
+        ran = cloud.run_product(["-m", "shared", command], extra={"PATS_FILE": str(tmp_path / "pats.yaml"), **environ})
+    finally:
+        cloud.client.clear_faults()
+    assert ran.returncode in (1, 2)
+    cause, remedy = ran.stderr.splitlines()
+    assert cause.startswith("patrol: ")
+    assert remedy.startswith("        ")
 
 
 # --- tables ----------------------------------------------------------------------------------------------------------
