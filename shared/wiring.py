@@ -19,6 +19,7 @@ from shared.model.ports import Events, PatApi
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Alone, SingleFlight
 from shared.report.history import History, NoHistory
+from shared.rotation.sign_in import Ledger
 from shared.rotation.world import World
 from shared.services.client_credentials import ClientCredentials
 from shared.services.entra_sign_in import Entra
@@ -54,6 +55,12 @@ def shared_pace(of: str, limit: Limit) -> Pace:  # noqa: ARG001  # `of` is a par
 
 
 @cache
+def shared_ledger(deployment: str) -> Ledger:  # noqa: ARG001  # a part of the cache's key
+    """One for each deployment and process: no run of it sends a password that another one saw refused."""
+    return Ledger()
+
+
+@cache
 def app_identity(http: requests.Session, by_environment: bool, client_has_secret: bool) -> TokenCredential:
     """One per process: it keeps its tokens, so that a message of the queue need not ask for them again."""
     return own_identity(by_environment=by_environment, client_has_secret=client_has_secret, **_patience(http))
@@ -85,6 +92,7 @@ def world(
 
     `processes`: how many may work at once and share what the vault takes.
     """
+    own_clock = clock is None
     versions, most_sign_ins = VERSIONS.share(processes), SIGN_INS.share(processes)
     pace = shared_pace(settings.vault_host, versions) if clock is None else Pace(versions)
     sign_ins = shared_pace("sign-ins", most_sign_ins) if clock is None else Pace(most_sign_ins)
@@ -115,6 +123,7 @@ def world(
         token_verifier=prover,
         clock=clock,
         deadline=deadline,
+        ledger=shared_ledger(settings.mark.text) if own_clock else Ledger(),
         tell=tell,
         flight=single_flight(settings, http, identity, clock, deadline, tell),
         runs=runs(settings, http, identity, clock, deadline, tell),

@@ -12,7 +12,7 @@ from shared.model.secret_state import SecretSeen, VaultListing
 from shared.model.steps import Because
 from shared.report.report import Verb
 from shared.report.rows import WHY
-from shared.rotation.status import Standing
+from shared.rotation.status import ItemStatus
 
 _DEEDS = {
     Verb.ROTATE: "replaces it",
@@ -28,7 +28,7 @@ _RESTS = {
 _WIDTH = 14
 
 
-def explain(screen: Screen, row: Standing, inventory: Inventory, listing: VaultListing, need: str) -> None:
+def explain(screen: Screen, row: ItemStatus, inventory: Inventory, listing: VaultListing, need: str) -> None:
     """`need`: what a person is to do about it; "" for nothing."""
     screen.say(f"{row.secret}: {row.state}", "good" if row.state == "healthy" else "warning")
     seen = listing.secrets.get(row.secret.casefold())
@@ -50,7 +50,7 @@ def _fields(screen: Screen, fields: Iterator[tuple[str, str]]) -> None:
         screen.say(f"  {name:{_WIDTH}}  {text}")
 
 
-def _generations(row: Standing, seen: SecretSeen | None) -> Iterator[tuple[str, str]]:
+def _generations(row: ItemStatus, seen: SecretSeen | None) -> Iterator[tuple[str, str]]:
     yield "user", row.username
     yield "organization", row.organization
     if seen is None:
@@ -91,7 +91,7 @@ def _of_token(item: TokenItem) -> Iterator[tuple[str, str]]:
             yield name, "true"
 
 
-def _next(row: Standing) -> str:
+def _next(row: ItemStatus) -> str:
     """The plan's step as a sentence."""
     if row.because is Because.BLOCKED:
         when = f"before {instant(row.at)}" if row.at else "until something changed"

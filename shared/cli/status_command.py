@@ -20,7 +20,7 @@ from shared.model.tags import Mark
 from shared.report.kept_run import Brief, last_run
 from shared.rotation import status as vault_status
 from shared.rotation.observe import secret_seen
-from shared.rotation.status import Standing, Status
+from shared.rotation.status import ItemStatus, Status
 from shared.rotation.token_refresh import token_seen
 from shared.rotation.world import World
 from shared.rules import token_plan
@@ -109,13 +109,13 @@ def _named(found: Status, keys: frozenset[str]) -> Status:
     return replace(found, pats=rows, blocks={user: found.blocks[user] for user in blocks if user in users})
 
 
-def _is_alarming(row: Standing, overdue: frozenset[str]) -> bool:
+def _is_alarming(row: ItemStatus, overdue: frozenset[str]) -> bool:
     if row.state == "paused" or row.because in _AT_REST:
         return False
     return row.state in _ALARMING or row.because is Because.INVALID or row.secret.casefold() in overdue
 
 
-def _need(looked: Looked, row: Standing, overdue: frozenset[str]) -> str:
+def _need(looked: Looked, row: ItemStatus, overdue: frozenset[str]) -> str:
     """What is to be done, and why; "" where nothing is, or where it is told of the user."""
     key = row.secret.casefold()
     if row.state in ("blocked", "paused") or row.because in _AT_REST:

@@ -10,7 +10,7 @@ from shared.model.steps import Because
 from shared.report.kept_run import Brief
 from shared.report.report import WELL, Outcome, Report, Row
 from shared.rotation.sign_in import blocked
-from shared.rotation.status import Standing, Status
+from shared.rotation.status import ItemStatus, Status
 
 MOST_NAMES = 10
 """Items that are named below one cause; all of them are in the table."""
@@ -73,7 +73,7 @@ def show_causes(screen: Screen, sentences: Iterable[tuple[str, str]]) -> None:
         screen.paragraph(f"{', '.join(names[:MOST_NAMES])}{more}", "    ")
 
 
-def show_status(screen: Screen, seen: Status, rows: Sequence[Standing], needs: Mapping[str, str]) -> None:
+def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], needs: Mapping[str, str]) -> None:
     """`rows`: those that are shown; `needs`: by casefolded secret, what is to be done about it, and why."""
     cells = [
         (

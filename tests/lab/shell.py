@@ -45,6 +45,11 @@ class Shell:
         def make_world(known: Settings, budget: timedelta, tell: Events) -> World:
             return replace(self.lab.world(budget), tell=tell)
 
+        # What a person names by hand is the person's, and an emergency's word is the command line's.
+        watch = self.lab.watch
+        watch.by_hand = arguments[:1] == ("pats",)
+        watch.emergency = arguments[:1] == ("emergency",)
+        watch.revoke_first = "--revoke-first" in arguments
         code = main(
             arguments,
             environ={**ENVIRONMENT, **self.environ, **environ},
