@@ -317,6 +317,9 @@ def _after(failure: PatrolError, secret: Secret) -> Secret | None:
         return Nothing(deleted=True)
     if isinstance(failure, Unclear) and failure.code not in _BEFORE_PUBLISHING:
         return None
+    if isinstance(secret, Nothing):
+        # Whatever refused the step may be a deletion that has not settled: nobody can tell, so nothing of it ends.
+        return Nothing(deleted=None)
     return secret
 
 

@@ -10,7 +10,7 @@ from functools import partial
 from shared.model.errors import Code, PatrolError, defect
 from shared.model.items import Inventory, Item
 from shared.model.request import Request, check_names
-from shared.model.secret_state import VaultListing
+from shared.model.secret_state import Nothing, VaultListing
 from shared.model.tags import Mark
 from shared.report.kept_run import KeptRun
 from shared.report.report import Failure, Leftover, Report, Row, in_order
@@ -185,7 +185,8 @@ def _judged(parts: Iterable[UserWorkDone], run: Run) -> dict[str, Circumstances]
         except PatrolError as failure:
             run.tell("secret.failed", secret=name, code=failure.code)
             continue
-        judged[name] = Circumstances(secret, item.overlap, True, run.mark)
+        if not isinstance(secret, Nothing):  # it may be deleted, and not settled
+            judged[name] = Circumstances(secret, item.overlap, True, run.mark)
     return judged
 
 

@@ -228,7 +228,7 @@ def test_check_online_finds_a_missing_right_before_a_run_needs_it(shell: Shell, 
     shell.lab.vault.denied.add(denied)
     code, document = shell.json("check", "--online")
     assert code == 2
-    [failed] = [one for one in document["online"] if not one["well"]]
+    failed = next(one for one in document["online"] if not one["well"])
     assert failed["what"].startswith(told)
     assert failed["code"] == "vault-forbidden"
     assert "Key Vault Secrets" in failed["says"]

@@ -163,7 +163,9 @@ def test_promise_7_no_value_is_ever_printed_and_nothing_is_changed(shell: Shell)
     for more in ((), ("--json",)):
         assert pat.value not in "".join(map(str, shell(*IMPORT, *more)))
     changed = [row.operation for row in shell.lab.cloud.calls() if row.effect]
-    assert set(changed) <= {"entra.token"}
+    assert set(changed) <= {"entra.token", "vault.set", "vault.update"}
+    names = {secret.name for secret in shell.lab.vault.secrets()}
+    assert {name for name in names if not name.startswith("patrol-blocked-")} == {"legacy-tool"}
 
 
 def test_a_display_name_that_is_a_value_is_not_repeated(shell: Shell) -> None:

@@ -26,7 +26,7 @@ from sandbox.cloud.sonarqube import AzureSetting, SonarQube
 from sandbox.process.in_process import SandboxAdapter, session_for
 from shared import settings, wiring
 from shared.inventory import pats_yaml
-from shared.model.clock import GRACE, Deadline
+from shared.model.clock import GRACE, Deadline, VaultTime
 from shared.model.errors import PatrolError
 from shared.model.items import Inventory
 from shared.model.request import Request
@@ -218,6 +218,14 @@ class Lab:
         """Every write of a run is checked where it is made: tests/lab/invariants.py."""
         vault = WatchedVault(world.vault, self.watch)
         return replace(world, vault=vault, directory=WatchedDirectory(world.directory, self.watch))
+
+    def sign_everybody_in(self) -> None:
+        """As if every user had signed in before: the note about it is written, and nothing else is to be seen of it."""
+        inventory, world = self.inventory(), self.quick_world()
+        sign_ins = world.sign_ins(inventory.sign_in, VaultTime(self.clock, timedelta(0)), self.settings.mark)
+        for user in inventory.users:
+            sign_ins.sign_in(user)
+        self.events.clear()
 
     def end_trouble(self) -> None:
         self.trouble.before = self.trouble.after = lambda _: None

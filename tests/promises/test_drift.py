@@ -100,6 +100,7 @@ def test_rule_3_two_deployments_never_touch_each_other() -> None:
     one = Lab([item()], estate=estate, environment={"DEPLOYMENT_NAME": "prod"})
     two = Lab([item()], environment={"DEPLOYMENT_NAME": "prod", "KEY_VAULT_URL": f"https://{other}"})
     two.cloud, two.manual, two.clock = one.cloud, one.manual, one.clock
+    two.watch.cloud = one.cloud
     for _ in range(160):
         one.run()
         two.later(hours(6))

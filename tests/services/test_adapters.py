@@ -68,6 +68,7 @@ def test_promise_8_each_word_of_the_pat_api_is_a_plain_refusal_with_its_remedy(w
 @pytest.mark.parametrize("word", WORDS)
 def test_each_word_on_renew_get_and_revoke(word: str) -> None:
     lab = Lab([item()])
+    lab.watch.by_hand = True
     pat = lab.cloud.pats.seed(AGENTS, "contoso", "x", valid_from=lab.clock.now())
     api = signed_in(lab)
     kind = Absent if word in pat_token_errors.GONE else Refused

@@ -56,6 +56,8 @@ def test_shares_together_never_take_more_than_the_limit_and_nobody_starves(limit
 
 def test_rule_2_a_run_of_many_is_not_throttled_by_the_vault() -> None:
     lab = Lab([item(f"pat-{number:03}") for number in range(310)])
+    lab.sign_everybody_in()
+    lab.wait(timedelta(seconds=10))
     lab.cloud.switches.vault_creations_per_10s = 300
     report = lab.run()
     assert report.outcome == "succeeded"
