@@ -479,7 +479,7 @@ def test_rule_12_signing_in_by_hand_remembers_a_refusal_for_the_runs(shell: Shel
     shell.lab.cloud.directory.set_password(AGENTS, "changed")
     assert shell.json("pats", "list", "--user", AGENTS)[1]["error"]["code"] == "sign-in-refused"
     assert shell("run")[0] == 3
-    assert shell.lab.cloud.directory.user(AGENTS).token_requests == 1
+    assert shell.lab.cloud.directory.user(AGENTS).token_requests == 2
 
 
 def test_a_mark_cannot_be_made_by_hand(shell: Shell) -> None:
