@@ -1,6 +1,7 @@
-"""The Functions host's part, for `tests/test_worker.py`: loads function_app.py with the library that the real Python
-worker calls (azure-functions-runtime, Python 3.13 and later), invokes functions as they are asked for, and prints what
-came back as JSON. Events go to standard error, each with the invocation that the worker would give its line.
+"""The Functions host's part, for `tests/functions/test_worker.py`: loads function_app.py with the library that the
+real Python worker calls (azure-functions-runtime, Python 3.13 and later), invokes functions as they are asked for, and
+prints what came back as JSON. Events go to standard error, each with the invocation that the worker would give its
+line.
 
 Its argument is a JSON list of invocations: `{"function", "timer": {…}}`,
 `{"function", "http": {"method", "headers", "query", "params", "body"}}` or
@@ -139,12 +140,19 @@ async def serve(wanted: list[dict[str, Any]]) -> dict[str, Any]:
 
 
 class Invocation(logging.Filter):
-    """Asks for the invocation in the thread of the log line, as the worker's own log handler does."""
+    """Asks in the thread of the log line which invocation it belongs to, as the log handlers of the workers do.
+
+    The worker of Python 3.13 reads a context variable, those before it the thread's own storage. Where they differ one
+    of the workers would give the line to another invocation, or to none, and the line shows both.
+    """
 
     def filter(self, record: logging.LogRecord) -> bool:
+        from azure_functions_runtime import invocation_id_cv
         from azure_functions_runtime.bindings.context import _invocation_id_local
 
-        record.invocation = getattr(_invocation_id_local, "invocation_id", None)
+        by_context = invocation_id_cv.get()
+        by_thread = getattr(_invocation_id_local, "invocation_id", None)
+        record.invocation = by_context if by_context == by_thread else f"{by_context}, by thread {by_thread}"
         return True
 
 
