@@ -58,7 +58,7 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
     `workload_identities` [{client_id, issuer, subject, audience}],
     `pats` [{owner, organization, display_name, scope, valid_from, valid_to, revoked, all_orgs, authorization_id}],
     `vaults` [{host, secrets: [{name, value | value_of, tags, content_type, expires, enabled, created, deleted}]}].
-    `sonarqubes` [{host, tokens: [{value, admin}], azure: [{key, url, pat_of}]}].
+    `sonarqubes` [{host, tokens: [{value, admin}], azure: [{key, url, pat_of}], one_setting}].
     `value_of` and `pat_of` are the authorization id of a PAT; a name that comes twice is a newer version.
     """
     now = cloud.now()
@@ -90,6 +90,7 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
         for row in estate.get("sonarqubes", []):
             server = cloud.add_sonarqube(row["host"])
             server.tokens |= {cloud.chance.remember(one["value"]): one.get("admin", True) for one in row["tokens"]}
+            server.one_setting = bool(row.get("one_setting"))
             for one in row.get("azure", []):
                 pat = cloud.pats.pat(one["pat_of"]).value if "pat_of" in one else ""
                 server.azure[one["key"]] = AzureSetting(one["key"], one["url"], pat)

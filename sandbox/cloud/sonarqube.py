@@ -31,10 +31,34 @@ class SonarRefused(Exception):
 
 @dataclass(slots=True)
 class SonarQube:
-    """One server. `tokens`: whether each token's user has Administer System."""
+    """One server. `tokens`: whether each token's user has Administer System.
+
+    `one_setting`: its edition takes one Azure DevOps setting and no second one.
+    """
 
     tokens: dict[str, bool] = field(default_factory=dict)
     azure: dict[str, AzureSetting] = field(default_factory=dict)
+    one_setting: bool = False
+
+    def list_settings(self, token: str) -> dict[str, list[dict[str, str]]]:
+        """What a project may be bound to; never with a PAT. Raises SonarRefused."""
+        self._enter(token)
+        return {"almSettings": [{"key": one.key, "alm": "azure", "url": one.url} for one in self.azure.values()]}
+
+    def create_azure(self, token: str, form: dict[str, str]) -> None:
+        """Raises SonarRefused, for a key that is there already too."""
+        self._enter(token)
+        _judge(form, key=LONGEST_KEY, url=LONGEST, personalAccessToken=LONGEST)
+        if form["key"] in self.azure:
+            raise SonarRefused(400, f"An ALM setting with key '{form['key']}' already exists")
+        if self.one_setting and self.azure:
+            raise SonarRefused(400, "A AZURE_DEVOPS setting is already defined")
+        self.azure[form["key"]] = AzureSetting(form["key"], form["url"], form["personalAccessToken"])
+
+    def delete(self, token: str, key: str) -> None:
+        """Raises SonarRefused."""
+        self._enter(token)
+        del self.azure[self._setting(key).key]
 
     def list_definitions(self, token: str) -> dict[str, list[dict[str, str]]]:
         """Never with a PAT. Raises SonarRefused."""
@@ -45,11 +69,7 @@ class SonarQube:
     def update_azure(self, token: str, form: dict[str, str]) -> None:
         """A blank PAT keeps the old one. Raises SonarRefused."""
         self._enter(token)
-        for name, limit in (("key", LONGEST_KEY), ("url", LONGEST)):
-            if not form.get(name):
-                raise SonarRefused(400, f"The '{name}' parameter is missing")
-            if len(form[name]) > limit:
-                raise SonarRefused(400, f"'{name}' length ({len(form[name])}) is longer than the maximum ({limit})")
+        _judge(form, key=LONGEST_KEY, url=LONGEST)
         setting = self._setting(form["key"])
         setting.url = form["url"]
         setting.pat = form.get("personalAccessToken") or setting.pat
@@ -77,3 +97,12 @@ class SonarQube:
         if key not in self.azure:
             raise SonarRefused(404, f"ALM setting with key '{key}' cannot be found")
         return self.azure[key]
+
+
+def _judge(form: dict[str, str], **limits: int) -> None:
+    """Every parameter that `limits` names must be there, and no longer than its limit. Raises SonarRefused."""
+    for name, limit in limits.items():
+        if not form.get(name):
+            raise SonarRefused(400, f"The '{name}' parameter is missing")
+        if len(form[name]) > limit:
+            raise SonarRefused(400, f"'{name}' length ({len(form[name])}) is longer than the maximum ({limit})")

@@ -12,6 +12,7 @@ from sandbox.cloud.entra import AZURE_DEVOPS
 from sandbox.cloud.pat_paging import ListQuery
 from sandbox.cloud.pat_values import NoOrganization, PatHttpRefused, PatRefused, may_read
 from sandbox.cloud.pats import PERMISSIONS
+from sandbox.wire import resource_locations
 from sandbox.wire.api_versions import WrongVersion, judge, not_specified, version_of
 from sandbox.wire.exchange import Reply, Request, Response, Route, basic, html_response, json_response
 
@@ -155,7 +156,18 @@ def route_devops(cloud: Cloud, request: Request) -> Route:
     organization, _, rest = request.path.removeprefix("/").partition("/")
     if rest.lower().rstrip("/") == "_apis/connectiondata" and request.method == "GET":
         return Route("devops.connection_data", organization, lambda: _connection_data(cloud, request, organization))
+    if rest.lower().rstrip("/") == "_apis" and request.method == "OPTIONS":
+        return Route("devops.other", organization, lambda: _locations(cloud, organization))
     return Route("devops.other", organization, lambda: _other(cloud, request, organization))
+
+
+def _locations(cloud: Cloud, organization: str) -> Reply:
+    """Where the resources are: told to everybody, since a client asks before it says who it is."""
+    try:
+        cloud.pats.organization(organization)
+    except NoOrganization:
+        return Reply(html_response(404, "Azure DevOps Services | Not found", _headers(cloud)))
+    return _ok(cloud, resource_locations.locations())
 
 
 def _connection_data(cloud: Cloud, request: Request, organization: str) -> Reply:
@@ -223,6 +235,9 @@ def _other(cloud: Cloud, request: Request, organization: str) -> Reply:
         return Reply(wrong)
     if not may_read(caller.scopes, request.path, projects_with_code=cloud.switches.projects_with_code_scope):
         return Reply(_missing_scope(cloud, request))
+    if request.path.lower().rstrip("/").endswith("/_apis/resourceareas"):
+        name = cloud.pats.organization(organization).name
+        return _ok(cloud, resource_locations.areas(f"https://{HOST}/{name}/"))
     return _ok(cloud, {"count": 0, "value": []})
 
 

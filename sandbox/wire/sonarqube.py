@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from sandbox.cloud.sonarqube import SonarQube, SonarRefused
 from sandbox.wire import devops
@@ -15,7 +16,14 @@ from sandbox.wire.exchange import Reply, Request, Response, Route, basic, html_r
 if TYPE_CHECKING:
     from sandbox.cloud.cloud import Cloud
 
-METHODS = {"list_definitions": "GET", "update_azure": "POST", "validate": "GET"}
+METHODS = {
+    "list_definitions": "GET",
+    "list": "GET",
+    "create_azure": "POST",
+    "update_azure": "POST",
+    "delete": "POST",
+    "validate": "GET",
+}
 
 
 def route(cloud: Cloud, request: Request) -> Route:
@@ -25,7 +33,10 @@ def route(cloud: Cloud, request: Request) -> Route:
     if METHODS.get(name) != request.method:
         return Route("sonarqube.other", "", lambda: Reply(html_response(404, "SonarQube")))
     # Parameters of a POST are taken from its query as well, as SonarQube does.
-    given = {**request.parameters(), **(request.form() if request.method == "POST" else {})}
+    given = {
+        **dict(parse_qsl(request.query, keep_blank_values=True)),
+        **(request.form() if request.method == "POST" else {}),
+    }
     token = _token(request)
 
     def handle() -> Reply:
@@ -41,6 +52,21 @@ def route(cloud: Cloud, request: Request) -> Route:
 
 def _list_definitions(_cloud: Cloud, server: SonarQube, token: str, _: dict[str, str]) -> Reply:
     return Reply(json_response(200, server.list_definitions(token)))
+
+
+def _list(_cloud: Cloud, server: SonarQube, token: str, _: dict[str, str]) -> Reply:
+    return Reply(json_response(200, server.list_settings(token)))
+
+
+def _create_azure(cloud: Cloud, server: SonarQube, token: str, given: dict[str, str]) -> Reply:
+    cloud.chance.remember(given.get("personalAccessToken", ""))
+    server.create_azure(token, given)
+    return Reply(Response(204, {}), effect=True)
+
+
+def _delete(_cloud: Cloud, server: SonarQube, token: str, given: dict[str, str]) -> Reply:
+    server.delete(token, given.get("key", ""))
+    return Reply(Response(204, {}), effect=True)
 
 
 def _update_azure(_cloud: Cloud, server: SonarQube, token: str, given: dict[str, str]) -> Reply:
@@ -68,6 +94,9 @@ def projects_status(cloud: Cloud, url: str, pat: str) -> int:
 
 _CALLS: dict[str, Callable[[Cloud, SonarQube, str, dict[str, str]], Reply]] = {
     "list_definitions": _list_definitions,
+    "list": _list,
+    "create_azure": _create_azure,
+    "delete": _delete,
     "update_azure": _update_azure,
     "validate": _validate,
 }

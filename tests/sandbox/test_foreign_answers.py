@@ -60,7 +60,7 @@ ESTATE: dict[str, Any] = {
         {
             "host": "sonarqube.contoso.com",
             "tokens": [{"value": ADMIN}],
-            "azure": [{"key": "azure", "url": "https://dev.azure.com/contoso"}],
+            "azure": [{"key": key, "url": "https://dev.azure.com/contoso"} for key in ("azure", "third")],
         }
     ],
 }
@@ -145,6 +145,11 @@ CALLS: dict[str, Callable[[Caller], requests.Response]] = {
     "git.refs": lambda by: by.with_pat(f"{GIT}/info/refs?service=git-upload-pack"),
     "feeds.read": lambda by: by.with_pat(f"{FEED}/npm/registry/left-pad"),
     "sonarqube.list_definitions": lambda by: by.sonarqube("GET", "list_definitions"),
+    "sonarqube.list": lambda by: by.sonarqube("GET", "list"),
+    "sonarqube.create_azure": lambda by: by.sonarqube(
+        "POST", "create_azure", key="second", url="https://dev.azure.com/contoso", personalAccessToken=by.pat
+    ),
+    "sonarqube.delete": lambda by: by.sonarqube("POST", "delete", key="third"),
     "sonarqube.update_azure": lambda by: by.sonarqube(
         "POST", "update_azure", key="azure", url="https://dev.azure.com/moved", personalAccessToken=by.pat
     ),
@@ -174,7 +179,7 @@ CHANGES = {
         "devops.connection_data",
         "devops.other",
     ),
-    *("git.refs", "feeds.read", "sonarqube.update_azure"),
+    *("git.refs", "feeds.read", "sonarqube.update_azure", "sonarqube.create_azure", "sonarqube.delete"),
     *("vault.set", "vault.update", "vault.delete", "vault.recover", "vault.purge", "vault.restore"),
 }
 """Operations after which the estate is another one: an effect, a use that was counted, a password that was tried."""

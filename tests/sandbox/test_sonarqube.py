@@ -48,6 +48,23 @@ def test_a_setting_is_listed_without_its_pat_updated_and_validated(cloud: Cloud,
     assert value not in str(cloud.estate())
 
 
+def test_a_setting_is_listed_for_projects_deleted_and_created_anew(cloud: Cloud, session: requests.Session) -> None:
+    value = cloud.pats.seed(AGENTS, "contoso", "x", "vso.code").value
+    row = {"key": "contoso-azure", "alm": "azure", "url": "https://dev.azure.com/contoso"}
+    assert session.get(f"{BASE}/list").json() == {"almSettings": [row]}
+    form = {"key": "contoso-azure", "url": "https://dev.azure.com/contoso", "personalAccessToken": value}
+    again = session.post(f"{BASE}/create_azure", data=form)
+    assert (again.status_code, "already exists" in again.json()["errors"][0]["msg"]) == (400, True)
+    assert session.post(f"{BASE}/delete", params={"key": "contoso-azure"}).status_code == 204
+    assert session.get(f"{BASE}/list").json() == {"almSettings": []}
+    assert session.post(f"{BASE}/delete", data={"key": "contoso-azure"}).status_code == 404
+    assert session.post(f"{BASE}/create_azure", params=form).status_code == 204  # in the query, as some clients do
+    assert session.get(f"{BASE}/validate", params={"key": "contoso-azure"}).status_code == 204
+    cloud.sonarqubes["sonarqube.contoso.com"].one_setting = True
+    assert session.post(f"{BASE}/create_azure", data={**form, "key": "second"}).status_code == 400
+    assert session.post(f"{BASE}/create_azure", data={**form, "personalAccessToken": ""}).status_code == 400
+
+
 @pytest.mark.parametrize(("page", "status"), [("302", 400), ("203", 204)])
 def test_validate_takes_any_2xx_for_well_a_page_for_people_too(
     cloud: Cloud, session: requests.Session, page: str, status: int
