@@ -12,6 +12,7 @@ from typing import Any
 from sandbox.cloud.chance import Chance
 from sandbox.cloud.entra import Directory
 from sandbox.cloud.faults import Fault, Faults
+from sandbox.cloud.in_person import InPerson
 from sandbox.cloud.key_vault import Secret, Vault, Version
 from sandbox.cloud.pat_values import write_instant
 from sandbox.cloud.pats import Pat, PatService
@@ -70,6 +71,7 @@ class Cloud:
         self.chance = Chance(seed)
         self.switches = Switches()
         self.directory = Directory(now, self.chance, self.switches)
+        self.in_person = InPerson(now, self.chance, self.directory)
         self.workloads = WorkloadIdentities(now, self.chance, self.directory)
         self.pats = PatService(now, self.chance, self.switches, self.directory.is_enabled)
         self.vaults: dict[str, Vault] = {}

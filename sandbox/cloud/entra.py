@@ -80,7 +80,18 @@ class _Refresh:
     upn: str
     issued: datetime
     expires: datetime
+    strong: bool = False
+    """Whether a person proved more than a password when it was granted: that lasts."""
     revoked: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """What a client says of itself at the token endpoint."""
+
+    client_id: str
+    secret: str | None = None
+    assertion: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +204,7 @@ class Directory:
             user.token_requests += 1
         if tenant.lower() in ("common", "consumers"):
             raise EntraRefused(9001023)
-        home = self._home(tenant)
+        home = self.home(tenant)
         app = self._judge_client(home, client_id, client_secret, assertion)
         wanted = _judge_scope(app, scope)
         if user is None:
@@ -217,7 +228,7 @@ class Directory:
         assertion: str | None = None,
     ) -> Token:
         """The grant of a token that a federated domain's own server issued (base64). Raises EntraRefused."""
-        home = self._home(tenant)
+        home = self.home(tenant)
         app = self._judge_client(home, client_id, client_secret, assertion)
         wanted = _judge_scope(app, scope)
         upn = next((known for server in self.federations.values() if (known := server.subject_of(saml))), None)
@@ -241,7 +252,7 @@ class Directory:
         assertion: str | None = None,
     ) -> Token:
         """Redeem a refresh token, which stays good after use. Raises EntraRefused."""
-        home = self._home(tenant)
+        home = self.home(tenant)
         app = self._judge_client(home, client_id, client_secret, assertion)
         wanted = _judge_scope(app, scope)
         known = self._refreshes.get(refresh_token)
@@ -255,9 +266,39 @@ class Directory:
             raise EntraRefused(50173, text=_revoked_text(known.issued, known.revoked))
         if user.state is UserState.DISABLED:
             raise EntraRefused(50057)
-        if user.state is not UserState.PASSWORD_EXPIRED:
+        if user.state is not UserState.PASSWORD_EXPIRED and not (known.strong and user.state is UserState.MFA_REQUIRED):
             self._judge_state(user)
-        return self._grant(home, app, user, wanted)
+        return self._grant(home, app, user, wanted, strong=known.strong)
+
+    def judge_in_person(self, upn: str) -> None:
+        """Whether a person who does whatever a page asks for may sign in as `upn`. Raises EntraRefused."""
+        user = self._users.get(upn.lower())
+        if user is None:
+            raise EntraRefused(50034)
+        if user.state is UserState.DISABLED:
+            raise EntraRefused(50057)
+        if user.state not in (UserState.MFA_REQUIRED, UserState.PASSWORD_EXPIRED):
+            self._judge_state(user)
+
+    def grant_in_person(self, tenant: str, proof: Proof, upn: str, scope: str, nonce: str = "") -> Token:
+        """Tokens for a person who signed in at a page. Raises EntraRefused."""
+        app = self.judge_client(tenant, proof)
+        wanted = _judge_scope(app, scope)
+        self.judge_in_person(upn)
+        user = self.user(upn)
+        user.token_requests += 1
+        return self._grant(self.home(tenant), app, user, wanted, strong=True, nonce=nonce)
+
+    def judge_client(self, tenant: str, proof: Proof) -> App:
+        """The app that `proof` proves. Raises EntraRefused."""
+        return self._judge_client(self.home(tenant), proof.client_id, proof.secret, proof.assertion)
+
+    def app(self, client_id: str) -> App:
+        """Raises EntraRefused 700016 when unknown."""
+        try:
+            return self.apps[client_id.lower()]
+        except KeyError:
+            raise EntraRefused(700016) from None
 
     def client_token(
         self, tenant: str, client_id: str, client_secret: str | None, scope: str, *, assertion: str | None = None
@@ -268,7 +309,7 @@ class Directory:
         """
         if tenant.lower() in ANY_TENANT:
             raise EntraRefused(50059)
-        home = self._home(tenant)
+        home = self.home(tenant)
         app = self._judge_client(home, client_id, client_secret, assertion)
         if not scope.endswith("/.default"):
             raise EntraRefused(1002012)
@@ -363,16 +404,14 @@ class Directory:
 
     # judgement
 
-    def _home(self, tenant: str) -> Tenant:
-        """Where whoever asks is at home: there is one directory for all users."""
+    def home(self, tenant: str) -> Tenant:
+        """Where whoever asks is at home: there is one directory for all users. Raises EntraRefused 90002."""
         if tenant.lower() in ANY_TENANT and self._tenants:
             return self.tenants()[0]
         return self.tenant(tenant)
 
     def _judge_client(self, home: Tenant, client_id: str, client_secret: str | None, assertion: str | None) -> App:
-        app = self.apps.get(client_id.lower())
-        if app is None:
-            raise EntraRefused(700016)
+        app = self.app(client_id)
         for proof in (client_secret, assertion):
             self._chance.remember(proof or "")
         if app.public and (client_secret or assertion):
@@ -428,7 +467,9 @@ class Directory:
         if code is not None:
             raise EntraRefused(code)
 
-    def _grant(self, tenant: Tenant, app: App, user: User, wanted: _Wanted) -> Token:
+    def _grant(
+        self, tenant: Tenant, app: App, user: User, wanted: _Wanted, *, strong: bool = False, nonce: str = ""
+    ) -> Token:
         now = self._now()
         expires = now + timedelta(seconds=self._switches.user_token_seconds)
         stamp, end = int(now.timestamp()), int(expires.timestamp())
@@ -448,9 +489,13 @@ class Directory:
         refresh = identity = ""
         if "offline_access" in wanted.openid:
             refresh = self._chance.remember(f"0.{self._chance.text(120)}")
-            self._refreshes[refresh] = _Refresh(app.client_id, tenant.guid, user.upn.lower(), now, now + REFRESH_LIFE)
+            self._refreshes[refresh] = _Refresh(
+                app.client_id, tenant.guid, user.upn.lower(), now, now + REFRESH_LIFE, strong
+            )
         if "openid" in wanted.openid:
             whom = {"sub": user.object_id, "preferred_username": user.upn, "name": user.upn}
+            if nonce:
+                whom["nonce"] = nonce
             identity = self._chance.jwt({**person, "aud": app.client_id, "iss": issuer, **whom, "ver": "2.0"})
         return Token(access, refresh, identity, wanted.echo, expires, user.object_id, tenant.guid)
 

@@ -42,6 +42,7 @@ class App:
     disabled: bool = False
     public: bool = False
     expired_secrets: set[str] = field(default_factory=set)
+    redirect_uris: set[str] = field(default_factory=set)
     trusted: Trusted = field(default_factory=Trusted)
 
     @property

@@ -17,6 +17,7 @@ class Refusal:
 
 
 REFUSALS: dict[int, Refusal] = {
+    50011: Refusal(400, "invalid_request", "", "The redirect URI of the request is not one of the application's."),
     50013: Refusal(401, "invalid_client", "", "The signature of the assertion is not valid."),
     50027: Refusal(401, "invalid_client", "", "The assertion is malformed."),
     50020: Refusal(400, "invalid_grant", "", "The user account of another identity provider does not exist here."),
@@ -30,12 +31,22 @@ REFUSALS: dict[int, Refusal] = {
     50126: Refusal(400, "invalid_grant", "", "Wrong user name or password."),
     50173: Refusal(400, "invalid_grant", "bad_token", "The grant was revoked; a new sign-in is needed."),
     53003: Refusal(400, "invalid_grant", "message_only", "Conditional Access policies block this token."),
+    54005: Refusal(400, "invalid_grant", "", "The authorization code was redeemed already."),
     65001: Refusal(400, "invalid_grant", "consent_required", "Nobody consented to the application's permissions."),
-    70000: Refusal(400, "invalid_grant", "", "The refresh token is malformed or not valid here."),
+    65004: Refusal(400, "access_denied", "", "The user declined to consent to access the app."),
+    70000: Refusal(400, "invalid_grant", "", "The grant is malformed or not valid here."),
     70003: Refusal(400, "unsupported_grant_type", "", "The app requested an unsupported grant type."),
+    70008: Refusal(400, "invalid_grant", "bad_token", "The authorization code or refresh token expired."),
     70011: Refusal(400, "invalid_scope", "", "The scope is not valid."),
+    70016: Refusal(
+        400, "authorization_pending", "", "OAuth 2.0 device flow error. Authorization is pending. Continue polling."
+    ),
+    70018: Refusal(400, "bad_verification_code", "", "The verification code is not valid."),
+    70019: Refusal(400, "expired_token", "", "The verification code expired."),
     90002: Refusal(400, "invalid_request", "", "No such tenant."),
     500011: Refusal(400, "invalid_resource", "", "The resource principal was not found in the tenant."),
+    500112: Refusal(400, "invalid_grant", "", "The reply address is not the one of the authorization code's request."),
+    501481: Refusal(400, "invalid_grant", "", "The code_verifier does not match the code_challenge."),
     700016: Refusal(400, "unauthorized_client", "", "No such application in the directory."),
     700021: Refusal(401, "invalid_client", "", "The assertion is not the client's own."),
     700023: Refusal(401, "invalid_client", "", "The audience of the assertion is not this endpoint."),

@@ -13,6 +13,8 @@ OPERATIONS = (
     "entra.discovery",
     "entra.userrealm",
     "entra.token",
+    "entra.authorize",  # the page where a person signs in
+    "entra.device_code",
     "identity.token",
     "adfs.metadata",  # the server of a federated domain
     "adfs.sign_in",

@@ -92,6 +92,11 @@ class SandboxClient:
         """`state`, `password`, `revoke_tokens`."""
         self._call("POST", "/users", {"upn": upn, **changes})
 
+    def browser(self, upn: str | None, *, user_code: str | None = None, declines: bool = False) -> None:
+        """Who is at the browser from now on, None for nobody; with `user_code` they enter that device code."""
+        body: dict[str, Any] = {"upn": upn, "declines": declines}
+        self._call("POST", "/browser", body if user_code is None else {**body, "user_code": user_code})
+
     def service_account_token(self, issuer: str, subject: str, **more: str) -> str:
         """What a cluster puts into a pod; `audience` is the one that Entra ID takes unless it is given."""
         return str(

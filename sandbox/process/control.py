@@ -41,6 +41,7 @@ def control_app(cloud: Cloud, followers: Followers, connections: Mapping[str, in
     app.router.add_post("/seed", room.seed)
     app.router.add_post("/pats/revoke", room.revoke)
     app.router.add_post("/users", room.users)
+    app.router.add_post("/browser", room.browser)
     app.router.add_post("/service-accounts/token", room.service_account_token)
     app.router.add_post("/clients", room.clients)
     app.router.add_post("/organizations/rename", room.rename)
@@ -140,6 +141,17 @@ class _Room:
                 self._cloud.directory.set_password(user.upn, body["password"])
             if body.get("revoke_tokens"):
                 self._cloud.directory.revoke_tokens(user.upn)
+        return _done()
+
+    async def browser(self, request: web.Request) -> web.Response:
+        """Who signs in at pages from now on (`upn`, `declines`), or who enters `user_code` of a device code."""
+        body = await _object(request)
+        in_person = self._cloud.in_person
+        with self._cloud.lock:
+            if "user_code" in body:
+                in_person.enter(body["user_code"], body.get("upn") or "", declines=bool(body.get("declines")))
+            else:
+                in_person.at_browser, in_person.declines = body.get("upn"), bool(body.get("declines"))
         return _done()
 
     async def service_account_token(self, request: web.Request) -> web.Response:

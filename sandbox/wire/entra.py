@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
+from html import escape
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote, urlencode
 
 from sandbox.cloud import assertions
 from sandbox.cloud.chance import client_info
-from sandbox.cloud.entra import Token
+from sandbox.cloud.entra import Proof, Token
 from sandbox.cloud.entra_refusals import EntraRefused
 from sandbox.wire import federation
-from sandbox.wire.exchange import Reply, Request, Route, html_response, json_response
+from sandbox.wire.exchange import HTML_TYPE, Reply, Request, Response, Route, html_response, json_response
 
 if TYPE_CHECKING:
     from sandbox.cloud.cloud import Cloud
@@ -22,8 +23,12 @@ if TYPE_CHECKING:
 HOST = "login.microsoftonline.com"
 DISCOVERY = "/v2.0/.well-known/openid-configuration"
 TOKEN = "/oauth2/v2.0/token"
+AUTHORIZE = "/oauth2/v2.0/authorize"
+DEVICE_CODE = "/oauth2/v2.0/devicecode"
+DEVICE_GRANTS = ("device_code", "urn:ietf:params:oauth:grant-type:device_code")
 CLIENT_GRANT = "client_credentials"
 SAML_GRANTS = tuple(f"urn:ietf:params:oauth:grant-type:{kind}-bearer" for kind in ("saml1_1", "saml2"))
+VERIFICATION = "https://microsoft.com/devicelogin"
 IDENTITY_PATH = "/msi/token"
 CLOUD = "microsoftonline.com"
 ISSUERS = {
@@ -50,6 +55,14 @@ def route(cloud: Cloud, request: Request) -> Route:
         form = request.form()
         subject = form.get("username") or (form.get("client_id", "") if form.get("grant_type") == CLIENT_GRANT else "")
         return Route("entra.token", subject, lambda: _answer(cloud, request, partial(_token, cloud, tenant, form)))
+    if lowered.endswith(AUTHORIZE) and request.method in ("GET", "POST"):
+        asked = dict(parse_qsl(request.query, keep_blank_values=True)) or request.form()
+        tenant = path[1 : -len(AUTHORIZE)]
+        return Route("entra.authorize", asked.get("client_id", ""), lambda: _authorize(cloud, tenant, asked))
+    if lowered.endswith(DEVICE_CODE) and request.method == "POST":
+        tenant, form = path[1 : -len(DEVICE_CODE)], request.form()
+        started = partial(_device_code, cloud, tenant, form)
+        return Route("entra.device_code", form.get("client_id", ""), lambda: _answer(cloud, request, started))
     return Route("other", "", lambda: Reply(html_response(404, "Not found")))
 
 
@@ -116,9 +129,9 @@ def _discovery(cloud: Cloud, name: str, ids: _Ids) -> Reply:
     base = f"https://{HOST}/{name}"
     value = {
         "issuer": f"https://{HOST}/{issuer}/v2.0",
-        "authorization_endpoint": f"{base}/oauth2/v2.0/authorize",
+        "authorization_endpoint": f"{base}{AUTHORIZE}",
         "token_endpoint": f"{base}{TOKEN}",
-        "device_authorization_endpoint": f"{base}/oauth2/v2.0/devicecode",
+        "device_authorization_endpoint": f"{base}{DEVICE_CODE}",
         "jwks_uri": f"{base}/discovery/v2.0/keys",
         "userinfo_endpoint": "https://graph.microsoft.com/oidc/userinfo",
         "end_session_endpoint": f"{base}/oauth2/v2.0/logout",
@@ -141,6 +154,11 @@ def _token(cloud: Cloud, tenant: str, form: dict[str, str], ids: _Ids) -> Reply:
         elif grant == "refresh_token":
             kept = form.get("refresh_token", "")
             token = cloud.directory.refresh(tenant, client, secret, kept, scope, assertion=assertion)
+        elif grant == "authorization_code":
+            token = cloud.in_person.redeem_code(tenant, Proof(client, secret, assertion), form)
+        elif grant in DEVICE_GRANTS:
+            asked = form.get("device_code") or form.get("code", "")
+            token = cloud.in_person.poll(tenant, Proof(client, secret, assertion), asked)
         elif grant in SAML_GRANTS:
             saml = form.get("assertion", "")
             token = cloud.directory.sign_in_with_saml(tenant, client, secret, saml, scope, assertion=assertion)
@@ -155,6 +173,47 @@ def _token(cloud: Cloud, tenant: str, form: dict[str, str], ids: _Ids) -> Reply:
         return _refusal(cloud, refused, ids)
     value = _granted(cloud, token, client_info_asked=form.get("client_info") == "1")
     return Reply(json_response(200, value, {"Cache-Control": "no-store, no-cache"}))
+
+
+def _device_code(cloud: Cloud, tenant: str, form: dict[str, str], ids: _Ids) -> Reply:
+    try:
+        made = cloud.in_person.start(tenant, form.get("client_id", ""), form.get("scope", ""))
+    except EntraRefused as refused:
+        return _refusal(cloud, refused, ids)
+    value = {
+        "user_code": made.user_code,
+        "device_code": made.device_code,
+        "verification_uri": VERIFICATION,
+        "expires_in": int((made.expires - cloud.now()).total_seconds()),
+        "interval": 5,
+        "message": f"To sign in, use a web browser to open the page {VERIFICATION} and enter the code {made.user_code} "
+        "to authenticate.",
+    }
+    return Reply(json_response(200, value))
+
+
+def _authorize(cloud: Cloud, tenant: str, asked: dict[str, str]) -> Reply:
+    """The page of a browser: to the redirect URI with a code or a refusal, or a page where somebody has to act."""
+    given = {"state": asked["state"]} if "state" in asked else {}
+    try:
+        code = cloud.in_person.authorize(tenant, asked)
+    except EntraRefused as refused:
+        text = f"AADSTS{refused.code}: {refused.text}"
+        if refused.error != "access_denied":
+            return Reply(html_response(refused.status, text))
+        given |= {"error": refused.error, "error_description": text}
+    else:
+        if code is None:
+            return Reply(html_response(200, "Sign in to your account"))
+        given |= {"code": code, "session_state": cloud.chance.guid()}
+    target = asked["redirect_uri"]
+    if asked.get("response_mode") == "form_post":
+        fields = "".join(f'<input type="hidden" name="{name}" value="{escape(text)}"/>' for name, text in given.items())
+        form = f'<form method="POST" action="{escape(target)}">{fields}</form>'
+        page = f"<html><head><title>Working...</title></head><body>{form}</body></html>"
+        return Reply(Response(200, {"Content-Type": HTML_TYPE}, page.encode()))
+    joint = "&" if "?" in target else "?"
+    return Reply(html_response(302, "Object moved", {"Location": f"{target}{joint}{urlencode(given)}"}))
 
 
 def _granted(cloud: Cloud, token: Token, *, client_info_asked: bool) -> dict[str, Any]:

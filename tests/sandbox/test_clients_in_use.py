@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 import requests
@@ -45,7 +46,7 @@ ESTATE = {
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """One request and what it must get. `{bearer}`, `{id}` and `{pat}` stand for what earlier answers gave.
+    """One request and what it must get. `{bearer}`, `{code}`, `{id}` and `{pat}` stand for what came before.
 
     `form` and `body` (JSON) exclude each other; `has` are texts that the answer holds.
     """
@@ -84,6 +85,12 @@ def by_library(path: str, version: str, *has: str) -> Sent:
 
 
 WIDE = {"allOrgs": True, "displayName": "A test pat", "scope": "vso.code_full", "validTo": "2026-11-24T02:00:00.123Z"}
+NARROW = {"displayName": "from a form", "scope": "vso.work", "validTo": "2026-12-01T23:46:23.319Z"}
+AUTHORIZE = f"https://login.microsoftonline.com/{TENANT}/oauth2/v2.0/authorize"
+SAMPLE_REDIRECT = "http://localhost:5000/getAToken"
+SAMPLE_SCOPE = f"{AZURE_DEVOPS}/.default offline_access openid profile"
+SAMPLE = "https://vssps.dev.azure.com/contoso/_apis/Tokens/Pats?api-version=6.1-preview"
+PLAIN_BEARER = {"Authorization": "Bearer {bearer}"}
 CLIENTS: dict[str, tuple[Sent, ...]] = {
     "Bjego/AzureDevopsPat": (
         Sent("POST", TOKEN, form=PASSWORD),
@@ -114,6 +121,39 @@ CLIENTS: dict[str, tuple[Sent, ...]] = {
             has=('"displayName":"y"', '"scope":"vso.code"'),
         ),
         Sent("DELETE", f"{PATS}?authorizationId={{id}}&api-version=7.0-preview.1", 204, headers=BEARER, body={}),
+    ),
+    "microsoft/azure-devops-auth-samples": (
+        Sent(
+            "GET",
+            f"{AUTHORIZE}?client_id={CLIENT}&response_type=code&redirect_uri=http%3A%2F%2Flocalhost%3A5000%2FgetAToken"
+            f"&scope={SAMPLE_SCOPE.replace(' ', '+')}&state=e0b5",
+            302,
+        ),
+        Sent(
+            "POST",
+            TOKEN,
+            form={
+                "client_id": CLIENT,
+                "client_secret": SECRET,
+                "grant_type": "authorization_code",
+                "code": "{code}",
+                "redirect_uri": SAMPLE_REDIRECT,
+                "scope": SAMPLE_SCOPE,
+                "client_info": "1",
+            },
+            has=('"refresh_token"', '"id_token"', '"client_info"'),
+        ),
+        Sent("GET", SAMPLE, headers=PLAIN_BEARER, has=('"patTokens"',)),
+        Sent("POST", SAMPLE, headers=BEARER, body={**NARROW, "allOrgs": "false"}, has=('"patTokenError":"none"',)),
+        Sent("GET", f"{SAMPLE}&authorizationId={{id}}", headers=PLAIN_BEARER, has=('"authorizationId":"{id}"',)),
+        Sent(
+            "PUT",
+            SAMPLE,
+            headers=BEARER,
+            body={"authorizationId": "{id}", "displayName": "changed", "allOrgs": "false"},
+            has=('"displayName":"changed"',),
+        ),
+        Sent("DELETE", f"{SAMPLE}&authorizationId={{id}}", 204, headers=PLAIN_BEARER),
     ),
     "Bjego/sonarqube-credential-updater": (
         Sent("GET", f"{SONAR}/list", headers=JSON, has=('"almSettings"', '"alm":"azure"')),
@@ -158,6 +198,8 @@ class World:
         apply(self.cloud, ESTATE)
         self.cloud.switches.global_creation = "allowed"
         self.cloud.pats.organization("contoso").members.add(CLIENT)
+        self.cloud.directory.apps[CLIENT].redirect_uris = {SAMPLE_REDIRECT}
+        self.cloud.in_person.at_browser = AGENTS
         self.session = session_for(self.cloud)
         self.facts = {"pat": self.cloud.pats.all()[0].value}
 
@@ -167,11 +209,13 @@ class World:
             one.method,
             self.filled(one.url),
             headers={name: self.filled(text) for name, text in one.headers.items()},
-            data=one.form if one.form is not None else body,
+            data=body if one.form is None else {name: self.filled(text) for name, text in one.form.items()},
             auth=auth if "Authorization" not in one.headers and one.form is None else None,
             allow_redirects=False,
         )
         said = answer.json() if answer.headers.get("Content-Type", "").startswith("application/json") else {}
+        if "code=" in answer.headers.get("Location", ""):
+            self.facts["code"] = parse_qs(urlsplit(answer.headers["Location"]).query)["code"][0]
         if "access_token" in said:
             self.facts["bearer"] = said["access_token"]
         if said.get("patToken"):
@@ -193,7 +237,7 @@ def test_a_client_in_use_gets_what_it_asks_for(client: str) -> None:
         assert answer.status_code == one.status, (number, one, answer.text)
         assert "VssVersion" not in answer.text
         for text in one.has:
-            assert text in answer.text, (number, one, answer.text)
+            assert world.filled(text) in answer.text, (number, one, answer.text)
     assert "{" not in world.filled("".join(one.url for one in CLIENTS[client]))
 
 

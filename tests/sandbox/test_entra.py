@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import parse_qsl
 
 import msal
 import pytest
@@ -192,6 +194,143 @@ def test_who_may_sign_in_where(world: World) -> None:
 def test_msal_signs_in_at_organizations(world: World) -> None:
     result = world.app("organizations").acquire_token_by_username_password(AGENTS, PASSWORD, [SCOPE])
     assert result["token_type"] == "Bearer"
+
+
+# --- people at a browser ---------------------------------------------------------------------------------------------
+
+REDIRECT = "https://patrol.contoso.com/api/enrol/callback"
+
+
+def registered(world: World) -> None:
+    world.cloud.directory.apps[CLIENT].redirect_uris = {REDIRECT}
+
+
+def at_the_page(world: World, flow: dict[str, Any]) -> dict[str, str]:
+    """What the browser brings to the redirect URI."""
+    answer = world.session.get(flow["auth_uri"], allow_redirects=False)
+    if answer.status_code == 302:
+        target, _, query = answer.headers["Location"].partition("?")
+        assert target == REDIRECT
+        return dict(parse_qsl(query))
+    assert f'action="{REDIRECT}"' in answer.text
+    return dict(re.findall(r'name="(\w+)" value="([^"]*)"', answer.text))
+
+
+@pytest.mark.parametrize("mode", ["form_post", "query"])
+@pytest.mark.parametrize("state", [UserState.NORMAL, UserState.MFA_REQUIRED])
+@pytest.mark.filterwarnings("ignore:response_mode='form_post' is recommended")
+def test_a_person_signs_in_by_authorization_code_with_pkce(world: World, mode: str, state: UserState) -> None:
+    registered(world)
+    world.cloud.directory.user(AGENTS).state = state
+    app = world.app()
+    flow = app.initiate_auth_code_flow([SCOPE], redirect_uri=REDIRECT, prompt="login", response_mode=mode)
+    assert "Sign in" in world.session.get(flow["auth_uri"]).text  # nobody is there yet
+    world.cloud.in_person.at_browser = AGENTS
+    result = app.acquire_token_by_auth_code_flow(flow, at_the_page(world, flow))
+    assert result["id_token_claims"]["preferred_username"] == AGENTS
+    again = app.acquire_token_by_refresh_token(result["refresh_token"], [SCOPE])
+    assert again["refresh_token"] != result["refresh_token"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"code": "1.nothing"}, 70000),
+        ({"code_verifier": "another"}, 501481),
+        ({"redirect_uri": "https://elsewhere.example"}, 500112),
+        ({"client_secret": "wrong-one"}, 7000215),
+        ({}, 54005),
+    ],
+    ids=["unknown", "verifier", "redirect", "client", "twice"],
+)
+def test_a_code_is_refused_with_its_number(world: World, changes: dict[str, str], code: int) -> None:
+    registered(world)
+    world.cloud.in_person.at_browser = AGENTS
+    flow = world.app().initiate_auth_code_flow([SCOPE], redirect_uri=REDIRECT, response_mode="form_post")
+    brought = at_the_page(world, flow)
+    good = {
+        "grant_type": "authorization_code",
+        "code": brought["code"],
+        "code_verifier": flow["code_verifier"],
+        "redirect_uri": REDIRECT,
+    }
+    if code == 54005:
+        assert world.token(**good).status_code == 200
+    assert world.refusal(**{**good, **changes})["error_codes"] == [code]
+
+
+def test_a_code_is_good_for_ten_minutes(world: World) -> None:
+    registered(world)
+    world.cloud.in_person.at_browser = AGENTS
+    flow = world.app().initiate_auth_code_flow([SCOPE], redirect_uri=REDIRECT, response_mode="form_post")
+    brought = at_the_page(world, flow)
+    world.clock.move(timedelta(minutes=10))
+    verifier = flow["code_verifier"]
+    said = world.refusal(
+        grant_type="authorization_code", code=brought["code"], code_verifier=verifier, redirect_uri=REDIRECT
+    )
+    assert said["error_codes"] == [70008]
+
+
+def test_a_page_refuses_in_place_and_a_person_who_declines_is_sent_back(world: World) -> None:
+    flow = world.app().initiate_auth_code_flow([SCOPE], redirect_uri=REDIRECT, response_mode="form_post")
+    world.cloud.in_person.at_browser = AGENTS
+    assert "AADSTS50011" in world.session.get(flow["auth_uri"]).text
+    registered(world)
+    world.cloud.directory.user(AGENTS).state = UserState.DISABLED
+    assert "AADSTS50057" in world.session.get(flow["auth_uri"]).text
+    world.cloud.directory.user(AGENTS).state = UserState.NORMAL
+    world.cloud.in_person.declines = True
+    brought = at_the_page(world, flow)
+    assert (brought["error"], brought["state"]) == ("access_denied", flow["state"])
+
+
+def a_public_app(world: World) -> Any:
+    app = world.cloud.directory.add_app("33333333-0000-4000-8000-000000000002")
+    app.public = True
+    return msal.PublicClientApplication(app.client_id, authority=f"{LOGIN}/{TENANT}", http_client=world.session)
+
+
+def test_a_device_code_is_polled_until_somebody_entered_it(world: World) -> None:
+    app = a_public_app(world)
+    flow = app.initiate_device_flow([SCOPE])
+    assert flow["verification_uri"] == "https://microsoft.com/devicelogin"
+    assert (flow["expires_in"], flow["interval"]) == (900, 5)
+    assert "verification_uri_complete" not in flow
+    assert flow["user_code"] in flow["message"]
+    once = {"exit_condition": lambda _: True}
+    flow["latest_attempt_at"] = 0
+    pending = app.acquire_token_by_device_flow(flow, **once)
+    assert (pending["error"], pending["error_codes"]) == ("authorization_pending", [70016])
+    world.cloud.in_person.enter(flow["user_code"], AGENTS)
+    flow["latest_attempt_at"] = 0
+    assert app.acquire_token_by_device_flow(flow, **once)["id_token_claims"]["preferred_username"] == AGENTS
+    flow["latest_attempt_at"] = 0
+    assert app.acquire_token_by_device_flow(flow, **once)["error_codes"] == [70018]
+
+
+@pytest.mark.parametrize("grant", ["device_code", "urn:ietf:params:oauth:grant-type:device_code"])
+def test_both_names_of_the_device_grant_are_taken_and_its_ends_are_told(world: World, grant: str) -> None:
+    client = {"client_id": a_public_app(world).client_id, "client_secret": ""}
+    url = f"{LOGIN}/organizations/oauth2/v2.0/devicecode"
+
+    def code() -> dict[str, Any]:
+        made: dict[str, Any] = world.session.post(url, data={**client, "scope": SCOPE}).json()
+        return made
+
+    def poll(made: dict[str, Any]) -> dict[str, Any]:
+        value: dict[str, Any] = world.token(grant_type=grant, device_code=made["device_code"], **client).json()
+        return value
+
+    declined, late, good = code(), code(), code()
+    world.cloud.in_person.enter(declined["user_code"].lower(), AGENTS, declines=True)
+    assert poll(declined)["error"] == "authorization_declined"
+    world.cloud.in_person.enter(good["user_code"], AGENTS)
+    assert poll(good)["token_type"] == "Bearer"
+    world.clock.move(timedelta(minutes=15))
+    assert (poll(late)["error"], poll(late)["error_codes"]) == ("expired_token", [70019])
+    with pytest.raises(KeyError):
+        world.cloud.in_person.enter("NOTACODE1", AGENTS)
 
 
 # --- service principals ----------------------------------------------------------------------------------------------

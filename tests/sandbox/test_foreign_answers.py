@@ -130,6 +130,10 @@ CALLS: dict[str, Callable[[Caller], requests.Response]] = {
     "entra.discovery": lambda by: by.ask("GET", f"{ENTRA}/{TENANT}/v2.0/.well-known/openid-configuration"),
     "entra.userrealm": lambda by: by.ask("GET", f"{ENTRA}/common/userrealm/{AGENTS}"),
     "entra.token": lambda by: by.user_token(),
+    "entra.authorize": lambda by: by.ask("GET", f"{ENTRA}/{TENANT}/oauth2/v2.0/authorize?client_id={CLIENT}"),
+    "entra.device_code": lambda by: by.ask(
+        "POST", f"{ENTRA}/{TENANT}/oauth2/v2.0/devicecode", data={"client_id": CLIENT, "scope": "openid"}
+    ),
     "identity.token": lambda by: by.identity_token(),
     "adfs.metadata": lambda by: by.ask("GET", "https://sts.adatum.com/adfs/services/trust/mex"),
     "adfs.sign_in": lambda by: by.ask("POST", "https://sts.adatum.com/adfs/services/trust/13/usernamemixed", data="x"),
