@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from html import escape
@@ -95,11 +95,10 @@ def _answer(cloud: Cloud, request: Request, make: Callable[[_Ids], Reply]) -> Re
     """What `make` gives, with the ids in its headers."""
     sent = request.headers.get("client-request-id", "")
     ids = _Ids(cloud.chance.guid(), sent or cloud.chance.guid())
-    reply = make(ids)
-    headers = {**reply.response.headers, "x-ms-request-id": ids.trace}
+    headers = {"x-ms-request-id": ids.trace}
     if sent:
         headers["client-request-id"] = sent
-    return replace(reply, response=replace(reply.response, headers=headers))
+    return make(ids).stamped(headers)
 
 
 def _user_realm(cloud: Cloud, upn: str) -> Reply:

@@ -64,6 +64,11 @@ class Reply:
     response: Response
     effect: bool = False
 
+    def stamped(self, headers: Mapping[str, str]) -> Reply:
+        """The same with more headers."""
+        answer = self.response
+        return Reply(Response(answer.status, {**answer.headers, **headers}, answer.body, answer.delay), self.effect)
+
 
 @dataclass(frozen=True, slots=True)
 class Route:

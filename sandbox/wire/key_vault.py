@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -37,7 +36,7 @@ def route(cloud: Cloud, request: Request) -> Route:
 def _stamped(cloud: Cloud, reply: Reply) -> Reply:
     """With what every answer of a vault carries."""
     stamp = {"x-ms-keyvault-region": "sandbox", "x-ms-request-id": cloud.chance.guid()}
-    return replace(reply, response=replace(reply.response, headers={**reply.response.headers, **stamp}))
+    return reply.stamped(stamp)
 
 
 def _operation(method: str, kind: str, name: str, tail: str) -> str:
