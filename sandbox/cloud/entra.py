@@ -514,23 +514,32 @@ def _stamp(instant: datetime) -> str:
 
 
 def _judge_scope(app: App, scope: str) -> _Wanted:
-    """What is granted of what was asked. Raises EntraRefused 70011, 500011 or 65001."""
+    """What is granted of what was asked. Raises EntraRefused 70011, 28000, 500011 or 65001."""
     wanted = [word for word in scope.split() if word not in OPENID_SCOPES]
     if not wanted:
         raise EntraRefused(70011)
     granted: set[str] = set()
     echo: list[str] = []
+    audiences: set[str] = set()
     for word in wanted:
         resource, _, name = word.rpartition("/")
-        if resource.lower() not in AZURE_DEVOPS_NAMES:
+        audience = resource.lower().rstrip("/")
+        if audience in AZURE_DEVOPS_NAMES:
+            audience, consented = AZURE_DEVOPS, app.consented
+        elif audience in app.delegated:
+            consented = app.delegated[audience]
+        else:
             raise EntraRefused(500011)
+        audiences.add(audience)
         if name == ".default":
-            granted |= app.consented
-            echo += [f"{resource}/{each}" for each in sorted(app.consented)]
-        elif name in app.consented:
+            granted |= consented
+            echo += [f"{resource}/{each}" for each in sorted(consented)]
+        elif name in consented:
             granted.add(name)
         else:
             raise EntraRefused(65001)
         echo.append(word)
+    if len(audiences) > 1:
+        raise EntraRefused(28000)
     openid = OPENID_SCOPES & set(scope.split())
-    return _Wanted(AZURE_DEVOPS, frozenset(granted), openid, " ".join(dict.fromkeys(echo)))
+    return _Wanted(audiences.pop(), frozenset(granted), openid, " ".join(dict.fromkeys(echo)))

@@ -42,6 +42,8 @@ class App:
     disabled: bool = False
     public: bool = False
     expired_secrets: set[str] = field(default_factory=set)
+    delegated: dict[str, set[str]] = field(default_factory=dict)
+    """Bare scopes of other resources, such as `https://vault.azure.net`, in lower case without a slash at the end."""
     redirect_uris: set[str] = field(default_factory=set)
     trusted: Trusted = field(default_factory=Trusted)
 

@@ -17,6 +17,7 @@ class Refusal:
 
 
 REFUSALS: dict[int, Refusal] = {
+    28000: Refusal(400, "invalid_request", "", "The scope names more than one resource."),
     50011: Refusal(400, "invalid_request", "", "The redirect URI of the request is not one of the application's."),
     50013: Refusal(401, "invalid_client", "", "The signature of the assertion is not valid."),
     50027: Refusal(401, "invalid_client", "", "The assertion is malformed."),

@@ -100,7 +100,8 @@ def change_client(cloud: Cloud, app: App, row: Mapping[str, Any]) -> None:
     """Change an app registration, key by key; what is not given stays as it is.
 
     `secrets` and `expired_secrets` [text], `certificates` [PEM], `federated` [{issuer, subject, audience}],
-    `consented` [bare scopes], `redirect_uris` [text], `disabled`, `public`.
+    `consented` [bare scopes of Azure DevOps], `delegated` {resource: [bare scopes]}, `redirect_uris` [text],
+    `disabled`, `public`.
     """
     if "secrets" in row:
         app.secrets = {cloud.chance.remember(secret) for secret in row["secrets"]}
@@ -112,6 +113,8 @@ def change_client(cloud: Cloud, app: App, row: Mapping[str, Any]) -> None:
             app.trusted.add_certificate(pem)
     if "federated" in row:
         app.trusted.federated = [FederatedCredential(**one) for one in row["federated"]]
+    if "delegated" in row:
+        app.delegated = {resource.lower().rstrip("/"): set(scopes) for resource, scopes in row["delegated"].items()}
     if "redirect_uris" in row:
         app.redirect_uris = set(row["redirect_uris"])
     if "consented" in row:

@@ -96,6 +96,17 @@ def test_the_scope_names_every_granted_one_and_what_was_asked(world: World) -> N
     assert world.token(scope=f"{AZURE_DEVOPS}/vso.pats").json()["scope"] == f"{AZURE_DEVOPS}/vso.pats"
 
 
+def test_another_resource_is_granted_where_the_client_may_ask_for_it(world: World) -> None:
+    vault = "https://vault.azure.net"
+    assert world.refusal(scope=f"{vault}/.default")["error_codes"] == [500011]
+    world.cloud.directory.apps[CLIENT].delegated = {vault: {"user_impersonation"}}
+    said = world.token(scope=f"{vault}/.default").json()
+    assert said["scope"] == f"{vault}/user_impersonation {vault}/.default"
+    headers = {"Authorization": f"Bearer {said['access_token']}"}
+    assert world.session.get(f"https://{PATS_VAULT}/secrets?api-version=7.6", headers=headers).status_code == 200
+    assert world.refusal(scope=f"{vault}/.default {SCOPE}")["error_codes"] == [28000]
+
+
 def test_a_refusal_repeats_the_ids_of_its_answer_and_of_the_caller(world: World) -> None:
     answer = world.token(password="wrong-one", correlation="c0000000-0000-4000-8000-000000000001")
     said = answer.json()
