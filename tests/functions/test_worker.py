@@ -238,7 +238,7 @@ def test_a_user_that_fails_for_a_passing_reason_is_retried_and_for_a_lasting_one
     (passing,) = told["answers"]
     assert not passing["succeeded"]
     assert "TryAgain" in passing["trace"]
-    assert "devops-unavailable" in passing["message"]
+    assert "sign-in-unavailable" in passing["message"]
     assert '"outcome": "again"' in log
     broken, log = invoke(cloud, tmp_path, queue(body), **{**settings, "PATS_FILE": str(tmp_path / "none.yaml")})
     assert broken["answers"][0]["succeeded"]
