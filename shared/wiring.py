@@ -15,12 +15,14 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ManagedIdentityCredential
 
 from shared.model.clock import GRACE, Clock, Deadline, SystemClock
+from shared.model.items import User
 from shared.model.ports import Events, PatApi
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Alone, SingleFlight
 from shared.report.history import History, NoHistory
 from shared.rotation.sign_in import Ledger
 from shared.rotation.world import World
+from shared.services.accounts import Accounts
 from shared.services.client_credentials import ClientCredentials
 from shared.services.entra_sign_in import Entra
 from shared.services.entra_tokens import EntraTokens
@@ -43,8 +45,8 @@ MakeWorld = Callable[[Settings, timedelta], World]
 
 
 @cache
-def shared_session(connections: int) -> requests.Session:
-    """One session per process: its connections outlive a run."""
+def shared_session(of: str, connections: int) -> requests.Session:  # noqa: ARG001  # `of` is a part of the cache's key
+    """One session per process and purpose: its connections outlive a run."""
     return session(connections)
 
 
@@ -98,7 +100,10 @@ def world(
     sign_ins = shared_pace("sign-ins", most_sign_ins) if clock is None else Pace(most_sign_ins)
     clock = clock or SystemClock()
     # Requests to the HTTP API run side by side and share it: a pool that is too small throws connections away.
-    http = http or shared_session(max(CONNECTIONS, settings.parallel_users))
+    connections = max(CONNECTIONS, settings.parallel_users)
+    # The proof of a PAT goes out on connections of its own, where no bearer token has been.
+    proofs = http or shared_session("proofs", connections)
+    http = http or shared_session("services", connections)
     deadline = Deadline.after(clock, budget, grace)
     identity = identity or app_identity(http, settings.identity_by_environment, settings.client_has_secret)
     vault = SecretVault(settings.key_vault_url, identity, http, clock, deadline, pace)
@@ -108,19 +113,21 @@ def world(
     def managed() -> TokenCredential:
         return managed_identity(http, settings.identity_client_id)
 
-    def api_for(token: SecretText) -> PatApi:
+    accounts = Accounts(http, deadline)
+
+    def api_for(user: User, token: SecretText) -> PatApi:
+        accounts.keep(user, token)
         return UserPats(http, token, clock, deadline)
 
-    prover = Prover(http, clock, deadline)
     return World(
         vault=vault,
         credentials=credentials,
         proofs=ClientCredentials(credentials, ManagedAssertion(federated or managed, settings.authority_host)),
         directory=Entra(http, settings.authority_host, clock, deadline, api_for, sign_ins),
-        verifier=prover,
+        verifier=Prover(proofs, clock, deadline, accounts),
         consumer=SonarQubeServer(http, clock, deadline),
         tokens=EntraTokens(http, settings.authority_host, clock, deadline),
-        token_verifier=prover,
+        token_verifier=Prover(http, clock, deadline),
         clock=clock,
         deadline=deadline,
         ledger=shared_ledger(settings.mark.text) if own_clock else Ledger(),

@@ -55,7 +55,7 @@ class Entra:
         authority_host: str,
         clock: Clock,
         deadline: Deadline,
-        api_for: Callable[[SecretText], PatApi],
+        api_for: Callable[[User, SecretText], PatApi],
         pace: Pace | None = None,
     ) -> None:
         self._pace = pace
@@ -101,7 +101,7 @@ class Entra:
             return self._no_answer(sign_in, user, wire, failure)
         token = result.get("access_token")
         if isinstance(token, str) and token:
-            return self._api_for(SecretText(token))
+            return self._api_for(user, SecretText(token))
         said = wire.refusal() if wire.sent else None
         if said is None:
             raise _unclear(user, wire, None)
@@ -167,7 +167,9 @@ def without_answer(wire: Wire, failure: Exception | None) -> tuple[str, str]:
         passing = wire.answer.status in (408, 425, 429) or wire.answer.status >= 500
         how = answers.in_between(wire.answer, SERVICE)
         return how, _TRY_LATER if passing else answers.look_between(SERVICE)
-    known = lost(failure or ValueError())
+    if not isinstance(failure, requests.RequestException):
+        return f"what answered is not {SERVICE}'s own", answers.look_between(SERVICE)
+    known = lost(failure)
     return known.cause, known.remedy or _TRY_LATER
 
 

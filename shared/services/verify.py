@@ -14,17 +14,16 @@ from shared.model.errors import Busy, Code, Denied, Unclear
 from shared.model.items import TokenItem
 from shared.model.pats import CONNECTION_DATA, Claim, ServiceToken
 from shared.model.secret_text import SecretText
+from shared.services import kept_text
+from shared.services.accounts import ANONYMOUS, CONNECTION_DATA_PATH, DEVOPS, Accounts
 from shared.services.devops_answers import ACCESS, HEADERS, ORGANIZATION, Bearer, is_own, judge, lost, unreadable
 from shared.services.transport import Later, later, patiently, retry_after, timeouts
-
-DEVOPS = "https://dev.azure.com/{organization}/"
-CONNECTION_DATA_PATH = "_apis/connectionData?connectOptions=none&api-version=7.1-preview.1"
-ANONYMOUS = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
 
 _MEMBER = (
     "Add the service principal to the organization (Organization settings, Users), with an access level and the "
     "permissions its consumers need, and check that the organization belongs to the tenant."
 )
+_NO_PAT = "Rotate the item: `python -m shared rotate SECRET --force`."
 _PRINCIPAL = "Microsoft.VisualStudio.Services.Claims.AadServicePrincipal;"
 _PERSON = "Microsoft.IdentityModel.Claims.ClaimsIdentity;"
 
@@ -32,12 +31,17 @@ _PERSON = "Microsoft.IdentityModel.Claims.ClaimsIdentity;"
 class Prover:
     """One harmless read with a PAT or a token: see `ports.Verifier` and `ports.TokenVerifier`."""
 
-    def __init__(self, session: requests.Session, clock: Clock, deadline: Deadline) -> None:
+    def __init__(
+        self, session: requests.Session, clock: Clock, deadline: Deadline, accounts: Accounts | None = None
+    ) -> None:
         self._session = session
         self._clock = clock
         self._deadline = deadline
+        self._accounts = accounts or Accounts(session, deadline)
 
     def verify(self, claim: Claim, value: SecretText) -> None:
+        if kept_text.why_not_header(value) is not None:
+            raise Denied(Code.VERIFY_FAILED, "The value is no PAT: it holds what no PAT has.", _NO_PAT)
         by_identity = claim.path == CONNECTION_DATA
         path = CONNECTION_DATA_PATH if by_identity else claim.path
         url = DEVOPS.format(organization=quote(claim.organization, safe="")) + path.lstrip("/")
@@ -53,9 +57,24 @@ class Prover:
             raise lost(failure, claim.organization) from None
         body = judge("GET", claim.organization, response, what="the PAT")
         if by_identity:
-            _check_identity(body, claim)
+            self._check_identity(body, claim)
         elif not is_own(response):
             raise unreadable("its own: it has no activity id")
+
+    def _check_identity(self, body: Mapping[str, Any], claim: Claim) -> None:
+        """A 200 is not proof: anonymous callers get one too, and a PAT of somebody else works as well."""
+        user = _caller(body)
+        account = (user.get("properties") or {}).get("Account") if isinstance(user.get("properties"), dict) else None
+        name = account.get("$value") if isinstance(account, dict) else None
+        identity = str(user.get("id") or "").lower()
+        if not identity or identity == ANONYMOUS:
+            raise Denied(Code.VERIFY_FAILED, "Azure DevOps answered as to an anonymous caller.", ACCESS)
+        same_name = isinstance(name, str) and name.casefold() == claim.username.casefold()
+        if not same_name and identity != self._accounts.id_of(claim.organization, claim.username):
+            raise Denied(Code.VERIFY_FAILED, "The PAT signs in as somebody else than the technical user.", ACCESS)
+        instance = body.get("instanceId")
+        if claim.organization_id and isinstance(instance, str) and instance.lower() != claim.organization_id:
+            raise Denied(Code.VERIFY_FAILED, "The PAT signs in to another organization.", ORGANIZATION)
 
     def verify_token(self, item: TokenItem, token: ServiceToken) -> None:
         """See `ports.TokenVerifier`; repeated where nobody could say."""
@@ -85,20 +104,6 @@ def _caller(body: Mapping[str, Any]) -> Mapping[str, Any]:
     if not isinstance(user, dict):
         raise unreadable("connectionData")
     return user
-
-
-def _check_identity(body: Mapping[str, Any], claim: Claim) -> None:
-    """A 200 is not proof: anonymous callers get one too, and a PAT of somebody else works as well."""
-    user = _caller(body)
-    account = (user.get("properties") or {}).get("Account") if isinstance(user.get("properties"), dict) else None
-    name = account.get("$value") if isinstance(account, dict) else None
-    if not user.get("id") or str(user["id"]).lower() == ANONYMOUS:
-        raise Denied(Code.VERIFY_FAILED, "Azure DevOps answered as to an anonymous caller.", ACCESS)
-    if not isinstance(name, str) or name.casefold() != claim.username.casefold():
-        raise Denied(Code.VERIFY_FAILED, "The PAT signs in as somebody else than the technical user.", ACCESS)
-    instance = body.get("instanceId")
-    if claim.organization_id and isinstance(instance, str) and instance.lower() != claim.organization_id:
-        raise Denied(Code.VERIFY_FAILED, "The PAT signs in to another organization.", ORGANIZATION)
 
 
 def _check_principal(body: Mapping[str, Any], token: ServiceToken) -> None:
