@@ -23,6 +23,7 @@ DEFAULT_AUTHORITY = "login.microsoftonline.com"
 # The last label begins with a letter: a name, and not an address in any of its spellings (`127.1`, `0x7f.0.0.0x1`).
 _HOST = r"([0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?\.)+[a-z]([0-9a-z-]{0,61}[0-9a-z])?"
 
+_PATS_FILE = "pats.yaml"
 # Defaults that are no value of their own, in the words of the settings table.
 _REQUIRED, _SAME_VAULT, _FIRST_LABEL = "required", "`KEY_VAULT_URL`", "first label of the vault's host"
 
@@ -55,7 +56,7 @@ class Setting:
 SETTINGS = (
     Setting("KEY_VAULT_URL", "vault of the published PATs", _REQUIRED),
     Setting("CREDENTIALS_VAULT_URL", "vault of the technical users' credentials", _SAME_VAULT),
-    Setting("PATS_FILE", "the inventory; a relative path is relative to `function_app.py`", "pats.yaml"),
+    Setting("PATS_FILE", "the inventory; a relative path is relative to `function_app.py`", _PATS_FILE),
     Setting("DEPLOYMENT_NAME", "the readable part of the mark", _FIRST_LABEL),
     Setting("ROTATION_SCHEDULE", "NCRONTAB, UTC; resolved by the host", "0 0 */6 * * *", "host"),
     Setting("RUN_BUDGET", "how long one run may work, 1m to 25m", "20m"),
@@ -149,7 +150,7 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
     return Settings(
         key_vault_url=key_vault,
         credentials_vault_url=credentials,
-        pats_file=root / given["PATS_FILE"],
+        pats_file=pats_file(environ, root),
         deployment_name=deployment,
         run_budget=budget,
         parallel_users=parallel,
@@ -192,6 +193,11 @@ def _spoilt(text: str) -> str:
             f"begins with a quote ({text[0]}), which belongs to the shell or the file it was written in: leave it out"
         )
     return ""
+
+
+def pats_file(environ: Mapping[str, str], root: Path) -> Path:
+    """Where the inventory lies, whatever else is wrong with the settings; `root` is the folder of function_app.py."""
+    return root / (environ.get("PATS_FILE", "").strip() or _PATS_FILE)
 
 
 def _vault(name: str, given: Mapping[str, str], problems: list[str]) -> str:

@@ -9,6 +9,8 @@ import json
 import logging
 from datetime import datetime
 
+from shared.model.ports import Events
+
 _LOGGER = logging.getLogger("patrol")
 
 # They log request headers, bodies of errors and accounts, and tracebacks and pages of warnings where patrol says in one
@@ -27,6 +29,16 @@ def event(name: str, /, **fields: object) -> None:
     shown = {key: _plain(value) for key, value in fields.items() if value is not None}
     level = logging.WARNING if name.endswith(_WARNINGS) else logging.INFO
     _LOGGER.log(level, "%s %s", name, json.dumps(shown))
+
+
+def with_run_id(tell: Events, run_id: str) -> Events:
+    """`tell` with the run in every event: an operation id of Application Insights depends on the worker's context."""
+
+    def told(name: str, /, **fields: object) -> None:
+        fields.pop("run_id", None)
+        tell(name, run_id=run_id, **fields)
+
+    return told
 
 
 def quieten() -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import requests
@@ -14,8 +16,9 @@ from azure.core.credentials import TokenCredential
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ManagedIdentityCredential
 
+from shared.inventory import pats_yaml
 from shared.model.clock import GRACE, Clock, Deadline, SystemClock
-from shared.model.items import User
+from shared.model.items import Inventory, User
 from shared.model.ports import Events, PatApi
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Alone, SingleFlight
@@ -35,13 +38,22 @@ from shared.services.rate_limits import SIGN_INS, VERSIONS, Limit, Pace
 from shared.services.sonarqube import SonarQubeServer
 from shared.services.transport import READ_TIMEOUT, session
 from shared.services.verify import Prover
-from shared.settings import Settings
+from shared.settings import Settings, read
 from shared.telemetry import event
 
 CONNECTIONS = 64
 
-MakeWorld = Callable[[Settings, timedelta], World]
-"""Makes what a run reaches, for so long; tests make their own."""
+MakeWorld = Callable[[Settings, timedelta, Events], World]
+"""Makes what a run reaches, for so long, and tells events so; tests make their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """What every door works with."""
+
+    settings: Settings
+    inventory: Inventory
+    world: World
 
 
 @cache
@@ -76,16 +88,41 @@ def managed_identity(http: requests.Session, client_id: str | None) -> TokenCred
     return ManagedIdentityCredential(client_id=client_id, **near)
 
 
+def open(
+    environ: Mapping[str, str],
+    root: Path,
+    most: timedelta | None = None,
+    *,
+    make_world: MakeWorld | None = None,
+    tell: Events = event,
+) -> Deployment:
+    """The settings, the inventory that they name, and a world for RUN_BUDGET, or for `most` where that is shorter.
+
+    Raises Misconfigured that names every mistake of the first of them that is wrong.
+    """
+    settings = read(environ, root)
+    budget = settings.run_budget if most is None else min(most, settings.run_budget)
+    return open_with(settings, budget, make_world=make_world, tell=tell)
+
+
+def open_with(
+    settings: Settings, budget: timedelta, *, make_world: MakeWorld | None = None, tell: Events = event
+) -> Deployment:
+    """The same of settings that were read, for a budget of one's own."""
+    inventory = pats_yaml.load_file(settings.pats_file)
+    return Deployment(settings, inventory, (make_world or world)(settings, budget, tell))
+
+
 def world(
     settings: Settings,
     budget: timedelta,
+    tell: Events = event,
     *,
     grace: timedelta = GRACE,
     clock: Clock | None = None,
     http: requests.Session | None = None,
     identity: TokenCredential | None = None,
     federated: Callable[[], TokenCredential] | None = None,
-    tell: Events = event,
     processes: int = 1,
 ) -> World:
     """Everything a run reaches, over one session; `budget`, then `grace`, count from now; `identity` opens vaults.
@@ -147,7 +184,7 @@ def sharers(settings: Settings, messages: int) -> int:
 
 def one_of(instances: int) -> MakeWorld:
     """Makes a world that takes its share of the vault's limit, and leaves their shares to the other instances."""
-    return lambda settings, budget: world(settings, budget, processes=instances)
+    return lambda settings, budget, tell: world(settings, budget, tell, processes=instances)
 
 
 def single_flight(

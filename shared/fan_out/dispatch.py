@@ -13,22 +13,24 @@ from shared.fan_out import who_is_queued
 from shared.fan_out.queue_message import DueWork, Message
 from shared.fan_out.who_is_queued import WORTH_WHILE, PlannedItem
 from shared.model.clock import VaultTime, check_clock
-from shared.model.errors import Code, PatrolError, defect
+from shared.model.errors import PatrolError
 from shared.model.items import Inventory, Item, User
 from shared.model.request import Request, check_names
 from shared.model.secret_state import Published
 from shared.model.steps import Because, Fail, Hold
 from shared.model.tags import Mark
 from shared.report.kept_run import KeptRun, MessageOpen, Order
-from shared.report.report import Failure, Row, in_order
-from shared.report.rows import counts, failed, held, invalid_row, tell_row
+from shared.report.report import Row, in_order
+from shared.report.rows import failed, held, invalid_row, tell_row
 from shared.rotation.estate import minted_in as minted
 from shared.rotation.estate import unmanaged
+from shared.rotation.heartbeat import heartbeat
 from shared.rotation.observe import look_up, secret_seen
 from shared.rotation.run import tell_soon
 from shared.rotation.threads import Threads
 from shared.rotation.world import World
 from shared.rules.due import expiring
+from shared.telemetry import with_run_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,27 +60,9 @@ def dispatch(inventory: Inventory, world: World, mark: Mark, request: Request) -
 
     Tells `run.finished` whatever the outcome: the heartbeat that alerts watch is the dispatcher's.
     """
-    run_id, door = request.run_id, request.door
-    started = world.clock.now()
-    world.tell("run.started", run_id=run_id, door=door, dry_run=request.dry_run)
-    try:
-        done = _dispatch(inventory, world, mark, request, started)
-    except PatrolError as failure:
-        told = Failure.of(failure)
-        world.tell("run.finished", run_id=run_id, door=door, outcome="failed", code=failure.code, says=str(failure))
-        world.runs.keep(KeptRun(request.run_id, started, request.door, request.dry_run, world.clock.now(), error=told))
-        raise
-    except Exception as failure:
-        says = type(failure).__name__
-        world.tell("run.finished", run_id=run_id, door=door, outcome="failed", code=Code.UNEXPECTED, says=says)
-        told = Failure.of(defect(failure))
-        world.runs.keep(KeptRun(request.run_id, started, request.door, request.dry_run, world.clock.now(), error=told))
-        raise
-    done = replace(done, kept=world.runs.keep(done.run, done.orders))
-    outcome = "queued" if done.messages else done.run.outcome
-    sent = _sent(request, done)
-    world.tell("run.finished", run_id=run_id, door=door, outcome=outcome, queued=sent, **counts(done.run.items))
-    return done
+    with heartbeat("run", world, request) as beat:
+        done = _dispatch(inventory, beat.world, mark, request, beat.started_at)
+        return replace(done, kept=beat.hand_over(done.run, done.orders))
 
 
 def dispatch_named(inventory: Inventory, world: World, request: Request, names: tuple[str, ...]) -> Dispatched:
@@ -87,11 +71,11 @@ def dispatch_named(inventory: Inventory, world: World, request: Request, names: 
     Raises Misconfigured for an unknown secret, and for a vault that cannot be asked for its time.
     """
     check_names(inventory, request)
-    started = world.clock.now()
+    started, tell = world.clock.now(), with_run_id(world.tell, request.run_id)
     wanted = {name.casefold() for name in names}
     rows = [invalid_row(one) for one in inventory.invalid if one.key in wanted]
     for row in rows:
-        tell_row(world.tell, row)
+        tell_row(tell, row)
     parts = who_is_queued.by_user(inventory, names)
     if request.force and request.published_before is None and parts:
         request = replace(request, published_before=_arrival(request, started, parts[0][0], world))
@@ -101,14 +85,10 @@ def dispatch_named(inventory: Inventory, world: World, request: Request, names: 
         waiting.append(_waiting(user, [item for item in user.items if item.key in keys]))
     drafts = [_Draft(user, names=mine) for user, mine in parts]
     done = _put_together(request, started, world.clock.now(), rows, (), waiting, drafts)
-    done = replace(done, kept=world.runs.keep(done.run, done.orders))
-    world.tell("run.queued", run_id=request.run_id, queued=_sent(request, done))
-    return done
-
-
-def _sent(request: Request, done: Dispatched) -> int:
-    """Messages that an alert may wait for: a request is refused, and sends none, where its report is not kept."""
-    return len(done.messages) if done.kept or request.door == "timer" else 0
+    kept = world.runs.keep(done.run, done.orders)
+    # The caller is refused, and nothing is sent, where its report is not kept: no alert waits for it.
+    tell("run.queued", door=request.door, queued=len(done.messages) if kept else 0)
+    return replace(done, kept=kept)
 
 
 def _arrival(request: Request, started: datetime, user: User, world: World) -> datetime:

@@ -23,6 +23,7 @@ from shared.report.rows import counts, left
 from shared.rotation.run import run_user
 from shared.rotation.threads import Threads
 from shared.rotation.world import UserShare, World
+from shared.telemetry import with_run_id
 
 PASSING = frozenset(
     {
@@ -75,14 +76,15 @@ def do_message(message: Message, number: int, inventory: Inventory, world: World
 
     Raises TryAgain when it may pass, and as `_opened` does.
     """
+    world = replace(world, tell=with_run_id(world.tell, message.run_id))
     delivery = _opened(message, number, world)
     order = delivery.order
     user = _user(order, inventory)
     if user is None:
-        world.tell("message.dropped", run_id=message.run_id, username=order.username, part=message.part)
+        world.tell("message.dropped", username=order.username, part=message.part)
         _add(delivery, world, True, (), (), None)
     elif world.clock.now() >= order.deadline:
-        world.tell("message.late", run_id=message.run_id, username=user.username, part=message.part)
+        world.tell("message.late", username=user.username, part=message.part)
         _add(delivery, world, True, [left(item) for item in _items(order, user)], (), None)
     else:
         _work(delivery, user, inventory, world, mark, threads)
@@ -93,6 +95,7 @@ def not_attempted(message: Message, number: int, world: World, failure: PatrolEr
 
     Raises as `do_message` does.
     """
+    world = replace(world, tell=with_run_id(world.tell, message.run_id))
     delivery = _opened(message, number, world)
     error = Failure.of(failure)
     _finished(delivery, world, "failed", (), error, says=str(failure))
@@ -111,7 +114,7 @@ def _opened(message: Message, number: int, world: World) -> Delivery:
         order = world.runs.order(message.run_id, message.part)
     except PatrolError as failure:
         if due is not None:
-            world.tell("report.failed", run_id=message.run_id, says=str(failure))
+            world.tell("report.failed", says=str(failure))
             return Delivery(message, number, due, ordered=False, told=False)
         if isinstance(failure, Unclear):
             raise _not_ordered(message, number, world, failure) from None
@@ -130,7 +133,6 @@ def _not_ordered(message: Message, number: int, world: World, failure: Unclear) 
     """Tell of a delivery whose order the storage did not give, and that it is worth another."""
     world.tell(
         "user.finished",
-        run_id=message.run_id,
         part=message.part,
         delivery=number,
         outcome="set-aside" if number >= MOST_DELIVERIES else "again",
@@ -178,7 +180,6 @@ def _finished(
 ) -> None:
     world.tell(
         "user.finished",
-        run_id=delivery.message.run_id,
         username=delivery.order.username,
         part=delivery.message.part,
         delivery=delivery.number,
@@ -262,5 +263,5 @@ def _complete(world: World, run_id: str) -> None:
     except PatrolError:
         return
     if run is not None and run.finished_at is not None:
-        world.tell("run.completed", run_id=run_id, outcome=run.outcome, messages=run.messages, **counts(run.items))
+        world.tell("run.completed", door=run.door, outcome=run.outcome, messages=run.messages, **counts(run.items))
         world.runs.keep(run)

@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 
-from shared.model.errors import Code, PatrolError, Unclear
+from shared.functions.http_requests import BadRequest
+from shared.functions.http_roles import NotSignedIn, RoleMissing
+from shared.model.errors import Code, PatrolError, Unclear, defect
 from shared.report.kept_run import KEPT_DAYS, KeptRun, shown
 from shared.report.report import Failure, Outcome, Report, Row
 
@@ -52,17 +54,44 @@ def problem(
     return Answer(status, {**body, **members}, headers or {})
 
 
-def of_error(status: HTTPStatus, error: PatrolError, **headers: str) -> Answer:
+def of_failure(failure: Exception) -> Answer:
+    """What ended a request before there was a report: 400, 401, 403, 404, 503 where asking again may help, else 500."""
+    match failure:
+        case BadRequest():
+            return _bad(failure)
+        case NotSignedIn():
+            return _of_error(HTTPStatus.UNAUTHORIZED, failure, **{"WWW-Authenticate": "Bearer"})
+        case RoleMissing():
+            return _of_error(HTTPStatus.FORBIDDEN, failure)
+        case PatrolError(code=Code.SECRET_UNKNOWN):
+            return _of_error(HTTPStatus.NOT_FOUND, failure)
+        case Unclear(code=Code.REPORT_UNREADABLE):
+            return _of_error(HTTPStatus.SERVICE_UNAVAILABLE, failure, **{"Retry-After": str(SOON)})
+        case PatrolError():
+            return _of_error(HTTPStatus.INTERNAL_SERVER_ERROR, failure)
+        case _:
+            return _of_error(HTTPStatus.INTERNAL_SERVER_ERROR, defect(failure))
+
+
+def _of_error(status: HTTPStatus, error: PatrolError, **headers: str) -> Answer:
     return problem(status, Failure.of(error), headers=headers)
 
 
-def of_failure(error: PatrolError) -> Answer:
-    """What ended a request before there was a report: 404, 503 where asking again may help, else 500."""
-    if error.code is Code.SECRET_UNKNOWN:
-        return of_error(HTTPStatus.NOT_FOUND, error)
-    if error.code is Code.REPORT_UNREADABLE and isinstance(error, Unclear):
-        return of_error(HTTPStatus.SERVICE_UNAVAILABLE, error, **{"Retry-After": str(SOON)})
-    return of_error(HTTPStatus.INTERNAL_SERVER_ERROR, error)
+def _bad(failure: BadRequest) -> Answer:
+    wrong = [{"field": mistake.field, "says": mistake.says} for mistake in failure.mistakes]
+    remedy = "Correct the request (docs/openapi.yaml)."
+    error = Failure(Code.BODY_INVALID, f"{failure}. Nothing was attempted.", remedy)
+    return problem(HTTPStatus.BAD_REQUEST, error, errors=wrong)
+
+
+def out_of_time() -> Answer:
+    """503: nothing is known yet of what was asked for."""
+    failure = Failure(
+        Code.TIME_OVER,
+        "The time of the request (HTTP_BUDGET) was over before Key Vault had answered.",
+        "Send the same request again; if it persists, look at the vault's health and the network.",
+    )
+    return problem(HTTPStatus.SERVICE_UNAVAILABLE, failure, headers={"Retry-After": str(SOON)})
 
 
 def not_allowed(method: str) -> Answer:
@@ -79,19 +108,19 @@ def of_report(report: Report, now: datetime, *, ended: bool = True) -> Answer:
     failed = [row for row in report.items if row.outcome in _FAILED]
     busy = [row for row in report.items if row.outcome is Outcome.BUSY]
     left = [row for row in report.items if row.outcome is Outcome.LEFT]
-    told = report.to_json()
+    shown_report = report.to_json()
     if report.misconfigured is not None:
-        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, report.misconfigured, report=told)
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, report.misconfigured, report=shown_report)
     if failed:
         failure = Failure(Code.ITEMS_FAILED, _named("Failed", failed), "See `error.remedy` of each in `report.items`.")
-        return problem(HTTPStatus.BAD_GATEWAY, failure, report=told)
+        return problem(HTTPStatus.BAD_GATEWAY, failure, report=shown_report)
     if busy:
         wait = max(_seconds(row, now) for row in busy)
         remedy = "Ask again after the seconds of Retry-After; for a leaked PAT use POST /api/emergency."
         code = busy[0].error.code if busy[0].error else Code.IN_OVERLAP
         held = sorted({row.error.message for row in busy if row.error})
         failure = Failure(code, f"{_named('Could not be rotated now', busy)} {' '.join(held[:_SHOWN])}", remedy)
-        return problem(HTTPStatus.CONFLICT, failure, headers={"Retry-After": str(wait)}, report=told)
+        return problem(HTTPStatus.CONFLICT, failure, headers={"Retry-After": str(wait)}, report=shown_report)
     if left or not ended:
         rest = f"; {_named('left', left)}" if left else ", and some of it is still under way."
         failure = Failure(
@@ -99,8 +128,8 @@ def of_report(report: Report, now: datetime, *, ended: bool = True) -> Answer:
             f"The time of the request (HTTP_BUDGET) was over before all was done{rest}",
             "Send the same request again: what was done is not done twice.",
         )
-        return problem(HTTPStatus.SERVICE_UNAVAILABLE, failure, headers={"Retry-After": str(SOON)}, report=told)
-    return Answer(HTTPStatus.OK, told)
+        return problem(HTTPStatus.SERVICE_UNAVAILABLE, failure, headers={"Retry-After": str(SOON)}, report=shown_report)
+    return Answer(HTTPStatus.OK, shown_report)
 
 
 def of_queued(run: KeptRun) -> Answer:

@@ -15,7 +15,8 @@ from shared.functions.http_answers import Answer
 from shared.functions.time_limit import within
 from shared.model.clock import instant
 from shared.report.kept_run import last_run
-from shared.settings import Settings
+from shared.rotation.threads import nothing
+from shared.settings import ROOT, Settings, read
 
 ASK_EVERY = 60.0
 QUICK = timedelta(seconds=3)
@@ -32,7 +33,7 @@ class LastRun:
     time: Callable[[], float] = time.monotonic
     lock: threading.Lock = field(default_factory=threading.Lock)
     asked_at: float | None = None
-    known: datetime | None = None
+    last: datetime | None = None
 
     def finished_at(self) -> datetime | None:
         """Callers never wait for one another: who comes while it is asked gets what was known before."""
@@ -41,10 +42,10 @@ class LastRun:
                 now = self.time()
                 if self.asked_at is None or now - self.asked_at >= ASK_EVERY:
                     self.asked_at = now
-                    self.known = self.ask() or self.known
+                    self.last = self.ask() or self.last
             finally:
                 self.lock.release()
-        return self.known
+        return self.last
 
 
 def health(last: LastRun) -> Answer:
@@ -55,25 +56,19 @@ def health(last: LastRun) -> Answer:
 
 def ask_storage(environ: Mapping[str, str] = os.environ) -> datetime | None:
     """When the last run finished, by the reports that are kept. Never raises: the app is up all the same."""
-    from shared import settings  # an app without storage loads no SDK to say that it is up
-
     try:
-        known = settings.read(environ, settings.ROOT)
-        return None if known.storage is None else within(QUICK, lambda: _last_of(known), _nothing)
+        settings = read(environ, ROOT)
+        return None if settings.storage is None else within(QUICK, lambda: _last_of(settings), nothing)
     except Exception:  # noqa: BLE001  # nothing that fails here is the caller's business
         return None
 
 
-def _last_of(known: Settings) -> datetime | None:
-    from shared import wiring  # as above
+def _last_of(settings: Settings) -> datetime | None:
+    from shared import wiring  # an app without storage loads no SDK to say that it is up
 
-    latest = wiring.world(known, QUICK, grace=timedelta(0)).runs.latest(LOOK_BACK, settled=False)
-    run = last_run(one for one in latest if one.finished_at is not None)
+    latest = wiring.world(settings, QUICK, grace=timedelta(0)).runs.latest(LOOK_BACK, settled=False)
+    run = last_run(brief for brief in latest if brief.finished_at is not None)
     return None if run is None else run.finished_at
-
-
-def _nothing() -> None:
-    """A thread that logs nothing needs no preparation."""
 
 
 LAST_RUN = LastRun(ask_storage)

@@ -35,29 +35,29 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Mistake:
     """`field` as a path, such as `secrets[2]`; "" for the body as a whole."""
 
     field: str
     says: str
 
 
-class BadBody(Exception):
+class BadRequest(Exception):
     """The request was not understood; nothing was attempted."""
 
-    def __init__(self, problems: Iterable[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("; ".join(f"{one.field} {one.says}".strip() for one in self.problems))
+    def __init__(self, mistakes: Iterable[Mistake]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("; ".join(f"{mistake.field} {mistake.says}".strip() for mistake in self.mistakes))
 
 
 def check_query(query: Mapping[str, str], fields: Iterable[str] = ()) -> None:
     """Refuse every query parameter but the key's: a misspelled one that is passed over would do what it forbids.
 
-    `fields`: of the route's body. Raises BadBody with every problem.
+    `fields`: of the route's body. Raises BadRequest with every problem.
     """
     problems = _query_problems(query, fields)
     if problems:
-        raise BadBody(problems)
+        raise BadRequest(problems)
 
 
 def prefers_async(headers: Mapping[str, str]) -> bool:
@@ -67,12 +67,12 @@ def prefers_async(headers: Mapping[str, str]) -> bool:
 
 
 def read_rotate(body: bytes, query: Mapping[str, str], now: datetime) -> Request:
-    """Read the body of `POST /api/rotate`; empty means everything that is due. Raises BadBody with every problem."""
+    """Read the body of `POST /api/rotate`; empty means everything that is due. Raises BadRequest with every problem."""
     given, problems = _fields(body, query, ROTATE, now)
     if given.get("force") and "secrets" not in given:
-        problems.append(Problem("force", "needs `secrets`: name what is to be rotated whether due or not"))
+        problems.append(Mistake("force", "needs `secrets`: name what is to be rotated whether due or not"))
     if problems:
-        raise BadBody(problems)
+        raise BadRequest(problems)
     return Request(
         names=given.get("secrets"),
         force=given.get("force", False),
@@ -84,12 +84,12 @@ def read_rotate(body: bytes, query: Mapping[str, str], now: datetime) -> Request
 
 
 def read_emergency(body: bytes, query: Mapping[str, str], now: datetime) -> Request:
-    """Read the body of `POST /api/emergency`, which names the leaked secrets. Raises BadBody with every problem."""
+    """Read the body of `POST /api/emergency`, which names the leaked secrets. Raises BadRequest with every problem."""
     given, problems = _fields(body, query, EMERGENCY, now)
     if "secrets" not in given:
-        problems.append(Problem("secrets", "is required: name what leaked"))
+        problems.append(Mistake("secrets", "is required: name what leaked"))
     if problems:
-        raise BadBody(problems)
+        raise BadRequest(problems)
     return Request(
         names=given["secrets"],
         emergency=True,
@@ -102,21 +102,21 @@ def read_emergency(body: bytes, query: Mapping[str, str], now: datetime) -> Requ
 
 def _fields(
     body: bytes, query: Mapping[str, str], known: tuple[str, ...], now: datetime
-) -> tuple[dict[str, Any], list[Problem]]:
+) -> tuple[dict[str, Any], list[Mistake]]:
     """The fields that were given, and what is wrong with them."""
     problems = _query_problems(query, known)
     document = _object(body)
     fields: dict[str, Any] = {}
     for name, value in document.items():
         if name not in known:
-            problems.append(Problem(_shown(name), f"is not known; known are {', '.join(known)}"))
+            problems.append(Mistake(_shown(name), f"is not known; known are {', '.join(known)}"))
             continue
         fields[name], wrong = _READERS[name](name, value, now)
         problems += wrong
     return fields, problems
 
 
-def _query_problems(query: Mapping[str, str], fields: Iterable[str]) -> list[Problem]:
+def _query_problems(query: Mapping[str, str], fields: Iterable[str]) -> list[Mistake]:
     meant = {_plain(field): field for field in fields}
     problems = []
     for name in query:
@@ -126,7 +126,7 @@ def _query_problems(query: Mapping[str, str], fields: Iterable[str]) -> list[Pro
         says = (
             f"is not read from the query: write `{field}` into the JSON body" if field else "is no query parameter here"
         )
-        problems.append(Problem(_shown(name), says))
+        problems.append(Mistake(_shown(name), says))
     return problems
 
 
@@ -137,16 +137,16 @@ def _plain(name: str) -> str:
 
 def _object(body: bytes) -> dict[str, Any]:
     if len(body) > LARGEST:
-        raise BadBody([Problem("", f"The body is larger than {LARGEST // 1024} KiB")])
+        raise BadRequest([Mistake("", f"The body is larger than {LARGEST // 1024} KiB")])
     try:
         text = body.decode("utf-8-sig")
         document = json.loads(text, object_pairs_hook=_once) if text.strip() else {}
     except _Twice as failure:
-        raise BadBody([Problem(_shown(failure.name), "stands there twice")]) from None
+        raise BadRequest([Mistake(_shown(failure.name), "stands there twice")]) from None
     except (ValueError, RecursionError):
-        raise BadBody([Problem("", "The body is not JSON")]) from None
+        raise BadRequest([Mistake("", "The body is not JSON")]) from None
     if not isinstance(document, dict):
-        raise BadBody([Problem("", "The body is not a JSON object")])
+        raise BadRequest([Mistake("", "The body is not a JSON object")])
     return document
 
 
@@ -165,20 +165,20 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return found
 
 
-Read = tuple[Any, list[Problem]]
+Read = tuple[Any, list[Mistake]]
 
 
 def _flag(name: str, value: Any, _: datetime) -> Read:
-    return value, [] if isinstance(value, bool) else [Problem(name, "is not true or false")]
+    return value, [] if isinstance(value, bool) else [Mistake(name, "is not true or false")]
 
 
 def _names(name: str, value: Any, _: datetime) -> Read:
     if not isinstance(value, list):
-        return (), [Problem(name, "is not a list of secret names")]
+        return (), [Mistake(name, "is not a list of secret names")]
     if not value:
-        return (), [Problem(name, "names no secret")]
+        return (), [Mistake(name, "names no secret")]
     wrong = [
-        Problem(f"{name}[{number}]", "is not the name of a secret (letters, digits and hyphens)")
+        Mistake(f"{name}[{number}]", "is not the name of a secret (letters, digits and hyphens)")
         for number, one in enumerate(value)
         if not isinstance(one, str) or not _NAME.fullmatch(one)
     ]
@@ -191,10 +191,10 @@ def _instant(name: str, value: Any, now: datetime) -> Read:
             raise ValueError
         at = datetime.fromisoformat(value).astimezone(UTC)
     except (ValueError, OverflowError):
-        return now, [Problem(name, "is not an instant with its offset, such as 2026-03-01T12:00:00Z")]
+        return now, [Mistake(name, "is not an instant with its offset, such as 2026-03-01T12:00:00Z")]
     if at > now + MOST_SKEW:
         # Every repetition of the request would rotate again until then (rule 8).
-        return now, [Problem(name, "lies in the future")]
+        return now, [Mistake(name, "lies in the future")]
     return at, []
 
 

@@ -40,11 +40,11 @@ class RoleMissing(Denied):
     """403: somebody we know, who may not."""
 
 
-def check(known: Settings, headers: Mapping[str, str], role: str) -> Caller:
+def check(settings: Settings, headers: Mapping[str, str], role: str) -> Caller:
     """Let a call in, or raise Misconfigured, NotSignedIn or RoleMissing. `headers` have lower-case names."""
-    if known.http_auth == "function-key":
+    if settings.http_auth == "function-key":
         return Caller()  # the host checked the key before it called us
-    if not known.platform_authenticates:
+    if not settings.platform_authenticates:
         raise Misconfigured(
             Code.SETTINGS_INVALID,
             "HTTP_AUTH is entra, and App Service authentication is off, so anybody could write the caller's claims.",
@@ -82,6 +82,6 @@ def _principal(header: str | None) -> Mapping[str, Any] | None:
 
 def _claims(principal: Mapping[str, Any]) -> list[tuple[str, str]]:
     claims = principal.get("claims")
-    rows = [one for one in claims if isinstance(one, dict)] if isinstance(claims, list) else []
-    pairs = [(one.get("typ"), one.get("val")) for one in rows]
+    rows = [claim for claim in claims if isinstance(claim, dict)] if isinstance(claims, list) else []
+    pairs = [(claim.get("typ"), claim.get("val")) for claim in rows]
     return [(kind, value) for kind, value in pairs if isinstance(kind, str) and isinstance(value, str)]

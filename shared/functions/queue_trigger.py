@@ -6,15 +6,16 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from shared import settings, wiring
+from shared import wiring
 from shared.fan_out import queue_message
 from shared.fan_out.queue_message import Message, NotAMessage
 from shared.fan_out.rotate_user import TryAgain, do_message, not_attempted
 from shared.inventory import pats_yaml
-from shared.model.errors import Code, PatrolError, place_of
+from shared.model.errors import PatrolError, defect
 from shared.rotation.threads import Threads
 from shared.settings import ROOT
-from shared.telemetry import event, quieten
+from shared.settings import read as read_settings
+from shared.telemetry import event, quieten, with_run_id
 from shared.wiring import MakeWorld
 
 MOST_SHOWN = 16_000
@@ -46,23 +47,22 @@ def rotate_user(
         _refuse(wrong, body, set_aside)
         return
     try:
-        known = settings.read(environ, root)
-        world = (make_world or wiring.one_of(wiring.sharers(known, message.of)))(known, known.run_budget)
+        settings = read_settings(environ, root)
+        make_world = make_world or wiring.one_of(wiring.sharers(settings, message.of))
+        world = make_world(settings, settings.run_budget, with_run_id(event, message.run_id))
         try:
-            estate = pats_yaml.load_file(known.pats_file)
+            inventory = pats_yaml.load_file(settings.pats_file)
         except PatrolError as failure:
             not_attempted(message, delivery, world, failure)
             return
-        threads = Threads(min(known.parallel_users, SIDE_BY_SIDE), enter)
-        do_message(message, delivery, estate, world, known.mark, threads)
+        threads = Threads(min(settings.parallel_users, SIDE_BY_SIDE), enter)
+        do_message(message, delivery, inventory, world, settings.mark, threads)
     except NotAMessage as wrong:
         _refuse(wrong, body, set_aside)
     except TryAgain as again:
         raise TryAgain(str(again)) from None
-    except PatrolError as failure:
-        _not_worked_on(message, delivery, failure.code, str(failure))
     except Exception as failure:  # noqa: BLE001  # the host would log the text, which may carry a secret
-        _not_worked_on(message, delivery, Code.UNEXPECTED, f"patrol itself failed: {place_of(failure)}.")
+        _not_worked_on(message, delivery, failure if isinstance(failure, PatrolError) else defect(failure))
 
 
 def _refuse(wrong: NotAMessage, body: bytes, set_aside: Callable[[str], None]) -> None:
@@ -70,7 +70,7 @@ def _refuse(wrong: NotAMessage, body: bytes, set_aside: Callable[[str], None]) -
     set_aside(_as_text(body))
 
 
-def _not_worked_on(message: Message, delivery: int, code: Code, says: str) -> None:
+def _not_worked_on(message: Message, delivery: int, failure: PatrolError) -> None:
     """Tell the end of a message, as `do_message` does where it gets to work."""
     event(
         "user.finished",
@@ -79,8 +79,8 @@ def _not_worked_on(message: Message, delivery: int, code: Code, says: str) -> No
         part=message.part,
         delivery=delivery,
         outcome="failed",
-        code=code,
-        says=says,
+        code=failure.code,
+        says=str(failure),
     )
 
 

@@ -6,26 +6,24 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from shared import settings, wiring
+from shared import wiring
 from shared.fan_out import queue_message, who_is_queued
-from shared.fan_out.dispatch import Dispatched, dispatch
-from shared.inventory import pats_yaml
-from shared.model.errors import Code, PatrolError, place_of
+from shared.fan_out.dispatch import dispatch
+from shared.functions.invocation import failing_as, summary
 from shared.model.request import Request
-from shared.report.report import WELL, Report
+from shared.rotation.heartbeat import opening
 from shared.rotation.run import run
-from shared.rotation.threads import Threads
+from shared.rotation.threads import Threads, nothing
 from shared.settings import ROOT
-from shared.telemetry import event, quieten
-from shared.wiring import MakeWorld
+from shared.telemetry import event, quieten, with_run_id
+from shared.wiring import Deployment, MakeWorld
+
+Send = Callable[[list[str]], None]
+"""Hands messages to an output binding: the host sends them when the function returns, and not when it raises."""
 
 
 class RunFailed(Exception):
     """The run did all it could, and something needs a person: fails the invocation, so that alerts see it."""
-
-
-Send = Callable[[list[str]], None]
-"""Hands messages to an output binding: the host sends them when the function returns, and not when it raises."""
 
 
 def rotate_due(
@@ -35,7 +33,7 @@ def rotate_due(
     environ: Mapping[str, str] = os.environ,
     root: Path = ROOT,
     make_world: MakeWorld = wiring.world,
-    enter: Callable[[], None] = lambda: None,
+    enter: Callable[[], None] = nothing,
 ) -> None:
     """One run over everything that is due; `enter` prepares each thread.
 
@@ -45,46 +43,22 @@ def rotate_due(
     quieten()
     if past_due:
         event("schedule.late")
-    try:
-        known = settings.read(environ, root)
-        estate = pats_yaml.load_file(known.pats_file)
-        world = make_world(known, known.run_budget)
-    except PatrolError as failure:
-        raise _not_started(failure.code, f"failed ({failure.code}): {failure}") from None
-    except Exception as failure:  # noqa: BLE001  # the host would log the text, which may carry a secret
-        raise _not_started(Code.UNEXPECTED, f"failed ({Code.UNEXPECTED}): {place_of(failure)}") from None
     request = Request(door="timer")
-    try:
-        # From here on the run itself tells `run.finished`, whatever happens.
-        if send is not None and known.has_queue and who_is_queued.above(len(estate.users), known.fan_out_above):
-            _send(dispatch(estate, world, known.mark, request), send)
+    with failing_as(RunFailed):
+        with opening("run", event, request):
+            tell = with_run_id(event, request.run_id)
+            patrol = wiring.open(environ, root, make_world=make_world, tell=tell)
+        if send is not None and _fans_out(patrol):
+            planned = dispatch(patrol.inventory, patrol.world, patrol.settings.mark, request)
+            if planned.messages:
+                send([queue_message.write(message) for message in planned.messages])
             return
-        report = run(estate, world, known.mark, request, Threads(known.parallel_users, enter))
-    except PatrolError as failure:
-        raise RunFailed(f"failed ({failure.code}): {failure}") from None
-    except Exception as failure:  # noqa: BLE001  # as above
-        raise RunFailed(f"failed ({Code.UNEXPECTED}): {place_of(failure)}") from None
-    if report.exit_code():
-        raise RunFailed(summary(report))
+        threads = Threads(patrol.settings.parallel_users, enter)
+        report = run(patrol.inventory, patrol.world, patrol.settings.mark, request, threads)
+        if report.exit_code():
+            raise RunFailed(summary(report))
 
 
-def _send(done: Dispatched, send: Send) -> None:
-    if done.messages:
-        send([queue_message.write(one) for one in done.messages])
-
-
-def _not_started(code: Code, says: str) -> RunFailed:
-    """Tell the heartbeat that alerts watch: it comes out whatever the outcome."""
-    event("run.finished", door="timer", outcome="failed", code=code, says=says)
-    return RunFailed(says)
-
-
-def summary(report: Report) -> str:
-    """One line for the host's log of a failed invocation."""
-    if report.misconfigured is not None:
-        failure = report.misconfigured
-        return f"run {report.run_id} {report.outcome} ({failure.code}): {failure.message} {failure.remedy}"
-    wrong = [row for row in report.items if row.outcome not in WELL]
-    codes = sorted({row.error.code if row.error else row.because for row in wrong})
-    told = f"{len(wrong)} of {len(report.items)} steps not done ({', '.join(codes)})"
-    return f"run {report.run_id} {report.outcome}: {told}; see the events item.* of this run."
+def _fans_out(patrol: Deployment) -> bool:
+    settings = patrol.settings
+    return settings.has_queue and who_is_queued.above(len(patrol.inventory.users), settings.fan_out_above)

@@ -7,15 +7,15 @@ from dataclasses import replace
 from datetime import datetime
 from functools import partial
 
-from shared.model.errors import Code, PatrolError, defect
+from shared.model.errors import PatrolError
 from shared.model.items import Inventory, Item
 from shared.model.request import Request, check_names
 from shared.model.secret_state import Nothing, VaultListing
 from shared.model.tags import Mark
-from shared.report.kept_run import KeptRun
 from shared.report.report import Failure, Leftover, Report, Row, in_order
-from shared.report.rows import counts, invalid_row
+from shared.report.rows import invalid_row
 from shared.rotation.estate import observe, observe_user
+from shared.rotation.heartbeat import heartbeat
 from shared.rotation.observe import secret_seen
 from shared.rotation.retire import Handover
 from shared.rotation.run_context import Run
@@ -41,25 +41,9 @@ def run(
 
     Raises Misconfigured when nothing could be attempted.
     """
-    run_id, door = request.run_id, request.door
-    started = world.clock.now()
-    world.tell("run.started", run_id=run_id, door=door, dry_run=request.dry_run)
-    try:
-        estate = observe(world, inventory, mark, request)
-        report = _work(Run.begin(estate, world, request, threads or Threads(), watch), started)
-    except PatrolError as failure:
-        world.tell("run.finished", run_id=run_id, door=door, outcome="failed", code=failure.code, says=str(failure))
-        world.runs.keep(_broken_off(request, started, world.clock.now(), Failure.of(failure)))
-        raise
-    except Exception as failure:
-        says = type(failure).__name__
-        world.tell("run.finished", run_id=run_id, door=door, outcome="failed", code=Code.UNEXPECTED, says=says)
-        world.runs.keep(_broken_off(request, started, world.clock.now(), Failure.of(defect(failure))))
-        raise
-    code = report.misconfigured.code if report.misconfigured else None
-    world.tell("run.finished", run_id=run_id, door=door, outcome=report.outcome, code=code, **counts(report.items))
-    world.runs.keep(KeptRun.of(report, request.door, request.dry_run))
-    return report
+    with heartbeat("run", world, request) as beat:
+        estate = observe(beat.world, inventory, mark, request)
+        return beat.end(_work(Run.begin(estate, beat.world, request, threads or Threads(), watch), beat.started_at))
 
 
 def run_user(
@@ -222,10 +206,6 @@ def tell_expiring(run: Run, items: Iterable[Item], listing: VaultListing, rows: 
 def tell_soon(world: World, found: Iterable[tuple[Item, datetime]]) -> None:
     for item, ends in found:
         world.tell("pat.expiring", secret=item.secret, username=item.username, expires=ends)
-
-
-def _broken_off(request: Request, started: datetime, now: datetime, failure: Failure) -> KeptRun:
-    return KeptRun(request.run_id, started, request.door, request.dry_run, now, error=failure)
 
 
 def _ownerless(handover: Handover) -> Leftover:

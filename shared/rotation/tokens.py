@@ -18,7 +18,8 @@ from shared.model.secret_state import PublishedToken, TokenSecret
 from shared.model.steps import Because, Fail, Hold, Recover, Rotate, Step
 from shared.model.tags import Mark
 from shared.report.report import Outcome, Report, Row, Verb, in_order
-from shared.report.rows import counts, failed, invalid_row, left, tell_row, unexpected
+from shared.report.rows import failed, invalid_row, left, tell_row, unexpected
+from shared.rotation.heartbeat import heartbeat
 from shared.rotation.sign_in import CREDENTIAL_WARNING
 from shared.rotation.threads import Threads, nothing
 from shared.rotation.token_refresh import TokenTools, look
@@ -53,17 +54,8 @@ def refresh(
 
     Raises Misconfigured when nothing could be attempted.
     """
-    try:
-        report = _refresh(inventory, world, mark, request, threads or Threads(), watch)
-    except PatrolError as failure:
-        world.tell("refresh.finished", run_id=request.run_id, outcome="failed", code=failure.code, says=str(failure))
-        raise
-    except Exception as failure:
-        says = type(failure).__name__
-        world.tell("refresh.finished", run_id=request.run_id, outcome="failed", code=Code.UNEXPECTED, says=says)
-        raise
-    world.tell("refresh.finished", run_id=request.run_id, outcome=report.outcome, **counts(report.items))
-    return report
+    with heartbeat("refresh", world, request) as beat:
+        return beat.end(_refresh(inventory, beat.world, mark, request, threads or Threads(), watch))
 
 
 def _refresh(

@@ -14,6 +14,7 @@ from shared.fan_out.queue_message import DueWork, Message, read
 from shared.fan_out.who_is_queued import WORTH_WHILE
 from shared.functions.rotation_timer import RunFailed, rotate_due
 from shared.model.errors import Code, Misconfigured, PatrolError, Unclear
+from shared.model.ports import Events
 from shared.report.report import Outcome
 from shared.rotation.world import World
 from shared.rules.full_look import look_is_due
@@ -274,7 +275,7 @@ def fire(sign_ins: QueueLab, tmp_path: Path, **environ: str) -> list[Message]:
     (tmp_path / "pats.yaml").write_text(sign_ins.lab.pats_yaml(), encoding="utf-8")
     sent: list[str] = []
 
-    def make_world(_: Settings, budget: timedelta) -> World:
+    def make_world(_: Settings, budget: timedelta, tell: Events) -> World:
         return sign_ins.world(budget)
 
     environ = {**ENVIRONMENT, **STORAGE, "FAN_OUT_ABOVE": "0", **environ}

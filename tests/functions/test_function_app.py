@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import traceback
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,6 @@ from sandbox.process.running import start
 from shared.functions import rotation_timer
 from shared.report.report import Outcome
 from shared.rotation.world import World
-from shared.settings import Settings
 from tests.lab.lab import ENVIRONMENT, Lab, item
 
 FIRE = ("-m", "sandbox.functions_host.fire_timer")
@@ -89,7 +87,7 @@ def test_promise_7_the_heartbeat_comes_without_the_text_of_an_unexpected_failure
     (tmp_path / "pats.yaml").write_text(demo_pats_yaml(), encoding="utf-8")
     text = "a token stands here"
 
-    def broken(known: Settings, budget: timedelta) -> World:
+    def broken(*_: object) -> World:
         raise RuntimeError(text)
 
     with caplog.at_level(logging.INFO), pytest.raises(rotation_timer.RunFailed, match="unexpected") as raised:
@@ -107,7 +105,7 @@ def test_a_refused_client_fails_the_invocation_with_its_remedy(tmp_path: Path) -
     (tmp_path / "pats.yaml").write_text(lab.pats_yaml(), encoding="utf-8")
     with pytest.raises(rotation_timer.RunFailed, match="client-refused"):
         rotation_timer.rotate_due(
-            environ=ENVIRONMENT, root=tmp_path, make_world=lambda known, budget: lab.world(budget)
+            environ=ENVIRONMENT, root=tmp_path, make_world=lambda _, budget, __: lab.world(budget)
         )
     assert [told["outcome"] for told in lab.told("run.finished")] == ["failed"]
 

@@ -60,7 +60,7 @@ class Deployed:
             self.poison.append,
             environ=dict(self.app().environ),
             root=self.folder,
-            make_world=lambda known, budget: self.lab.world(budget),
+            make_world=lambda _, budget, __: self.lab.world(budget),
         )
 
     def order(self, number: int = 0) -> Order:
@@ -430,7 +430,7 @@ def test_every_run_from_whichever_door_keeps_its_report(tmp_path: Path) -> None:
     made = deployed(tmp_path)
     made.lab.run()  # the command line's
     environ = dict(made.app().environ)
-    make_world = lambda known, budget: made.lab.world(budget)  # noqa: E731
+    make_world = lambda _, budget, __: made.lab.world(budget)  # noqa: E731
     made.lab.wait(timedelta(seconds=1))
     rotation_timer.rotate_due(environ=environ, root=tmp_path, make_world=make_world)
     made.lab.wait(timedelta(seconds=1))

@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from sandbox.functions_host.host import index
 from sandbox.process.running import ROOT
 from shared import __version__
-from shared.functions.http_requests import EMERGENCY, ROTATE, BadBody, read_emergency, read_rotate
+from shared.functions.http_requests import EMERGENCY, ROTATE, BadRequest, read_emergency, read_rotate
 from shared.functions.http_roles import Caller, RoleMissing, check
 from shared.model.errors import Code
 from shared.model.steps import Because
@@ -99,7 +99,7 @@ def test_it_takes_the_bodies_that_the_doors_take(route: str, body: Any) -> None:
     try:
         READERS[route](json.dumps(body).encode(), {}, START)
         taken = True
-    except BadBody:
+    except BadRequest:
         taken = False
     assert openapi.validator(openapi.schema_of_body(route)).is_valid(body) == taken
 

@@ -16,6 +16,7 @@ from sandbox.cloud.seed import demo_estate, demo_pats_yaml
 from sandbox.process.running import ROOT, start
 from shared.functions import token_timer
 from shared.model.errors import Code
+from shared.model.ports import Events
 from shared.model.tags import BLOCKED_PREFIX
 from shared.rotation.world import World
 from shared.settings import Settings
@@ -37,7 +38,7 @@ def fire(made: Lab, folder: Path, text: str | None = None, **environ: str) -> No
     """The timer function, as function_app.py calls it."""
     (folder / "pats.yaml").write_text(made.pats_yaml() if text is None else text, encoding="utf-8")
 
-    def make_world(_: Settings, budget: timedelta) -> World:
+    def make_world(_: Settings, budget: timedelta, tell: Events) -> World:
         return made.world(budget)
 
     token_timer.refresh_tokens(environ={**ENVIRONMENT, **environ}, root=folder, make_world=make_world)

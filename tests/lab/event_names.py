@@ -23,6 +23,8 @@ def events() -> dict[str, frozenset[str]]:
             if not (isinstance(node, ast.Call) and _name(node.func) in ("tell", "_tell", "event") and node.args):
                 continue
             fields = {word.arg for word in node.keywords if word.arg}
+            if _name(node.func) != "event":
+                fields.add("run_id")  # telemetry.with_run_id puts it into every event of a run
             for name in _names(node.args[0]):
                 counted = {one.value for one in Outcome} if any(word.arg is None for word in node.keywords) else set()
                 found.setdefault(name, set()).update(fields | counted)
@@ -63,7 +65,8 @@ def problems(query: str) -> list[str]:
         if not text.endswith((" ", ".")):
             wrong.append(f"{text!r} would match longer names too")
         wanted |= named
-    fields = {field for name in wanted for field in events()[name]}
+    # A query that names no event asks all of them.
+    fields = {field for name in wanted or events() for field in events()[name]}
     wrong += [
         f"no field {field!r} in {sorted(wanted)}"
         for field in re.findall(r"fields\.(\w+)", query)

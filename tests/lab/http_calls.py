@@ -12,6 +12,7 @@ from typing import Any
 from shared.functions import http_routes
 from shared.functions.http_answers import Answer
 from shared.functions.http_requests import Call
+from shared.model.ports import Events
 from shared.rotation.world import World
 from shared.settings import Settings
 from tests.lab import openapi
@@ -30,7 +31,7 @@ def app(lab: Lab, folder: Path, **more: Any) -> http_routes.App:
     (folder / "pats.yaml").write_text(lab.pats_yaml(), encoding="utf-8")
     environ = {**ENVIRONMENT, **lab.environment, **more.pop("environ", {})}
 
-    def make_world(known: Settings, budget: timedelta) -> World:
+    def make_world(_: Settings, budget: timedelta, tell: Events) -> World:
         return lab.world(budget, http_routes.GRACE)
 
     settings: dict[str, Any] = {"make_world": make_world, "now": lab.clock.now, **more}
