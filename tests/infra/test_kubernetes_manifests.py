@@ -24,7 +24,7 @@ from shared import settings
 from shared.inventory import pats_yaml
 from shared.model import durations
 from shared.model.clock import GRACE
-from shared.services import pat_api, verify
+from shared.services import accounts, pat_api
 from tests.infra.test_infra_resources import SECRETS_OFFICER, SECRETS_USER
 from tests.lab.container_image import one, stages
 from tests.lab.kubernetes_shapes import OBJECT, SHAPES
@@ -314,7 +314,9 @@ def test_the_page_names_every_host_that_patrol_calls() -> None:
     assert policy["spec"]["endpointSelector"]["matchLabels"] == base["spec"]["podSelector"]["matchLabels"]
     assert policy["metadata"]["namespace"] == base["metadata"]["namespace"]
     (names,) = [rule["toFQDNs"] for rule in policy["spec"]["egress"] if "toFQDNs" in rule]
-    services = {urlsplit(address).hostname for address in (pat_api.PATS, verify.DEVOPS)} | {settings.DEFAULT_AUTHORITY}
+    services = {urlsplit(address).hostname for address in (pat_api.PATS, accounts.DEVOPS)} | {
+        settings.DEFAULT_AUTHORITY
+    }
     vaults = {f"{name}.vault.azure.net" for name in re.findall(r"^\w+_VAULT=(\S+)$", PAGE, re.MULTILINE)}
     assert len(vaults) == 2
     assert {name["matchName"] for name in names} == services | vaults

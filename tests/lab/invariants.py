@@ -28,8 +28,8 @@ from shared.model.tags import Mark, read
 class Watch:
     """What is watched, and what was broken.
 
-    `emergency`, `revoke_first`: what the running request asks for; `by_hand`: a person names a PAT on the command line, or a test
-    calls a port by itself.
+    `emergency`, `revoke_first`: what the running request asks for; `by_hand`: a person names a PAT on the command line,
+    or a test calls a port by itself.
     """
 
     cloud: Cloud
