@@ -278,11 +278,11 @@ def blocked(username: str, block: Block) -> NotDone:
     """The failure of a user whose sign-in was refused earlier and is not tried now."""
     again = block.next_try()
     when = f"It is tried again at {instant(again)}." if again else "It is not tried again until something changed."
-    cause = f" {block.cause}" if block.cause else ""
+    cause = block.cause or f"Entra ID refused to sign {username} in ({block.word})."
     remedy = block.remedy or "Correct the cause."
     return NotDone(
         Code.USER_BLOCKED,
-        f"Entra ID refused to sign {username} in ({block.word}, {instant(block.refused_at)}).{cause} {when}",
+        f"{cause} That was at {instant(block.refused_at)}. {when}",
         f"{remedy} A new version of the password's secret lets patrol try, and so does "
         f"`python -m shared unblock {username}`.",
     )

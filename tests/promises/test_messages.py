@@ -156,8 +156,9 @@ def mark_user(state: UserState) -> Callable[[Lab], None]:
     return change
 
 
-def two_missing() -> Lab:
-    lab = Lab([item("a-pat"), item("build-pat")])
+def three_missing() -> Lab:
+    lab = Lab([item("a-pat"), item("b-pat"), item("build-pat")])
+    lab.sign_everybody_in()
     lab.vault.denied.add("set")
     return lab
 
@@ -167,6 +168,17 @@ def broken(lab: Lab) -> None:
         raise ZeroDivisionError("its text is withheld")
 
     lab.cloud.before_effect = lambda met: bug(met) if met.name == "pats.create" else None
+
+
+def deleted(lab: Lab) -> None:
+    lab.vault.delete("build-pat")
+    lab.vault.settle()
+
+
+def renamed(lab: Lab) -> None:
+    """The leaked PAT lost our mark: a person gave it another name in the portal."""
+    for pat in lab.live():
+        pat.display_name = "renamed in the portal"
 
 
 ENTRA = {"HTTP_AUTH": "entra", "WEBSITE_AUTH_ENABLED": "True"}
@@ -225,8 +237,8 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.SIGN_IN_REFUSED: lambda: with_lab(mark_user(UserState.MFA_REQUIRED)),
     Code.SIGN_IN_UNAVAILABLE: lambda: faulty("entra.discovery", "foreign", status=503),
     Code.SIGN_IN_UNCLEAR: lambda: faulty("entra.token", "foreign", status=403, form="gateway"),
-    Code.NOTE_UNWRITABLE: lambda: with_lab(lambda lab: lab.vault.denied.add("set"), lab=Lab([item()])),
     Code.USER_BLOCKED: lambda: with_lab(refused_before),
+    Code.NOTE_UNWRITABLE: lambda: with_lab(lambda lab: lab.vault.denied.add("set"), lab=Lab([item()])),
     Code.PRINCIPAL_REFUSED: lambda: refreshed(lambda lab: lab.cloud.directory.apps[token_estates.APP].secrets.clear()),
     Code.TOKEN_NOT_NEWER: lambda: refreshed(lambda lab: setattr(lab.cloud.switches, "service_token_minutes", 20)),
     Code.TOKEN_LIVES: lambda: refreshed(lambda lab: None, token_estates.SECRET, emergency=True),
@@ -243,7 +255,7 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.FOREIGN: lambda: with_lab(foreign),
     Code.UNMARKED: lambda: with_lab(lambda lab: lab.vault.seed("build-pat", "theirs"), lab=Lab([item()])),
     Code.DISABLED: lambda: with_lab(lambda lab: lab.vault.update("build-pat", "", {"attributes": {"enabled": False}})),
-    Code.SECRET_DELETED: lambda: with_lab(lambda lab: lab.vault.delete("build-pat")),
+    Code.SECRET_DELETED: lambda: with_lab(deleted),
     Code.PUBLISH_WOULD_FAIL: lambda: with_lab(crowded),
     Code.IN_OVERLAP: lambda: with_lab(replaced_an_hour_ago, "build-pat", force=True),
     Code.ROTATED_ELSEWHERE: rotated_elsewhere,
@@ -255,7 +267,7 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.PUBLISH_FORBIDDEN: lambda: with_lab(lambda lab: lab.vault.denied.add("set")),
     Code.PUBLISH_UNCLEAR: lambda: faulty("vault.set", "cut_before_effect"),
     Code.PUBLISH_LATE: lambda: suspended("devops.connection_data", timedelta(minutes=6)),
-    Code.VAULT_CLOSED: lambda: two_missing().run(),
+    Code.VAULT_CLOSED: lambda: three_missing().run(),
     Code.REVOKE_REFUSED: lambda: faulty("pats.revoke", "pat_error", error="accessDenied", lab=retiring()),
     Code.REVOKE_UNCLEAR: lambda: faulty("pats.revoke", "cut_after_effect", lab=retiring()),
     Code.PAT_UNKNOWN: lambda: faulty(
@@ -268,6 +280,7 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     ),
     Code.CONSUMER_REFUSED: lambda: consumer_with(lambda lab: lab.cloud.sonarqubes[SONARQUBE].azure.clear()),
     Code.CONSUMER_UNREACHABLE: lambda: faulty("sonarqube.update_azure", "status", status=503, lab=with_consumer()),
+    Code.LEAKED_PAT_LIVES: lambda: with_lab(renamed, "build-pat", emergency=True),
     Code.UNEXPECTED: lambda: with_lab(broken),
     Code.BODY_INVALID: lambda: asked("rotate", body=b'{"force": 1}'),
     Code.CALLER_UNKNOWN: lambda: asked("rotate", environ=ENTRA),

@@ -100,7 +100,7 @@ def test_rule_12_a_refused_proof_of_the_app_is_one_message_and_blocks_nobody(
     assert len(cloud.client.log("entra.token")) <= 2
     secrets = [secret for vault in cloud.client.estate()["vaults"] for secret in vault["secrets"]]
     notes = [secret for secret in secrets if secret["name"].startswith("patrol-blocked-")]
-    assert {version["tags"]["state"] for note in notes for version in note["versions"]} <= {"released"}
+    assert "blocked" not in {note["versions"][-1]["tags"]["state"] for note in notes}
 
 
 def test_rule_12_a_managed_identity_that_is_not_there_is_one_message(cloud: Running, tmp_path: Path) -> None:
