@@ -57,6 +57,24 @@ FAULTS: dict[str, dict[str, Any]] = {
     "garbage": {"kind": "garbage"},
     "garbage after": {"kind": "garbage", "after_effect": True},
     "wrong type": {"kind": "wrong_type"},
+    # Somebody in between, most of them after the effect: a status alone, or words that look like the service's.
+    "a page under 200": {"kind": "foreign", "status": 200},
+    "a page under 200 after": {"kind": "foreign", "status": 200, "after_effect": True},
+    "a page under 403 after": {"kind": "foreign", "status": 403, "after_effect": True},
+    "a page under 404 after": {"kind": "foreign", "status": 404, "after_effect": True},
+    "nothing under 401 after": {"kind": "foreign", "status": 401, "form": "empty", "after_effect": True},
+    "a gateway's Forbidden": {"kind": "foreign", "status": 403, "form": "gateway", "error": "Forbidden"},
+    "a gateway's Forbidden after": {
+        "kind": "foreign",
+        "status": 403,
+        "form": "gateway",
+        "error": "Forbidden",
+        "after_effect": True,
+    },
+    "a gateway's 409 after": {"kind": "foreign", "status": 409, "form": "gateway", "after_effect": True},
+    "a gateway's 400 after": {"kind": "foreign", "status": 400, "form": "oauth", "after_effect": True},
+    "a gateway's 429 after": {"kind": "foreign", "status": 429, "form": "text", "after_effect": True},
+    "other JSON under 200 after": {"kind": "foreign", "status": 200, "form": "gateway", "after_effect": True},
 }
 CASES = [
     pytest.param(
