@@ -15,7 +15,7 @@ from azure.keyvault.secrets import KeyVaultSecret, SecretClient, SecretPropertie
 
 from shared.model.clock import Clock, Deadline, VaultInstant
 from shared.model.credentials import Credential
-from shared.model.errors import Absent, Code, Denied, Misconfigured, NotDone, PatrolError, Unclear
+from shared.model.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, Unclear
 from shared.model.secret_state import CONTENT_TYPE, Current, Look, SecretSeen, VaultListing, VersionListing, VersionSeen
 from shared.model.secret_text import SecretText
 from shared.model.tags import refuse_another_pat
@@ -90,7 +90,7 @@ class SecretVault:
             raise Misconfigured(
                 Code.VAULT_UNREACHABLE,
                 f"{failure.cause} Without the listing nothing is minted, revoked or called an orphan.",
-                f"{failure.remedy} Check KEY_VAULT_URL.",
+                f"{failure.remedy} Check KEY_VAULT_URL." if isinstance(failure, Busy | Unclear) else failure.remedy,
             ) from None
 
     def look(self, name: str) -> Look:

@@ -149,6 +149,12 @@ def test_anything_else_is_no_instant(text: object) -> None:
         ("soon", None),
         ("nan", None),
         ("inf", 86400),
+        ("1e400", 86400),
+        ("Thu, 01 Jan 1970 00:00:00 +99999999999999999999", None),
+        ("Mon, 01 Jan 0001 00:00:00 +2359", 0),
+        ("Fri, 31 Dec 9999 23:59:59 GMT", 86400),
+        ("\ud83d", None),
+        ("", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | None) -> None:

@@ -7,11 +7,22 @@ from datetime import timedelta
 import pytest
 
 from sandbox.cloud.entra_estate import UserState
-from sandbox.cloud.seed import AGENTS, CLIENT, SONAR, demo_estate
+from sandbox.cloud.seed import AGENTS, CLIENT, CREDENTIALS_VAULT, SONAR, demo_estate
 from sandbox.cloud.sonarqube import AzureSetting
 from shared.model.clock import whole_seconds
 from shared.model.credentials import ClientProof, ClientSecret, FederatedIdentity, SignIn
-from shared.model.errors import Absent, Again, ClientRefused, Code, Denied, Misconfigured, Refused, Unclear, UserRefused
+from shared.model.errors import (
+    Absent,
+    Again,
+    ClientRefused,
+    Code,
+    Denied,
+    Misconfigured,
+    NotDone,
+    Refused,
+    Unclear,
+    UserRefused,
+)
 from shared.model.items import SonarQube, User
 from shared.model.pats import Claim, PatId
 from shared.model.ports import PatApi
@@ -198,7 +209,7 @@ def test_a_vault_that_forbids(lab: Lab, world: World) -> None:
     lab.vault.denied |= {"set", "list", "get"}
     with pytest.raises(Denied) as published:
         world.vault.publish("build-pat", SecretText("y"), lab.clock.now() + days(1), {})
-    assert published.value.code is Code.PUBLISH_FORBIDDEN
+    assert (published.value.code, published.value.word) == (Code.PUBLISH_FORBIDDEN, "ForbiddenByRbac")
     with pytest.raises(Misconfigured) as listed:
         world.vault.listing()
     assert listed.value.code is Code.VAULT_FORBIDDEN
@@ -207,7 +218,7 @@ def test_a_vault_that_forbids(lab: Lab, world: World) -> None:
 def test_a_refused_write_says_so(lab: Lab, world: World) -> None:
     with pytest.raises(Refused) as caught:
         world.vault.publish("build-pat", SecretText("y" * 26_000), lab.clock.now() + days(1), {})
-    assert caught.value.code is Code.PUBLISH_REFUSED
+    assert (caught.value.code, caught.value.word) == (Code.PUBLISH_REFUSED, "BadParameter")
 
 
 @pytest.mark.parametrize(
@@ -243,3 +254,17 @@ def test_a_refused_client_and_an_unknown_tenant_concern_everybody(world: World) 
     with pytest.raises(ClientRefused) as tenant:
         world.directory.sign_in(SignIn("nowhere.example.com", CLIENT, FederatedIdentity()), USER, right, PROOF)
     assert tenant.value.code is Code.TENANT_UNKNOWN
+
+
+def test_rule_12_what_is_read_as_text_is_judged_and_a_certificate_is_read_as_one(lab: Lab, world: World) -> None:
+    credentials = lab.cloud.vaults[CREDENTIALS_VAULT]
+    credentials.seed("with-a-line-break", "word\n")
+    credentials.seed("a-certificate", "bundle", content_type="application/x-pkcs12")
+    for name in ("with-a-line-break", "a-certificate"):
+        with pytest.raises(NotDone) as caught:
+            world.credentials.read(name)
+        assert caught.value.code is Code.CREDENTIAL_UNREADABLE
+    held = world.credentials.read_certificate("a-certificate")
+    assert (held.value, held.content_type) == (SecretText("bundle"), "application/x-pkcs12")
+    with pytest.raises(Absent):
+        world.credentials.read_certificate("none")

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sandbox.cloud.entra import AZURE_DEVOPS
+from sandbox.cloud.foreign_answers import STATUSES
 from shared.model.clock import whole_seconds
 from shared.model.credentials import ClientProof, ClientSecret
 from shared.model.errors import Code, Denied, Misconfigured, Refused, Unclear
@@ -99,3 +100,24 @@ def test_a_look_at_one_secret_tells_its_version(estate: Lab, world: World) -> No
     seen = world.vault.look(SECRET).seen
     assert seen is not None
     assert (seen.version, seen.content_type, seen.expires_on) == (version.version, TOKEN_CONTENT_TYPE, ends)
+
+
+def test_rule_12_no_status_in_foreign_words_refuses_a_service_principal_or_a_tenant() -> None:
+    estate = lab(quick=False)
+    for operation in ("entra.token", "entra.discovery"):
+        for status in (200, *STATUSES):
+            for form in ("page", "gateway", "oauth", "empty"):
+                estate.cloud.add_fault(operation, "foreign", call=None, status=status, form=form)
+                with pytest.raises(Unclear) as caught:
+                    issue(estate.world(timedelta(days=99)))
+                assert caught.value.code is Code.SIGN_IN_UNAVAILABLE, (operation, status, form)
+                estate.cloud.faults.clear()
+
+
+@pytest.mark.parametrize("seconds", ['"9999999999999999999999"', '"²"', "-1", "null", '"soon"'])
+def test_a_token_that_lives_for_no_readable_time_is_no_answer(seconds: str) -> None:
+    estate = lab(quick=False)
+    body = f'{{"access_token": "a.b.c", "token_type": "Bearer", "expires_in": {seconds}}}'
+    estate.cloud.add_fault("entra.token", "status", call=None, status=200, body=body)
+    with pytest.raises(Unclear):
+        issue(estate.world())
