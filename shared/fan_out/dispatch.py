@@ -20,7 +20,7 @@ from shared.model.secret_state import Published
 from shared.model.steps import Because, Fail, Hold
 from shared.model.tags import Mark
 from shared.report.kept_run import KeptRun, MessageOpen, Order
-from shared.report.report import Row, in_order
+from shared.report.report import Report, Row, in_order
 from shared.report.rows import failed, held, invalid_row, tell_row
 from shared.rotation.estate import minted_in as minted
 from shared.rotation.estate import unmanaged
@@ -154,14 +154,18 @@ def _put_together(
     messages = tuple(
         Message(request.run_id, number, order.of, _due(order)) for number, order in enumerate(orders, start=1)
     )
-    run = KeptRun(
+    report = Report(
         run_id=request.run_id,
         started_at=started,
-        door=request.door,
-        dry_run=request.dry_run,
-        finished_at=None if messages else now,
+        finished_at=started if messages else now,
         items=in_order(rows),
         unmanaged=unmanaged_names,
+    )
+    run = KeptRun(
+        report,
+        request.door,
+        request.dry_run,
+        running=bool(messages),
         waiting=tuple(waiting),
         deadline=deadline if messages else None,
         messages=len(messages),

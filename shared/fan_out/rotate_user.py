@@ -263,5 +263,6 @@ def _complete(world: World, run_id: str) -> None:
     except PatrolError:
         return
     if run is not None and run.finished_at is not None:
-        world.tell("run.completed", door=run.door, outcome=run.outcome, messages=run.messages, **counts(run.items))
+        many = counts(run.report.items)
+        world.tell("run.completed", door=run.door, outcome=run.outcome, messages=run.messages, **many)
         world.runs.keep(run)

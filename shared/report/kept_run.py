@@ -47,48 +47,33 @@ class MessageOpen:
 
 @dataclass(frozen=True, slots=True)
 class KeptRun:
-    """A run's report as it is kept. While it waits for messages `finished_at` is None; `waiting[n - 1]` is part n.
+    """A run's report as it is kept, and the `door` it came in by: timer, http or command-line.
 
-    `door`: timer, http or command-line. `deadline`: when messages are no longer worked on.
+    `running`: messages do its work; then the report is as far as it came, and ends with its beginning. `waiting[n - 1]`
+    is part n's. `deadline`: when messages are no longer worked on.
     """
 
-    run_id: str
-    started_at: datetime
+    report: Report
     door: str
     dry_run: bool = False
-    finished_at: datetime | None = None
-    items: tuple[Row, ...] = ()
-    leftovers: tuple[Leftover, ...] = ()
-    unmanaged: tuple[str, ...] = ()
-    error: Failure | None = None
+    running: bool = False
     waiting: tuple[MessageOpen, ...] = ()
     deadline: datetime | None = None
     messages: int = 0
     messages_done: int = 0
 
-    @classmethod
-    def of(cls, report: Report, door: str, dry_run: bool) -> KeptRun:
-        return cls(
-            report.run_id,
-            report.started_at,
-            door,
-            dry_run,
-            report.finished_at,
-            report.items,
-            report.leftovers,
-            report.unmanaged,
-            report.misconfigured,
-        )
+    @property
+    def run_id(self) -> str:
+        return self.report.run_id
 
     @property
-    def report(self) -> Report:
-        """The report so far; as long as the run goes on, it ends with its beginning."""
-        ended = self.finished_at or self.started_at
-        return Report(self.run_id, self.started_at, ended, self.items, self.leftovers, self.unmanaged, self.error)
+    def finished_at(self) -> datetime | None:
+        """None as long as it runs."""
+        return None if self.running else self.report.finished_at
 
     @property
     def outcome(self) -> str:
-        return "running" if self.finished_at is None else self.report.outcome
+        return "running" if self.running else self.report.outcome
 
 
 MOST_ORGANIZATIONS = 100
@@ -137,34 +122,41 @@ class MessageDone:
 
 def put_together(head: KeptRun, parts: Iterable[MessageDone], now: datetime) -> KeptRun:
     """The report of a run over the queue: running while a message is open, and its deadline has not long passed."""
-    if head.finished_at is not None or head.deadline is None:
+    if not head.running or head.deadline is None:
         return head
     done: dict[int, list[MessageDone]] = {}
-    for one in parts:
-        done.setdefault(one.part, []).append(one)
+    for part in parts:
+        done.setdefault(part.part, []).append(part)
     over = now >= head.deadline + GIVEN_UP
-    shares = [_share(waiting, done.get(number, []), over) for number, waiting in enumerate(head.waiting, start=1)]
-    ends = [one.ended_at for one in shares if one.ended_at is not None]
+    works = [_work(waiting, done.get(number, []), over) for number, waiting in enumerate(head.waiting, start=1)]
+    ends = [work.ended_at for work in works if work.ended_at is not None]
     finished = head.deadline if over else None
-    if len(ends) == len(shares):
-        finished = max(ends, default=head.started_at)
-    leftovers = {*head.leftovers, *(one for share in shares for one in share.leftovers)}
-    errors = [share.error for share in shares if share.error is not None]
+    if len(ends) == len(works):
+        finished = max(ends, default=head.report.started_at)
+    leftovers = {*head.report.leftovers, *(leftover for work in works for leftover in work.leftovers)}
+    errors = [work.error for work in works if work.error is not None]
+    report = replace(
+        head.report,
+        # What several parts tell alike, such as a client secret near its expiry, stands there once.
+        items=in_order(dict.fromkeys([*head.report.items, *(row for work in works for row in work.rows)])),
+        leftovers=tuple(
+            sorted(leftovers, key=lambda leftover: (leftover.secret.casefold(), leftover.authorization_id))
+        ),
+        misconfigured=head.report.misconfigured or next(iter(errors), None),
+        finished_at=finished or head.report.started_at,
+    )
     return replace(
         head,
-        # What several parts tell alike, such as a client secret near its expiry, stands there once.
-        items=in_order(dict.fromkeys([*head.items, *(row for share in shares for row in share.rows)])),
-        leftovers=tuple(sorted(leftovers, key=lambda one: (one.secret.casefold(), one.authorization_id))),
-        error=head.error or next(iter(errors), None),
-        finished_at=finished,
-        messages=len(shares),
+        report=report,
+        running=finished is None,
+        messages=len(works),
         messages_done=len(ends),
         waiting=() if finished else head.waiting,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Share:
+class _MessageWork:
     """What is known of one message's work. `ended_at` is None as long as it may be delivered again."""
 
     rows: tuple[Row, ...]
@@ -173,27 +165,27 @@ class _Share:
     ended_at: datetime | None = None
 
 
-def _share(waiting: MessageOpen, parts: Iterable[MessageDone], over: bool) -> _Share:
+def _work(waiting: MessageOpen, parts: Iterable[MessageDone], over: bool) -> _MessageWork:
     """The last delivery's word counts: it saw what all others had done, in whatever order they were told."""
     deliveries: dict[tuple[datetime, int], list[MessageDone]] = {}
-    for part in sorted(parts, key=lambda one: (one.finished_at, one.delivery, one.final)):
+    for part in sorted(parts, key=lambda part: (part.finished_at, part.delivery, part.final)):
         deliveries.setdefault((part.finished_at, part.delivery), []).append(part)
     portions = list(deliveries.values())
     last = portions[-1] if portions else []
     rows = _rows(portions)
-    error = next((one.error for one in last if one.error is not None), None)
-    ended_at = max((one.finished_at for mine in portions for one in mine if one.final), default=None)
-    told = {row.secret.casefold() for row in rows}
-    untold = [item for item in waiting.items if item[0].casefold() not in told]
+    error = next((part.error for part in last if part.error is not None), None)
+    ended_at = max((part.finished_at for mine in portions for part in mine if part.final), default=None)
+    has = {row.secret.casefold() for row in rows}
+    untold = [item for item in waiting.items if item[0].casefold() not in has]
     rows += [_untold(waiting.username, *item, error, ended=ended_at is not None, over=over) for item in untold]
-    return _Share(tuple(rows), tuple(leftover for one in last for leftover in one.leftovers), error, ended_at)
+    return _MessageWork(tuple(rows), tuple(leftover for part in last for leftover in part.leftovers), error, ended_at)
 
 
 def _rows(portions: list[list[MessageDone]]) -> list[Row]:
     """What the last delivery says, and what earlier ones did: a redelivered message finds its work done."""
     if not portions:
         return []
-    *earlier, last = [[row for one in mine for row in one.items] for mine in portions]
+    *earlier, last = [[row for part in mine for row in part.items] for mine in portions]
     did = [row for rows in earlier for row in rows if row.outcome is Outcome.DONE]
     changed = {row.secret.casefold() for row in did}
     return [*did, *(row for row in last if row.outcome is not Outcome.HELD or row.secret.casefold() not in changed)]
@@ -220,7 +212,9 @@ def run_json(run: KeptRun) -> dict[str, object]:
     """As it is kept."""
     return {
         **_facts(run),
-        "waiting": [{"username": one.username, "items": [list(item) for item in one.items]} for one in run.waiting],
+        "waiting": [
+            {"username": message.username, "items": [list(item) for item in message.items]} for message in run.waiting
+        ],
         "deadline": instant(run.deadline),
         "messages": run.messages,
         "messages_done": run.messages_done,
@@ -232,18 +226,24 @@ def read_run(found: Mapping[str, Any]) -> KeptRun:
     started = read_instant(found["started_at"])
     if started is None:
         raise ValueError("a run has begun")
-    return KeptRun(
+    finished = read_instant(found["finished_at"])
+    report = Report(
         run_id=found["run_id"],
         started_at=started,
+        finished_at=finished or started,
+        items=tuple(read_row(row) for row in found["items"]),
+        leftovers=tuple(read_leftover(leftover) for leftover in found["leftovers"]),
+        unmanaged=tuple(found["unmanaged"]),
+        misconfigured=read_failure(found["error"]),
+    )
+    return KeptRun(
+        report,
         door=found["door"],
         dry_run=found["dry_run"],
-        finished_at=read_instant(found["finished_at"]),
-        items=tuple(read_row(one) for one in found["items"]),
-        leftovers=tuple(read_leftover(one) for one in found["leftovers"]),
-        unmanaged=tuple(found["unmanaged"]),
-        error=read_failure(found["error"]),
+        running=finished is None,
         waiting=tuple(
-            MessageOpen(one["username"], tuple((item[0], item[1]) for item in one["items"])) for one in found["waiting"]
+            MessageOpen(message["username"], tuple((item[0], item[1]) for item in message["items"]))
+            for message in found["waiting"]
         ),
         deadline=read_instant(found["deadline"]),
         messages=found["messages"],
@@ -288,8 +288,8 @@ def part_json(part: MessageDone) -> dict[str, object]:
         "delivery": part.delivery,
         "final": part.final,
         "finished_at": instant(part.finished_at),
-        "items": [row_json(one) for one in part.items],
-        "leftovers": [leftover_json(one) for one in part.leftovers],
+        "items": [row_json(row) for row in part.items],
+        "leftovers": [leftover_json(leftover) for leftover in part.leftovers],
         "error": failure_json(part.error),
     }
 
@@ -304,8 +304,8 @@ def read_part(found: Mapping[str, Any]) -> MessageDone:
         delivery=found["delivery"],
         final=found["final"],
         finished_at=finished,
-        items=tuple(read_row(one) for one in found["items"]),
-        leftovers=tuple(read_leftover(one) for one in found["leftovers"]),
+        items=tuple(read_row(row) for row in found["items"]),
+        leftovers=tuple(read_leftover(leftover) for leftover in found["leftovers"]),
         error=read_failure(found["error"]),
     )
 
@@ -317,17 +317,18 @@ def shown(run: KeptRun, status: int | None) -> dict[str, object]:
 
 
 def _facts(run: KeptRun) -> dict[str, object]:
+    report = run.report
     return {
-        "run_id": run.run_id,
+        "run_id": report.run_id,
         "door": run.door,
         "dry_run": run.dry_run,
-        "started_at": instant(run.started_at),
+        "started_at": instant(report.started_at),
         "finished_at": instant(run.finished_at),
         "outcome": run.outcome,
-        "items": [row_json(one) for one in run.items],
-        "leftovers": [leftover_json(one) for one in run.leftovers],
-        "unmanaged": list(run.unmanaged),
-        "error": failure_json(run.error),
+        "items": [row_json(row) for row in report.items],
+        "leftovers": [leftover_json(leftover) for leftover in report.leftovers],
+        "unmanaged": list(report.unmanaged),
+        "error": failure_json(report.misconfigured),
     }
 
 
@@ -346,9 +347,9 @@ class Brief:
 
     @classmethod
     def of(cls, run: KeptRun) -> Brief:
-        not_well = sum(row.outcome not in WELL for row in run.items)
-        started, ended = run.started_at, run.finished_at
-        return cls(run.run_id, run.door, run.dry_run, started, ended, run.outcome, len(run.items), not_well)
+        items, started = run.report.items, run.report.started_at
+        not_well = sum(row.outcome not in WELL for row in items)
+        return cls(run.run_id, run.door, run.dry_run, started, run.finished_at, run.outcome, len(items), not_well)
 
     @classmethod
     def of_facts(cls, run_id: str, facts: Mapping[str, str]) -> Brief:
@@ -369,8 +370,8 @@ class Brief:
 
     def facts(self) -> dict[str, str]:
         """As text, kept beside the report so that a list of runs reads no report."""
-        told = {**self.to_json(), "dry_run": str(self.dry_run).lower()}
-        return {key: str(value) for key, value in told.items() if key != "run_id" and value is not None}
+        facts = {**self.to_json(), "dry_run": str(self.dry_run).lower()}
+        return {key: str(value) for key, value in facts.items() if key != "run_id" and value is not None}
 
     def to_json(self) -> dict[str, object]:
         """One entry of `GET /api/runs`."""
@@ -388,4 +389,4 @@ class Brief:
 
 def last_run(latest: Iterable[Brief]) -> Brief | None:
     """The last of these runs that was meant: a dry run rotates nothing."""
-    return max((one for one in latest if not one.dry_run), key=lambda one: one.run_id, default=None)
+    return max((brief for brief in latest if not brief.dry_run), key=lambda brief: brief.run_id, default=None)

@@ -53,7 +53,7 @@ class Heartbeat:
         kept = self.world.runs.keep(run, orders)
         queued = len(orders) if kept or self.request.door == "timer" else 0
         outcome = "queued" if orders else run.outcome
-        _tell_end(self.kind, self.world.tell, self.request, outcome, queued=queued, rows=run.items)
+        _tell_end(self.kind, self.world.tell, self.request, outcome, queued=queued, rows=run.report.items)
         return kept
 
     def break_off(self, failure: Exception) -> None:
@@ -65,7 +65,7 @@ class Heartbeat:
 
     def _keep(self, report: Report) -> None:
         if self.kind == "run":
-            self.world.runs.keep(KeptRun.of(report, self.request.door, self.request.dry_run))
+            self.world.runs.keep(KeptRun(report, self.request.door, self.request.dry_run))
 
 
 @contextmanager

@@ -167,7 +167,8 @@ def test_status_shows_the_last_run_where_reports_are_kept(shell: Shell) -> None:
 
     begun = shell.lab.clock.now()
     waiting = (MessageOpen(AGENTS, (("build-pat", "contoso"),)),)
-    runs.keep(KeptRun(run_ids.new(), begun, "timer", waiting=waiting, deadline=begun + hours(4), messages=1))
+    report = Report(run_ids.new(), begun, begun, ())
+    runs.keep(KeptRun(report, "timer", running=True, waiting=waiting, deadline=begun + hours(4), messages=1))
     assert "Last run: running, 1 of 1 steps not done, started 2026-03-02T12:00:00Z (timer, " in shell("status")[1]
 
 

@@ -48,7 +48,7 @@ def test_nothing_due_nothing_queued_and_nobody_signed_in() -> None:
     assert done.messages == ()
     assert set(sign_ins.lab.operations()) <= {"vault.list"}
     run = the_run(sign_ins, done.run.run_id)
-    assert (run.outcome, len(run.items), run.messages) == ("succeeded", 150, 0)
+    assert (run.outcome, len(run.report.items), run.messages) == ("succeeded", 150, 0)
     assert [fields["queued"] for fields in sign_ins.lab.told("run.finished")] == [0]
 
 
@@ -58,17 +58,17 @@ def test_one_message_for_each_user_that_has_something_due() -> None:
     assert [order.username for order in done.orders] == [user(0), user(1), user(2)]
     assert [(message.part, message.of) for message in done.messages] == [(1, 3), (2, 3), (3, 3)]
     assert {(order.of, order.names) for order in done.orders} == {(3, None)}
-    assert {order.deadline for order in done.orders} == {(done.run.started_at + WORTH_WHILE)}
+    assert {order.deadline for order in done.orders} == {(done.run.report.started_at + WORTH_WHILE)}
     assert [message.due for message in done.messages] == [DueWork(one.username, one.deadline) for one in done.orders]
     run = the_run(sign_ins, done.run.run_id)
     assert (run.outcome, run.messages, run.messages_done) == ("running", 3, 0)
-    waiting = [row for row in run.items if row.because == "queued"]
-    assert (len(waiting), len(run.items)) == (15, 150), "a waiting user's healthy items are looked at again"
+    waiting = [row for row in run.report.items if row.because == "queued"]
+    assert (len(waiting), len(run.report.items)) == (15, 150), "a waiting user's healthy items are looked at again"
     for message in done.messages:
         sign_ins.deliver(message)
     run = the_run(sign_ins, done.run.run_id)
-    assert (run.outcome, run.messages_done, len(run.items)) == ("succeeded", 3, 150)
-    assert sum(row.outcome is Outcome.DONE for row in run.items) == 11
+    assert (run.outcome, run.messages_done, len(run.report.items)) == ("succeeded", 3, 150)
+    assert sum(row.outcome is Outcome.DONE for row in run.report.items) == 11
 
 
 def test_the_dispatcher_changes_nothing() -> None:
@@ -171,7 +171,7 @@ def test_promise_5_what_needs_a_person_is_told_at_every_run_and_queues_nobody() 
     for _ in range(2):
         done = sign_ins.dispatch()
         assert done.messages == ()
-        assert [row.error.code for row in done.run.items if row.error] == [Code.EDITED]
+        assert [row.error.code for row in done.run.report.items if row.error] == [Code.EDITED]
     assert [fields["secret"] for fields in lab.told("item.failed")] == ["edited-pat"] * 2
     assert lab.told("run.finished")[-1]["failed"] == 1
 
@@ -190,7 +190,7 @@ def test_an_item_that_could_not_be_looked_at_is_left_to_the_message_of_its_user(
     done = sign_ins.dispatch()
     lab.end_trouble()
     (message,) = done.messages
-    assert done.run.items == ()
+    assert done.run.report.items == ()
     assert [one[0] for one in done.run.waiting[0].items] == ["build-pat", "odd-pat"]
     assert sorted(row.outcome for row in sign_ins.deliver(message).items) == [Outcome.DONE, Outcome.FAILED]
 
@@ -206,7 +206,7 @@ def test_without_a_due_item_beside_it_the_dispatcher_tells_it_itself() -> None:
     lab.trouble.before = trouble
     done = sign_ins.dispatch()
     assert done.messages == ()
-    assert outcomes(done.run.items) == ["odd-pat hold failed not-seen"]
+    assert outcomes(done.run.report.items) == ["odd-pat hold failed not-seen"]
 
 
 def test_a_vault_that_cannot_be_read_fails_the_run_and_the_heartbeat_says_so() -> None:

@@ -140,9 +140,9 @@ def test_a_run_whose_pats_yaml_broke_meanwhile_ends_and_says_why(tmp_path: Path)
     kept = lab.runs.read(done.run.run_id)
     assert kept is not None
     assert kept.finished_at is not None
-    assert kept.error is not None
-    assert (kept.error.code, kept.outcome) == ("inventory-unreadable", "failed")
-    assert [row.outcome for row in kept.items] == ["failed"]
+    assert kept.report.misconfigured is not None
+    assert (kept.report.misconfigured.code, kept.outcome) == ("inventory-unreadable", "failed")
+    assert [row.outcome for row in kept.report.items] == ["failed"]
 
 
 def test_the_dispatcher_tells_how_many_messages_a_run_sent() -> None:

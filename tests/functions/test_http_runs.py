@@ -18,6 +18,7 @@ from shared.functions.http_answers import POLL_AFTER, Answer
 from shared.model import run_ids
 from shared.model.errors import Code, Denied, NotDone
 from shared.report.kept_run import KeptRun, Order
+from shared.report.report import Report
 from tests.lab.fakes import FakeHistory
 from tests.lab.http_calls import app, call, principal
 from tests.lab.lab import START, Lab, days, hours, item
@@ -450,7 +451,7 @@ def test_runs_are_listed_latest_first_and_fifty_at_most(tmp_path: Path) -> None:
     made = deployed(tmp_path)
     for number in range(60):
         begun = START + hours(number)
-        made.runs.keep(KeptRun(run_ids.new(begun), begun, "timer", finished_at=begun))
+        made.runs.keep(KeptRun(Report(run_ids.new(begun), begun, begun, ()), "timer"))
     told: Any = made.look().body["runs"]
     assert len(told) == 50
     assert told == sorted(told, key=lambda one: one["started_at"], reverse=True)

@@ -27,7 +27,7 @@ from shared.report.kept_run import (
     run_json,
     shown,
 )
-from shared.report.report import WELL, Failure, Leftover, Outcome, Row, Verb
+from shared.report.report import WELL, Failure, Leftover, Outcome, Report, Row, Verb
 from tests.lab.lab import outcomes
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -60,9 +60,8 @@ def head(*secrets: tuple[str, ...], items: tuple[Row, ...] = ()) -> KeptRun:
     waiting = tuple(
         MessageOpen(f"svc-{n}@contoso.com", tuple((name, "contoso") for name in mine)) for n, mine in enumerate(secrets)
     )
-    return KeptRun(
-        run_ids.new(NOW), NOW, "timer", items=items, waiting=waiting, deadline=DEADLINE, messages=len(waiting)
-    )
+    report = Report(run_ids.new(NOW), NOW, NOW, items)
+    return KeptRun(report, "timer", running=True, waiting=waiting, deadline=DEADLINE, messages=len(waiting))
 
 
 def part(
@@ -73,7 +72,7 @@ def part(
 
 
 def told(run: KeptRun) -> list[str]:
-    return outcomes(run.items)
+    return outcomes(run.report.items)
 
 
 def test_while_a_message_is_open_the_run_goes_on_and_its_items_are_left() -> None:
@@ -118,23 +117,27 @@ def test_a_poison_message_that_a_person_put_back_counts_anew() -> None:
 def test_a_failure_that_passed_is_none_of_the_report() -> None:
     down = part(1, final=False, error=DOWN)
     waiting = put_together(head(("a-pat",)), [down], minutes(2))
-    assert (waiting.outcome, waiting.error, told(waiting)) == ("running", DOWN, ["a-pat hold left queued"])
+    assert (waiting.outcome, waiting.report.misconfigured, told(waiting)) == (
+        "running",
+        DOWN,
+        ["a-pat hold left queued"],
+    )
     over = put_together(head(("a-pat",)), [down, part(1, done("a-pat"), at=minutes(9), delivery=2)], minutes(10))
-    assert (over.outcome, over.error) == ("succeeded", None)
+    assert (over.outcome, over.report.misconfigured) == ("succeeded", None)
 
 
 def test_a_message_that_could_not_begin_fails_its_items_with_its_cause() -> None:
     run = put_together(head(("a-pat",), ("b-pat",)), [part(1, error=DOWN), part(2, done("b-pat"))], minutes(5))
-    assert (run.outcome, run.error) == ("partial", DOWN)
+    assert (run.outcome, run.report.misconfigured) == ("partial", DOWN)
     assert told(run) == ["a-pat hold failed not-seen", "b-pat rotate done near-expiry"]
-    assert run.items[0].error == DOWN
+    assert run.report.items[0].error == DOWN
 
 
 def test_what_pats_yaml_no_longer_has_is_left_and_never_well() -> None:
     """Its user is gone, and whoever asked for it by name must not read success."""
     run = put_together(head(("a-pat",)), [part(1)], minutes(5))
     assert (run.outcome, told(run)) == ("failed", ["a-pat hold left queued"])
-    assert "any more" in run.items[0].says
+    assert "any more" in run.report.items[0].says
 
 
 def test_portions_of_one_delivery_are_one() -> None:
@@ -155,7 +158,7 @@ def test_leftovers_are_the_last_delivery_s_and_stand_there_once() -> None:
         part(1, done("a-pat"), at=minutes(2), delivery=2, leftovers=(new,)),
         part(2, done("b-pat"), leftovers=(new,)),
     ]
-    assert put_together(head(("a-pat",), ("b-pat",)), parts, minutes(5)).leftovers == (new,)
+    assert put_together(head(("a-pat",), ("b-pat",)), parts, minutes(5)).report.leftovers == (new,)
 
 
 @pytest.mark.parametrize("late", [timedelta(seconds=-1), timedelta(0)])
@@ -164,7 +167,7 @@ def test_what_is_not_told_long_after_the_deadline_is_given_up(late: timedelta) -
     over = late >= timedelta(0)
     assert run.finished_at == (DEADLINE if over else None)
     assert told(run)[0] == "b-pat hold left queued"
-    assert ("not worked off in time" in run.items[0].says) == over
+    assert ("not worked off in time" in run.report.items[0].says) == over
     assert run.outcome == ("partial" if over else "running")
 
 
@@ -207,11 +210,11 @@ def test_the_report_adds_up_in_whatever_order_and_however_often_parts_come(
     begun = head(*GROUPS)
     run = put_together(begun, parts, now)
     # One row for each item and step, at least one for each item.
-    assert {one.secret for one in run.items} == set(NAMES)
-    assert len({(one.secret, one.step, one.outcome) for one in run.items}) == len(run.items)
+    assert {one.secret for one in run.report.items} == set(NAMES)
+    assert len({(one.secret, one.step, one.outcome) for one in run.report.items}) == len(run.report.items)
     # What was done is never forgotten, and nothing is well that nobody told.
-    assert {one for mine in parts for one in mine.items if one.outcome is Outcome.DONE} <= set(run.items)
-    assert {one for one in run.items if one.outcome in WELL} <= {one for mine in parts for one in mine.items}
+    assert {one for mine in parts for one in mine.items if one.outcome is Outcome.DONE} <= set(run.report.items)
+    assert {one for one in run.report.items if one.outcome in WELL} <= {one for mine in parts for one in mine.items}
     ended = {one.part for one in parts if one.final}
     assert (run.messages, run.messages_done) == (3, len(ended))
     assert (run.finished_at is not None) == (over or len(ended) == 3)
@@ -219,8 +222,8 @@ def test_the_report_adds_up_in_whatever_order_and_however_often_parts_come(
     again = [*parts, *parts]
     chance.shuffle(again)  # type: ignore[attr-defined]
     other = put_together(begun, again, now)
-    assert set(other.items) == set(run.items)
-    assert replace(other, items=run.items) == run
+    assert set(other.report.items) == set(run.report.items)
+    assert replace(other, report=replace(other.report, items=run.report.items)) == run
 
 
 # --- as JSON ---------------------------------------------------------------------------------------------------------
@@ -230,7 +233,8 @@ def test_the_report_adds_up_in_whatever_order_and_however_often_parts_come(
 def test_what_is_kept_is_read_as_it_was(parts: list[MessageDone]) -> None:
     for one in parts:
         assert read_part(json.loads(json.dumps(part_json(one)))) == one
-    begun = replace(head(*GROUPS, items=(held("e-pat"),)), unmanaged=("old-pat",), dry_run=True)
+    begun = head(*GROUPS, items=(held("e-pat"),))
+    begun = replace(begun, report=replace(begun.report, unmanaged=("old-pat",)), dry_run=True)
     for run in (begun, put_together(begun, parts, DEADLINE), put_together(begun, parts, DEADLINE + GIVEN_UP)):
         assert read_run(json.loads(json.dumps(run_json(run)))) == run
         brief = Brief.of(run)

@@ -27,7 +27,7 @@ from shared.model.secret_text import SecretText
 from shared.model.steps import Because
 from shared.report.history import History
 from shared.report.kept_run import GIVEN_UP, KeptRun, MessageDone, MessageOpen, Order
-from shared.report.report import Outcome, Row, Verb
+from shared.report.report import Outcome, Report, Row, Verb
 from shared.services.blob_reports import CONTAINER, MESSAGES_IN_A_BLOB, ORDERS_IN_A_BLOB, BlobReports
 from shared.services.host_storage import ByConnectionString
 from tests.lab.fakes import FakeHistory
@@ -47,22 +47,17 @@ def row(secret: str, outcome: Outcome = Outcome.DONE, step: Verb = Verb.ROTATE) 
     return Row(secret, USER.username, "contoso", step, outcome, Because.NEAR_EXPIRY, f"{secret}: told.")
 
 
-def a_run(*, begun: datetime = NOW, **more: Any) -> KeptRun:
-    facts: dict[str, Any] = {"finished_at": begun + timedelta(minutes=1), "items": (row("build-pat"),), **more}
-    return KeptRun(run_ids.new(begun), begun, "timer", **facts)
+def a_run(outcome: Outcome = Outcome.DONE, *, begun: datetime = NOW, **more: Any) -> KeptRun:
+    items = (row("build-pat", outcome),)
+    return KeptRun(Report(run_ids.new(begun), begun, begun + timedelta(minutes=1), items), "timer", **more)
 
 
 def a_head(messages: int, begun: datetime = NOW) -> KeptRun:
     """A run that waits for as many messages, each with one item."""
     waiting = tuple(MessageOpen(f"svc-{n}@contoso.com", ((f"pat-{n}", "contoso"),)) for n in range(1, messages + 1))
-    return a_run(
-        begun=begun,
-        finished_at=None,
-        items=(),
-        waiting=waiting,
-        deadline=begun + timedelta(hours=4),
-        messages=messages,
-    )
+    report = Report(run_ids.new(begun), begun, begun, ())
+    deadline = begun + timedelta(hours=4)
+    return KeptRun(report, "timer", running=True, waiting=waiting, deadline=deadline, messages=messages)
 
 
 def part(number: int, **more: Any) -> MessageDone:
@@ -131,7 +126,8 @@ def test_a_report_that_is_kept_is_read_as_it_was(runs: History) -> None:
     run = a_run()
     assert runs.keep(run)
     assert runs.read(run.run_id) == run
-    better = replace(run, items=(row("build-pat"), row("other-pat", Outcome.FAILED)))
+    items = (row("build-pat"), row("other-pat", Outcome.FAILED))
+    better = replace(run, report=replace(run.report, items=items))
     assert runs.keep(better)
     assert runs.read(run.run_id) == better
 
@@ -163,7 +159,7 @@ def test_the_report_as_a_whole_takes_no_order_away(runs: History) -> None:
     """A message that is delivered again after its run is over still does what was asked for, and nothing else."""
     run, many = a_head(1), orders(1)
     runs.keep(run, many)
-    runs.keep(replace(run, finished_at=NOW, waiting=()))
+    runs.keep(replace(run, running=False, waiting=()))
     assert runs.order(run.run_id, 1) == many[0]
 
 
@@ -177,7 +173,7 @@ def test_a_run_is_running_until_its_last_message_ended(runs: History) -> None:
     first = runs.read(head.run_id)
     assert first is not None
     assert (first.outcome, first.messages, first.messages_done) == ("running", 3, 0)
-    assert [(one.secret, one.outcome) for one in first.items] == [(f"pat-{n}", Outcome.LEFT) for n in (1, 2, 3)]
+    assert [(one.secret, one.outcome) for one in first.report.items] == [(f"pat-{n}", Outcome.LEFT) for n in (1, 2, 3)]
 
     assert not runs.add(head.run_id, part(2), 3)
     assert not runs.add(head.run_id, part(3, final=False, items=(row("pat-3", Outcome.FAILED),)), 3)
@@ -191,7 +187,7 @@ def test_a_run_is_running_until_its_last_message_ended(runs: History) -> None:
     assert done is not None
     assert (done.outcome, done.messages_done) == ("succeeded", 3)
     assert done.finished_at == NOW + timedelta(seconds=9)
-    assert [one.secret for one in done.items] == ["pat-1", "pat-2", "pat-3"]
+    assert [one.secret for one in done.report.items] == ["pat-1", "pat-2", "pat-3"]
 
 
 def test_twenty_that_end_at_one_moment_lose_nothing_and_one_is_told_that_it_was_the_last(runs: History) -> None:
@@ -203,7 +199,7 @@ def test_twenty_that_end_at_one_moment_lose_nothing_and_one_is_told_that_it_was_
     done = runs.read(head.run_id)
     assert done is not None
     assert (done.outcome, done.messages_done) == ("succeeded", 20)
-    assert {one.secret for one in done.items} == {f"pat-{number}" for number in range(1, 21)}
+    assert {one.secret for one in done.report.items} == {f"pat-{number}" for number in range(1, 21)}
 
 
 def test_the_same_part_twice_is_one(runs: History) -> None:
@@ -217,11 +213,11 @@ def test_the_same_part_twice_is_one(runs: History) -> None:
     runs.add(head.run_id, part(2), 2)
     done = runs.read(head.run_id)
     assert done is not None
-    assert [one.secret for one in done.items] == ["pat-1", "pat-2"]
+    assert [one.secret for one in done.report.items] == ["pat-1", "pat-2"]
 
 
 def test_the_latest_runs_come_first_with_how_they_stand(runs: History) -> None:
-    old, new = a_run(begun=NOW - timedelta(days=2)), a_run(items=(row("build-pat", Outcome.FAILED),))
+    old, new = a_run(begun=NOW - timedelta(days=2)), a_run(Outcome.FAILED)
     plan = a_run(begun=NOW - timedelta(hours=30), dry_run=True)
     waits = a_head(1, NOW - timedelta(days=29))
     for run in (new, waits, old, plan):
@@ -351,7 +347,7 @@ def test_a_lost_answer_to_an_append_does_not_corrupt_the_report(blobs: Blobs) ->
     assert runs.add(head.run_id, part(2), 2)
     done = runs.read(head.run_id)
     assert done is not None
-    assert [one.secret for one in done.items] == ["pat-1", "pat-2"]
+    assert [one.secret for one in done.report.items] == ["pat-1", "pat-2"]
     assert blobs.told == []
 
 
@@ -375,7 +371,7 @@ def test_a_report_that_cannot_be_understood_is_told_and_hides_no_other(blobs: Bl
     runs = blobs.runs()
     runs.keep(good)
     name = f"{blobs.folder}/{run_ids.day_of(bad.run_id)}/{bad.run_id}.json"
-    runs.keep(replace(bad, finished_at=None))
+    runs.keep(replace(bad, running=True))
     metadata = blobs.container.get_blob_client(name).get_blob_properties().metadata
     blobs.container.upload_blob(name, body, overwrite=True, metadata=metadata)
     with pytest.raises(NotDone, match="is not readable") as raised:
