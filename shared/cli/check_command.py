@@ -16,6 +16,7 @@ from shared.inventory import pats_yaml
 from shared.inventory.pats_yaml import Problem
 from shared.model.errors import Code, Misconfigured
 from shared.rotation import sign_in
+from shared.settings import pats_file
 
 _SEVERITY = (WELL, NOT_DONE, HUMAN, MISCONFIGURED)
 
@@ -52,7 +53,7 @@ def check(terminal: Terminal) -> int:
 
 def _check(terminal: Terminal) -> Checked:
     """Where the settings are broken, pats.yaml is examined all the same, so that nobody has to come back twice."""
-    file = terminal.root / (terminal.environ.get("PATS_FILE", "").strip() or "pats.yaml")
+    file = pats_file(terminal.environ, terminal.root)
     problems: list[Problem] = []
     try:
         file = terminal.settings().pats_file
@@ -64,9 +65,8 @@ def _check(terminal: Terminal) -> Checked:
         problems.append(Problem(str(file), None, f"{failure.cause} {failure.remedy}"))
     if problems or not terminal.options.online:
         return Checked(file, tuple(problems))
-    settings = terminal.settings()
-    world = terminal.world(settings)
-    return Checked(file, (), tuple(check_online.check_online(terminal.inventory(settings), settings, world)))
+    patrol = terminal.open()
+    return Checked(file, (), tuple(check_online.check_online(patrol.inventory, patrol.settings, patrol.world)))
 
 
 def show(screen: Screen, checked: Checked) -> None:
@@ -89,13 +89,12 @@ def show(screen: Screen, checked: Checked) -> None:
 
 def unblock(terminal: Terminal) -> int:
     """Gives the exit code. Raises Misconfigured for a user nobody knows."""
-    settings = terminal.settings()
-    inventory, username = terminal.inventory(settings), terminal.options.upn
+    patrol, username = terminal.open(), terminal.options.upn
     try:
-        done = sign_in.unblock(inventory, terminal.world(settings).vault, username)
+        done = sign_in.unblock(patrol.inventory, patrol.world.vault, username)
     except Misconfigured as failure:
         if failure.code is Code.INVENTORY_INVALID:
-            failure.remedy = f"{nearest_user(inventory, username)}{failure.remedy}"
+            failure.remedy = f"{nearest_user(patrol.inventory, username)}{failure.remedy}"
         raise
     if terminal.options.json:
         terminal.screen.json(done.to_json())

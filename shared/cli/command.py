@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -15,11 +15,9 @@ from shared.model.secret_text import printable
 
 if TYPE_CHECKING:  # loaded by the commands that need them
     from shared.model.items import Inventory
-    from shared.model.ports import Events
     from shared.rotation.world import World
     from shared.settings import Settings
-
-    MakeWorld = Callable[[Settings, timedelta, Events], World]
+    from shared.wiring import Deployment, MakeWorld
 
 WELL, NOT_DONE, MISCONFIGURED, HUMAN = 0, 1, 2, 3
 UNTOLD = 74
@@ -54,11 +52,17 @@ class Terminal:
     def world(self, settings: Settings) -> World:
         return self.make_world(settings, settings.run_budget, self.progress)
 
+    def open(self) -> Deployment:
+        """All three. Raises as they do."""
+        from shared import wiring
+
+        return wiring.open(self.environ, self.root, make_world=self.make_world, tell=self.progress)
+
     def progress(self, name: str, /, **fields: object) -> None:
         """One line per step on stderr; what the report repeats at the end is left out."""
         if name.startswith(("run.", "item.", "refresh.")):
             return
-        shown = {key: _shown(value) for key, value in fields.items() if value is not None}
+        shown = {key: _shown(value) for key, value in fields.items() if value is not None and key != "run_id"}
         self.errors.line(f"{name}: {', '.join(f'{key} {value}' for key, value in shown.items())}")
         self.errors.flush()
 

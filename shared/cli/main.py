@@ -19,11 +19,11 @@ from shared.cli.terminal import Output, Screen
 if TYPE_CHECKING:
     from datetime import timedelta
 
-    from shared.cli.command import MakeWorld
     from shared.model.errors import PatrolError
     from shared.model.ports import Events
     from shared.rotation.world import World
     from shared.settings import Settings
+    from shared.wiring import MakeWorld
 
 INTERRUPTED = 130
 

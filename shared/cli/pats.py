@@ -31,12 +31,11 @@ def pats(terminal: Terminal) -> int:
 
     Raises Misconfigured for what cannot be asked for, and whatever the services refuse.
     """
-    options, settings = terminal.options, terminal.settings()
-    inventory = terminal.inventory(settings)
+    options, patrol = terminal.options, terminal.open()
+    settings, inventory, world = patrol.settings, patrol.inventory, patrol.world
     user = user_of(inventory, options.user)
     organization = options.organization or _only_organization(user)
     _refuse(terminal)
-    world = terminal.world(settings)
     listing = world.vault.listing()
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)

@@ -33,11 +33,10 @@ def run(terminal: Terminal) -> int:
 
 
 def refresh(terminal: Terminal) -> int:
-    settings = terminal.settings()
-    inventory = terminal.inventory(settings)
+    patrol = terminal.open()
     terminal.stopping.says = lambda: SAFE
-    threads = Threads(settings.parallel_users)
-    report = refresh_tokens(inventory, terminal.world(settings), settings.mark, Request(), threads)
+    threads = Threads(patrol.settings.parallel_users)
+    report = refresh_tokens(patrol.inventory, patrol.world, patrol.settings.mark, Request(), threads)
     return _show(terminal, report, "pats.yaml has no service principals, so there is no Entra token to keep fresh.")
 
 

@@ -75,10 +75,9 @@ def status(terminal: Terminal) -> int:
 
     Raises Misconfigured: an unknown secret, a vault that cannot be read, a wrong clock.
     """
-    options, settings = terminal.options, terminal.settings()
-    inventory = terminal.inventory(settings)
+    options, patrol = terminal.options, terminal.open()
+    settings, inventory, world = patrol.settings, patrol.inventory, patrol.world
     check_secrets(inventory, options.secrets)
-    world = terminal.world(settings)
     listing = world.vault.listing()
     check_clock(listing.ahead)
     looked = Looked(inventory, world, settings.mark, listing, world.clock.now() + listing.ahead)
