@@ -20,6 +20,7 @@ from shared.model.clock import Deadline, SystemClock
 from shared.model.errors import Code, Denied, Unclear
 from shared.model.secret_text import SecretText
 from shared.report.kept_run import KeptRun
+from shared.report.report import Report
 from shared.services.blob_leases import BlobLeases
 from shared.services.blob_reports import BlobReports
 from shared.services.host_storage import ByConnectionString, ByIdentity, Storage
@@ -181,11 +182,11 @@ def test_a_report_with_half_a_character_is_kept_and_read_again() -> None:
 
     host = Host(storage)
     now = CLOCK.now().replace(microsecond=0)
-    run = KeptRun(run_ids.new(now), now, "timer", False, now, unmanaged=("half-\ud83d",))
+    run = KeptRun(Report(run_ids.new(now), now, now, (), unmanaged=("half-\ud83d",)), "timer")
     assert host.reports.keep(run), host.told
     again = host.reports.read(run.run_id)
     assert again is not None
-    assert again.unmanaged == ("half-\ud83d",)
+    assert again.report.unmanaged == ("half-\ud83d",)
 
 
 def test_a_connection_string_that_is_refused_names_itself() -> None:
