@@ -4,6 +4,7 @@ does nothing, and no module is two.
 
 from __future__ import annotations
 
+import ast
 import json
 import shutil
 import subprocess
@@ -80,6 +81,24 @@ def test_rules_and_values_read_no_clock() -> None:
     for path in MODULES:
         if name_of(path).startswith(("model/", "rules/", "report/")) and name_of(path) not in WAITING:
             assert "now()" not in path.read_text(), path
+
+
+def test_rule_7_what_cannot_be_undone_goes_through_the_one_gate() -> None:
+    """Calls of the ports' `revoke`, `extend` and `disable`: in the gate alone, and of the gate from anywhere."""
+    irreversible = {"revoke", "extend", "disable"}
+    found: dict[str, set[str]] = {}
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in irreversible:
+                owner = ast.unparse(node.func.value)
+                if owner != "gate":
+                    found.setdefault(name_of(path), set()).add(node.func.attr)
+    assert found == {"rotation/gate.py": irreversible}
+
+
+def test_evidence_is_made_by_the_rules_alone() -> None:
+    making = {name_of(path) for path in MODULES if "_MADE_HERE" in path.read_text()}
+    assert making == {"rules/may_end.py"}
 
 
 def test_only_the_doors_reach_for_the_environment() -> None:

@@ -147,7 +147,7 @@ class SignIns:
                 raise self.refused
             ahead = None
             if not lock_out.is_proven(note.tags, facts):
-                ahead = self._write_ahead(user, lock_out.unanswered(facts, before, self._clock.now()))
+                ahead = self._write_ahead(user, facts, before)
             try:
                 api = self._directory.sign_in(self._sign_in, user, password.value, proof)
             except UserRefused as refusal:
@@ -202,17 +202,24 @@ class SignIns:
             self._ledger.keep(user, None)
         return _Note({} if row is None else row.tags)
 
-    def _write_ahead(self, user: User, block: Block) -> VersionSeen:
+    def _write_ahead(self, user: User, facts: Facts, before: Block | None) -> VersionSeen:
         """Note the attempt before the password goes out: what cannot be remembered is not tried."""
         try:
-            return self._write(user, lock_out.write(block, self._mark))
+            return self._write(user, self._ahead(facts, before))
         except PatrolError as failure:
-            raise NotDone(
-                Code.NOTE_UNWRITABLE,
-                f"No password was sent for {user.username}, because what became of it could not be remembered. "
-                f"{failure.cause}",
-                f"{failure.remedy} Without its notes patrol could lock the user out.",
-            ) from None
+            if failure.code is not Code.SECRET_DELETED:
+                raise _unwritable(user, failure) from None
+        # Somebody deleted the note: patrol's own, so it comes back, and what it remembered still counts.
+        try:
+            self._vault.recover(lock_out.note_name(user.username))
+            before = self._read_note(user).block
+            self._refuse_blocked(user, facts, before)
+            return self._write(user, self._ahead(facts, before))
+        except PatrolError as trouble:
+            raise (trouble if trouble.code is Code.USER_BLOCKED else _unwritable(user, trouble)) from None
+
+    def _ahead(self, facts: Facts, before: Block | None) -> dict[str, str]:
+        return lock_out.write(lock_out.unanswered(facts, before, self._clock.now()), self._mark)
 
     def _forget_attempt(self, user: User, note: _Note, ahead: VersionSeen | None) -> None:
         """Nobody judged anything: the note says again what it said."""
@@ -236,15 +243,7 @@ class SignIns:
             self._tell("note.failed", username=user.username, code=failure.code, says=str(failure))
 
     def _write(self, user: User, tags: Mapping[str, str]) -> VersionSeen:
-        name = lock_out.note_name(user.username)
-        try:
-            return self._vault.note(name, tags)
-        except NotDone as refusal:
-            if refusal.code is not Code.SECRET_DELETED:
-                raise
-            # Somebody deleted the note, and its name is taken until it is purged: patrol's own, so it comes back.
-            self._vault.recover(name)
-            return self._vault.note(name, tags)
+        return self._vault.note(lock_out.note_name(user.username), tags)
 
     def _fetch_proof(self) -> ClientProof:
         with self._lock:
@@ -272,6 +271,14 @@ class SignIns:
         self._warnings[name.casefold()] = Row(
             name, username, "", Verb.HOLD, Outcome.HELD, Because.CREDENTIAL_NEAR_EXPIRY, says, ends
         )
+
+
+def _unwritable(user: User, failure: PatrolError) -> NotDone:
+    return NotDone(
+        Code.NOTE_UNWRITABLE,
+        f"No password was sent for {user.username}, because what became of it could not be remembered. {failure.cause}",
+        f"{failure.remedy} Without its notes patrol could lock the user out.",
+    )
 
 
 def blocked(username: str, block: Block) -> NotDone:
