@@ -27,6 +27,7 @@ from shared.rotation.retire import ended_row
 from shared.rotation.run_context import Run
 from shared.rules import may_end
 from shared.rules.may_end import MayEnd
+from shared.rules.orphans import is_under_way, may_have_leaked
 
 REPLACED_AT_MOST = 3
 """So often another run may replace what an emergency published before this one gives up and says so."""
@@ -137,18 +138,45 @@ def _end_all(meant: Generations, run: Run) -> tuple[list[Row], set[PatId]]:
     # After the PATs the versions, and after them what is current: what a run at the same moment published in between is
     # named by a version then, or current, and what it has only minted is too young to end.
     versions = run.world.vault.versions(meant.item.secret)
-    current = None if meant.spared is None else run.publisher.current(meant.item.secret, meant.spared)
+    current = None if meant.spared is None else _published(meant, listings, run)
     for owner, api, listed in listings:
         named = meant.named(owner)
         for pat in listed.values():
             allowed = _allowed(meant, pat, owner, versions, current, run)
             if allowed is not None:
                 rows.append(_ended(meant, owner, allowed, api, run, dead))
+            elif meant.is_meant(pat) and _in_doubt(meant, pat, versions, run):
+                doubt = NotDone(Code.EDITED, "It is young, and a version that somebody wrote may hold it.", "")
+                rows.append(_lives(meant.item, owner, pat.id, meant.because, doubt))
             elif pat.id in named and meant.is_meant(pat) and run.mark.secret_of(pat.display_name) != meant.item.key:
                 renamed = NotDone(Code.UNMARKED, "It does not carry patrol's mark any more: a person renamed it.", "")
                 rows.append(_lives(meant.item, owner, pat.id, meant.because, renamed))
         rows += _unlisted(meant, owner, named, listed, api, run, dead)
     return rows, dead
+
+
+def _published(
+    meant: Generations, listings: Iterable[tuple[Owner, PatApi, Mapping[PatId, Pat]]], run: Run
+) -> Current | None:
+    """What consumers read now. Raises NotDone where its tag and its expiry do not name the same PAT: which one is
+    published is believed of two witnesses only, and else what leaked might be spared.
+    """
+    if meant.spared is None:
+        return None
+    current = run.publisher.current(meant.item.secret, meant.spared)
+    spared = next((listed[meant.spared] for _, _, listed in listings if meant.spared in listed), None)
+    if spared is not None and spared.validity.ends != current.version.expires_on:
+        raise NotDone(
+            Code.EDITED,
+            "Tags and expiry of the published version do not name the same PAT, so nothing was ended.",
+            f"Take it back: `python -m shared rotate {meant.item.secret} --force --adopt`, then ask again.",
+        )
+    return current
+
+
+def _in_doubt(meant: Generations, pat: Pat, versions: VersionListing, run: Run) -> bool:
+    mine = run.mark.secret_of(pat.display_name) == meant.item.key
+    return mine and is_under_way(pat, versions) and may_have_leaked(pat, versions)
 
 
 def _allowed(

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from shared.model.clock import VaultInstant
-from shared.model.errors import Denied, PatrolError, defect
+from shared.model.clock import VaultInstant, instant
+from shared.model.errors import Absent, Denied, PatrolError, defect
 from shared.model.items import Item
 from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import PatApi
@@ -19,10 +19,12 @@ from shared.model.secret_state import Published, VersionSeen
 from shared.model.steps import Because
 from shared.model.tags import Predecessor, Stamp
 from shared.report.report import Failure, Leftover, Outcome, Row, Verb
+from shared.report.rows import WHY
 from shared.rotation import gate
 from shared.rotation.observe import find_unlisted
-from shared.rotation.publish import overtaken, without
+from shared.rotation.publish import overtaken, published, without
 from shared.rotation.push import push
+from shared.rotation.rotate import rotate
 from shared.rotation.run_context import Run
 from shared.rules import may_end
 from shared.rules.may_end import MayEnd
@@ -246,6 +248,40 @@ def _end_orphan(orphan: _Orphan, of: Circumstances, item: Item | None, api: PatA
             return
     gate.end(api, verdict, run.tell)
     ended.rows.append(_row(orphan, Because.ORPHAN, None, pat.id))
+    _look_again(orphan, item, run, ended)
+
+
+def _look_again(orphan: _Orphan, item: Item | None, run: Run, ended: Ended) -> None:
+    """A write that was under way may have made current what was just ended: then it is replaced at once (rule 2).
+
+    Either this look sees the late write, or whoever made it sees the end when it verifies.
+    """
+    try:
+        current = run.world.vault.current(orphan.name).version
+    except Absent:
+        return
+    facts = published(current) if current.names(orphan.pat.id) else None
+    if facts is None:
+        return
+    run.tell("pat.died", secret=orphan.name, authorization_id=orphan.pat.id)
+    if item is None:
+        return
+    user = run.signed_in(Owner(item.username, item.organization))
+    done = rotate(item, Because.DIED_WHILE_PUBLISHED, facts, None, user, run)
+    ends = done.version.expires_on
+    why = WHY[Because.DIED_WHILE_PUBLISHED]
+    says = f"{orphan.name}: replaced, because {why}; the new PAT works until {instant(ends)}."
+    row = Row(
+        orphan.name,
+        item.username,
+        item.organization,
+        Verb.ROTATE,
+        Outcome.DONE,
+        Because.DIED_WHILE_PUBLISHED,
+        says,
+        ends,
+    )
+    ended.rows.append(row)
 
 
 def _witness(stamp: Stamp, owner: Owner, api: PatApi, run: Run) -> Pat | None:

@@ -154,6 +154,10 @@ class Run:
 
     def api_of(self, owner: Owner) -> PatApi:
         """The PAT API as whoever minted a PAT. Raises NotDone for a user that is not in pats.yaml, else as sign_in."""
+        return self.signed_in(owner).api
+
+    def signed_in(self, owner: Owner) -> SignedIn:
+        """See `api_of`."""
         user = next((user for user in self.estate.inventory.users if user.key == owner.username.casefold()), None)
         if user is None:
             raise NotDone(
@@ -161,4 +165,4 @@ class Run:
                 f"{owner.username} is not in pats.yaml, so patrol cannot sign in as its owner.",
                 f"Put {owner.username} back under `users:` with `pats: []`.",
             )
-        return self.sign_ins.sign_in(user)
+        return SignedIn(user, self.sign_ins.sign_in(user), self.sign_ins)

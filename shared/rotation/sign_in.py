@@ -57,13 +57,15 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True)
 class _Note:
-    """The note about a user as it was just read; `tags` are empty where there is none."""
+    """The note about a user as it was just read. `tags`: of its newest version, empty where there is none; `words`: of
+    all its versions, newest first.
+    """
 
     tags: Mapping[str, str]
+    words: tuple[Mapping[str, str], ...]
 
-    @property
-    def block(self) -> Block | None:
-        return lock_out.read(self.tags)
+    def block(self, facts: Facts) -> Block | None:
+        return lock_out.strongest(self.words, facts)
 
 
 class SignIns:
@@ -141,7 +143,7 @@ class SignIns:
         facts = Facts.of(user.username, self._sign_in, password.version, proof.version)
         with self._turn(user):
             note = self._read_note(user)
-            before = self._later(note.block, self._ledger.block(user))
+            before = self._later(note.block(facts), self._ledger.block(user))
             self._refuse_blocked(user, facts, before)
             if self.refused is not None:
                 raise self.refused
@@ -197,10 +199,12 @@ class SignIns:
         return max(noted, kept, key=lambda block: block.refused_at)
 
     def _read_note(self, user: User) -> _Note:
-        row = self._vault.look(lock_out.note_name(user.username)).seen
-        if row is not None and row.tags.get("state") == "released":
+        listing = self._vault.versions(lock_out.note_name(user.username))
+        newest = sorted(listing, key=lambda version: (version.created, lock_out.weight(version.tags)), reverse=True)
+        words = tuple(version.tags for version in newest)
+        if words and words[0].get("state") == "released":
             self._ledger.keep(user, None)
-        return _Note({} if row is None else row.tags)
+        return _Note(words[0] if words else {}, words)
 
     def _write_ahead(self, user: User, facts: Facts, before: Block | None) -> VersionSeen:
         """Note the attempt before the password goes out: what cannot be remembered is not tried."""
@@ -212,7 +216,7 @@ class SignIns:
         # Somebody deleted the note: patrol's own, so it comes back, and what it remembered still counts.
         try:
             self._vault.recover(lock_out.note_name(user.username))
-            before = self._read_note(user).block
+            before = self._read_note(user).block(facts)
             self._refuse_blocked(user, facts, before)
             return self._write(user, self._ahead(facts, before))
         except PatrolError as trouble:

@@ -5,7 +5,7 @@ Smart lock-out counts wrong passwords whatever process sends them, so the memory
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -157,6 +157,34 @@ def read(tags: Mapping[str, str]) -> Block | None:
         )
     except (KeyError, ValueError):
         return None
+
+
+def weight(tags: Mapping[str, str]) -> int:
+    """Which of two words of one second comes last, as Key Vault's times have no more: a person's, then a refusal's."""
+    return {"released": 2, "blocked": 1}.get(tags.get("state", ""), 0)
+
+
+def strongest(words: Iterable[Mapping[str, str]], facts: Facts) -> Block | None:
+    """What a note says of `facts`, by the tags of all its versions, newest first.
+
+    A word without a verdict (an attempt that was announced, an answer that was lost) never takes back a verdict on the
+    same facts: a slow process may write it later. A release by a person, and a success, end what is older. Of other
+    facts the newest word counts.
+    """
+    newest: Block | None = None
+    doubt: Block | None = None
+    for tags in words:
+        if tags.get("state") in ("released", "proven"):
+            break
+        block = read(tags)
+        if block is None:
+            continue
+        newest = newest or block
+        if block.facts == facts and block.again is not Again.UNCLEAR:
+            return block
+        if block.facts == facts:
+            doubt = doubt or block
+    return doubt or newest
 
 
 def _write_facts(facts: Facts, mark: Mark) -> dict[str, str]:

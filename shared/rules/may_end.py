@@ -136,8 +136,13 @@ def named_by_a_person(pat: PatId, owner: Owner, at: VaultInstant) -> MayEnd:
 
 
 def renewal(pat: Pat, secret: Published, name: str, owner: Owner, mark: Mark) -> MayExtend | None:
-    """The PAT that the current version names, if it carries our mark for this very secret."""
+    """The PAT that the current version names, if it carries our mark for this secret and ends when the version does.
+
+    Two witnesses, or none: a renewal that was killed half-way has moved one of them, and then only a rotation is safe.
+    """
     if pat.id != secret.stamp.authorization_id or mark.secret_of(pat.display_name) != name.casefold():
+        return None
+    if secret.expires_on != pat.validity.ends:
         return None
     return MayExtend(_MADE_HERE, pat.id, owner, mark.display_name(name))
 

@@ -59,13 +59,16 @@ def is_candidate(pat: Pat, secret: Secret, now: datetime) -> bool:
 
 
 def is_under_way(pat: Pat, versions: VersionListing) -> bool:
-    """Whether a PAT may be on its way into the vault: young, and named or held by no version that was listed after it.
+    """Whether a PAT may be on its way into the vault: young, and named by no version that was listed after it.
 
     Another run that has minted it publishes it within minutes (rule 2).
     """
-    if pat.validity.starts <= versions.at - ORPHAN_AGE:
-        return False
-    return not any(version.names(pat.id) or (version.stamp is None and _after(version, pat)) for version in versions)
+    return pat.validity.starts > versions.at - ORPHAN_AGE and not any(version.names(pat.id) for version in versions)
+
+
+def may_have_leaked(pat: Pat, versions: VersionListing) -> bool:
+    """Whether a version without our facts may hold what else seems to be on its way into the vault."""
+    return any(version.stamp is None and _after(version, pat) for version in versions)
 
 
 def _after(version: VersionSeen, pat: Pat) -> bool:
@@ -83,7 +86,11 @@ def standing(pat: Pat, of: Circumstances, listing: VersionListing, known: Known)
         return Standing.KEEP
     if _is_edited(of.secret, listing.versions, of.mark):
         return Standing.HELD
-    holding = [version for version in listing if version.names(pat.id) or may_hold(version, pat, known)]
+    holding = [
+        version
+        for version in listing
+        if version.names(pat.id) or may_hold(version, pat, known) or (_after(version, pat) and _again(version, listing))
+    ]
     if not holding:
         return Standing.OVER if of.managed else Standing.UNNAMED
     last = max(holding, key=lambda version: version.created)
@@ -107,6 +114,14 @@ def may_hold(version: VersionSeen, pat: Pat, known: Known) -> bool:
     stamp = version.stamp
     other = known.get(stamp.authorization_id) if stamp is not None and stamp.authorization_id != pat.id else None
     return other is None or other.validity.ends != version.expires_on
+
+
+def _again(version: VersionSeen, listing: Iterable[VersionSeen]) -> bool:
+    """Whether an older version says the same of itself: a PAT explains one version, and facts put back none."""
+    stamp = version.stamp
+    return stamp is not None and any(
+        other.created < version.created and other.names(stamp.authorization_id) for other in listing
+    )
 
 
 def unexplained(pat: Pat, listing: Iterable[VersionSeen], known: Known) -> tuple[Stamp, ...]:
