@@ -72,7 +72,7 @@ def test_rule_10_an_edited_value_is_neither_read_nor_replaced_until_taken_back()
     assert row(report).error is not None
     assert row(report).because == "edited"
     assert lab.current("build-pat").value == "pasted by a person"
-    assert len(lab.cloud.calls("vault.get")) == reads + 3  # the two credentials, and the note about the user
+    assert len(lab.cloud.calls("vault.get")) == reads + 2  # the two credentials
     assert len(lab.live()) == 1
     report = lab.run("build-pat", force=True, adopt=True)
     assert outcomes(report.items) == ["build-pat rotate done taken-back"]
