@@ -12,7 +12,7 @@ import azure.functions as func
 
 if TYPE_CHECKING:
     from shared.functions.http_answers import Answer
-    from shared.functions.http_requests import Call
+    from shared.functions.http_call import Call
 
 # The one setting that is read here: it decides what the host asks of a caller, a key or (in front of it) a token.
 _ENTRA = os.environ.get("HTTP_AUTH", "").strip() == "entra"
@@ -98,7 +98,7 @@ def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # nothi
 
 
 def _call(req: func.HttpRequest) -> "Call":
-    from shared.functions.http_requests import Call
+    from shared.functions.http_call import Call
 
     headers = {name.lower(): value for name, value in req.headers.items()}
     run_id = req.route_params.get("run_id")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from http import HTTPStatus
 
-from shared.functions.http_requests import BadRequest
+from shared.functions.http_call import BadRequest
 from shared.functions.http_roles import NotSignedIn, RoleMissing
 from shared.model.errors import Code, PatrolError, Unclear, defect
 from shared.report.kept_run import KEPT_DAYS, KeptRun, shown

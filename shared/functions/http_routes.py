@@ -23,7 +23,8 @@ from shared.functions.http_answers import (
     of_unknown_run,
     out_of_time,
 )
-from shared.functions.http_requests import Call, check_query, prefers_async, read_emergency, read_rotate
+from shared.functions.http_call import Call, check_query, prefers_async
+from shared.functions.http_requests import read_emergency, read_rotate
 from shared.functions.http_roles import check
 from shared.functions.rotation_timer import Send
 from shared.functions.time_limit import NotInTime, within

@@ -61,10 +61,10 @@ class Found:
         return (*self.path, self.key) if self.key else self.path
 
 
-def validate(shape: type[Part], raw: Any, path: Place) -> tuple[Part | None, list[Found]]:
-    """Read `raw` as `shape`, or say everything that is wrong with it."""
+def validate(shape: type[Part], raw: Any, path: Place, *, context: Any = None) -> tuple[Part | None, list[Found]]:
+    """Read `raw` as `shape`, or say everything that is wrong with it. `context`: what its own validators are given."""
     try:
-        return shape.model_validate(raw), []
+        return shape.model_validate(raw, context=context), []
     except ValidationError as failure:
         found: dict[Place, Found] = {}
         for error in failure.errors(include_url=False):

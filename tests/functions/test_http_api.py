@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import socket
+import subprocess
+import sys
 import threading
 import time
 from datetime import datetime, timedelta
@@ -15,11 +17,12 @@ import pytest
 import function_app
 from sandbox.cloud.seed import AGENTS
 from sandbox.functions_host.azurite import Azurite, free_port
+from sandbox.process.running import ROOT
 from shared import __version__
 from shared.functions import http_health, http_routes
 from shared.functions.http_answers import Answer
+from shared.functions.http_call import Call
 from shared.functions.http_health import LastRun
-from shared.functions.http_requests import Call
 from tests.lab import openapi
 from tests.lab.http_calls import app, call
 from tests.lab.lab import ENVIRONMENT, START, Lab, days, hours, item
@@ -167,6 +170,18 @@ def test_health_calls_out_once_a_minute_at_most_and_remembers() -> None:
     assert asked == [100.0, 160.0, 220.0]
 
 
+def test_health_loads_neither_sdk_nor_pydantic_where_nothing_is_kept() -> None:
+    """Whoever watches it asks a cold app."""
+    code = (
+        "import sys; from shared.functions import http_health; http_health.health(http_health.LAST_RUN); "
+        "print([m for m in sys.modules if m.split('.')[0] in ('pydantic', 'yaml', 'msal', 'requests', 'azure')])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=ENVIRONMENT, capture_output=True, text=True, check=True
+    )
+    assert ran.stdout.strip() == "[]"
+
+
 def test_health_keeps_nobody_waiting_for_another_s_question() -> None:
     asking, free = threading.Event(), threading.Event()
 
@@ -217,25 +232,30 @@ def test_health_does_not_wait_for_a_storage_that_hangs() -> None:
 @pytest.mark.parametrize(
     ("door", "body", "field", "says"),
     [
-        ("rotate", {"secret": ["build-pat"]}, "secret", "is not known; known are secrets, force, dry_run"),
+        (
+            "rotate",
+            {"secret": ["build-pat"]},
+            "secret",
+            "is not known; known are secrets, published_before, force, dry_run",
+        ),
         ("rotate", {"revoke_first": True}, "revoke_first", "is not known"),
         ("emergency", {"secrets": ["build-pat"], "force": True}, "force", "is not known"),
         ("rotate", {"force": True}, "force", "needs `secrets`"),
-        ("rotate", {"secrets": "build-pat"}, "secrets", "is not a list"),
-        ("rotate", {"secrets": []}, "secrets", "names no secret"),
-        ("rotate", {"secrets": None}, "secrets", "is not a list"),
-        ("rotate", {"secrets": ["build-pat", 7]}, "secrets[1]", "is not the name of a secret"),
-        ("rotate", {"secrets": ["../build-pat"]}, "secrets[0]", "is not the name of a secret"),
-        ("rotate", {"secrets": ["build-pat"], "force": "yes"}, "force", "is not true or false"),
-        ("rotate", {"dry_run": 1}, "dry_run", "is not true or false"),
-        ("rotate", {"published_before": "yesterday"}, "published_before", "is not an instant"),
-        ("rotate", {"published_before": "2026-03-01"}, "published_before", "is not an instant"),
+        ("rotate", {"secrets": "build-pat"}, "secrets", "must be a list"),
+        ("rotate", {"secrets": []}, "secrets", "must name at least one"),
+        ("rotate", {"secrets": None}, "secrets", "must be a list"),
+        ("rotate", {"secrets": ["build-pat", 7]}, "secrets[1]", "must be text"),
+        ("rotate", {"secrets": ["../build-pat"]}, "secrets[0]", "must be the name of a Key Vault secret"),
+        ("rotate", {"secrets": ["build-pat"], "force": "yes"}, "force", "must be true or false"),
+        ("rotate", {"dry_run": 1}, "dry_run", "must be true or false"),
+        ("rotate", {"published_before": "yesterday"}, "published_before", "must be an instant"),
+        ("rotate", {"published_before": "2026-03-01"}, "published_before", "must be an instant"),
         ("rotate", {"published_before": "2026-03-01T12:00:00"}, "published_before", "with its offset"),
-        ("rotate", {"published_before": "0001-01-01T00:00:00+14:00"}, "published_before", "is not an instant"),
-        ("rotate", {"published_before": 1772366400}, "published_before", "is not an instant"),
+        ("rotate", {"published_before": "0001-01-01T00:00:00+14:00"}, "published_before", "must be an instant"),
+        ("rotate", {"published_before": 1772366400}, "published_before", "must be an instant"),
         ("rotate", {"published_before": "2027-01-01T00:00:00Z"}, "published_before", "lies in the future"),
-        ("emergency", {}, "secrets", "is required"),
-        ("emergency", b"", "secrets", "is required"),
+        ("emergency", {}, "secrets", "is missing"),
+        ("emergency", b"", "secrets", "is missing"),
         ("rotate", b"[]", "", "not a JSON object"),
         ("rotate", b"null", "", "not a JSON object"),
         ("rotate", b"{", "", "not JSON"),
@@ -257,6 +277,17 @@ def test_a_body_that_is_not_understood_whole_is_400_and_does_nothing(
     wrong: Any = answer.body["errors"]
     assert any(one["field"] == field and says in one["says"] for one in wrong), wrong
     assert lab.operations() == []
+
+
+def test_promise_7_a_pat_where_its_name_belongs_comes_out_nowhere(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    lab = published()
+    value = lab.current("build-pat").value
+    answer = call("rotate", app(lab, tmp_path), {"secrets": [value]})
+    assert answer.status == 400
+    assert value not in json.dumps(answer.body) + caplog.text
+    assert "looks like a PAT" in str(answer.body["detail"])
 
 
 def test_every_mistake_of_a_body_is_told_at_once(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import function_app
 from sandbox.functions_host.host import Function, Host, Keys, index
 from sandbox.process.running import ROOT
 from shared.functions import http_routes
-from shared.functions.http_requests import Call
+from shared.functions.http_call import Call
 from shared.functions.http_routes import rotate
 from tests.lab import openapi
 from tests.lab.fakes import FakeHistory

@@ -11,7 +11,7 @@ from typing import Any
 
 from shared.functions import http_routes
 from shared.functions.http_answers import Answer
-from shared.functions.http_requests import Call
+from shared.functions.http_call import Call
 from shared.model.ports import Events
 from shared.rotation.world import World
 from shared.settings import Settings

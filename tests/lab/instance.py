@@ -16,7 +16,7 @@ from typing import Any
 
 from shared.functions import http_routes
 from shared.functions.http_answers import Answer
-from shared.functions.http_requests import Call
+from shared.functions.http_call import Call
 
 DOORS = {"rotate": http_routes.rotate, "emergency": http_routes.emergency}
 

@@ -13,7 +13,7 @@ import pytest
 from sandbox.cloud.seed import AGENTS, SONAR, demo_estate
 from shared.fan_out import queue_message
 from shared.functions import http_routes, queue_trigger, rotation_timer, token_timer
-from shared.functions.http_requests import Call
+from shared.functions.http_call import Call
 from shared.model import run_ids
 from shared.model.errors import Code, Misconfigured, PatrolError
 from tests.lab.fakes import FakeHistory
