@@ -73,7 +73,7 @@ def dispatch_named(inventory: Inventory, world: World, request: Request, names: 
     check_names(inventory, request)
     started, tell = world.clock.now(), with_run_id(world.tell, request.run_id)
     wanted = {name.casefold() for name in names}
-    rows = [invalid_row(one) for one in inventory.invalid if one.key in wanted]
+    rows = [invalid_row(item) for item in inventory.invalid if item.key in wanted]
     for row in rows:
         tell_row(tell, row)
     parts = who_is_queued.by_user(inventory, names)
@@ -103,24 +103,24 @@ def _dispatch(inventory: Inventory, world: World, mark: Mark, request: Request, 
     check_clock(listing.ahead)
     now = VaultTime(world.clock, listing.ahead).now()
     looks, minted_in = world.runs.looks(), minted(listing, mark)
-    rows: list[Row] = [invalid_row(one) for one in inventory.invalid]
+    rows: list[Row] = [invalid_row(item) for item in inventory.invalid]
     waiting, drafts, quiet = [], [], []
     for user in inventory.users:
-        standings, unseen = [], []
+        planned, unseen = [], []
         for item in user.items:
             try:
                 secret = secret_seen(item.secret, listing, world.vault, mark, look_for_deleted=False)
             except PatrolError as failure:
                 unseen.append(failed(item, Because.NOT_SEEN, failure))
             else:
-                standings.append(PlannedItem.of(item, secret, now))
+                planned.append(PlannedItem.of(item, secret, now))
         last = looks.get(user.digest)
-        if who_is_queued.is_queued(user, standings, user.key in minted_in, last, now):
+        if who_is_queued.is_queued(user, planned, user.key in minted_in, last, now):
             waiting.append(_waiting(user, user.items))
             drafts.append(_Draft(user, organizations=who_is_queued.elsewhere(user, minted_in)))
         else:
-            quiet += [one.item for one in standings]
-            rows += [*unseen, *(_row(one) for one in standings)]
+            quiet += [item.item for item in planned]
+            rows += [*unseen, *(_row(item) for item in planned)]
     for row in rows:
         tell_row(world.tell, row)
     tell_soon(world, expiring(quiet, listing, {}, mark, now))
@@ -182,9 +182,9 @@ def _waiting(user: User, items: Iterable[Item]) -> MessageOpen:
     return MessageOpen(user.username, tuple((item.secret, item.organization) for item in items))
 
 
-def _row(standing: PlannedItem) -> Row:
-    item, step = standing.item, standing.step
-    ends = standing.secret.expires_on if isinstance(standing.secret, Published) else None
+def _row(planned: PlannedItem) -> Row:
+    item, step = planned.item, planned.step
+    ends = planned.secret.expires_on if isinstance(planned.secret, Published) else None
     match step:
         case Hold(because=because, until=until):
             return held(item, because, until, ends)

@@ -61,14 +61,14 @@ class Delivery:
     """One delivery of a message. `number` counts from 1.
 
     `ordered`: whether the order is the planner's; else it is what the message itself says of work that is due.
-    `told`: whether its part belongs into the run's report, which is so unless the order could not be read.
+    `reported`: whether its part belongs into the run's report, which is so unless the order could not be read.
     """
 
     message: Message
     number: int
     order: Order
     ordered: bool = True
-    told: bool = True
+    reported: bool = True
 
 
 def do_message(message: Message, number: int, inventory: Inventory, world: World, mark: Mark, threads: Threads) -> None:
@@ -115,7 +115,7 @@ def _opened(message: Message, number: int, world: World) -> Delivery:
     except PatrolError as failure:
         if due is not None:
             world.tell("report.failed", says=str(failure))
-            return Delivery(message, number, due, ordered=False, told=False)
+            return Delivery(message, number, due, ordered=False, reported=False)
         if isinstance(failure, Unclear):
             raise _not_ordered(message, number, world, failure) from None
         raise
@@ -243,7 +243,7 @@ def _add(
     error: Failure | None,
 ) -> None:
     """Add the part; whoever adds the last one keeps the report as a whole."""
-    if not delivery.told:
+    if not delivery.reported:
         return
     run_id, of = delivery.message.run_id, delivery.order.of
     rest, now = list(rows), world.clock.now()

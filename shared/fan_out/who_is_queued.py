@@ -37,10 +37,10 @@ class PlannedItem:
 
 
 def is_queued(
-    user: User, standings: Iterable[PlannedItem], minted: bool, last_look: datetime | None, now: datetime
+    user: User, planned: Iterable[PlannedItem], minted: bool, last_look: datetime | None, now: datetime
 ) -> bool:
     """Whether the user gets a message. `minted`: tags in the vault say that the user has PATs of ours."""
-    if not all(rests(one.item, one.secret, one.step, now) for one in standings):
+    if not all(rests(of.item, of.secret, of.step, now) for of in planned):
         return True
     return (bool(user.items) or minted) and look_is_due(user.username, last_look, now)
 

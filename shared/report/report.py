@@ -109,7 +109,7 @@ class Report:
             "finished_at": instant(self.finished_at),
             "outcome": self.outcome,
             "items": [row_json(row) for row in self.items],
-            "leftovers": [leftover_json(one) for one in self.leftovers],
+            "leftovers": [leftover_json(leftover) for leftover in self.leftovers],
             "unmanaged": list(self.unmanaged),
         }
 
@@ -157,13 +157,13 @@ def read_row(found: Mapping[str, Any]) -> Row:
     )
 
 
-def leftover_json(one: Leftover) -> dict[str, object]:
+def leftover_json(leftover: Leftover) -> dict[str, object]:
     return {
-        "secret": one.secret,
-        "authorization_id": one.authorization_id,
-        "username": one.username,
-        "organization": one.organization,
-        "says": one.says,
+        "secret": leftover.secret,
+        "authorization_id": leftover.authorization_id,
+        "username": leftover.username,
+        "organization": leftover.organization,
+        "says": leftover.says,
     }
 
 

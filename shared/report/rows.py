@@ -51,8 +51,8 @@ def held(item: Item, because: Because, until: datetime | None, ends: datetime | 
         Because.NOTHING_TO_END: "has nothing of patrol's to decommission.",
         Because.DELETED: "was recovered; the next run looks at it.",
     }[because]
-    told = f"{item.secret}: {says}"
-    return Row(item.secret, item.username, item.organization, Verb.HOLD, Outcome.HELD, because, told, ends)
+    sentence = f"{item.secret}: {says}"
+    return Row(item.secret, item.username, item.organization, Verb.HOLD, Outcome.HELD, because, sentence, ends)
 
 
 def failed(
@@ -100,13 +100,15 @@ def counts(rows: Iterable[Row]) -> dict[str, int]:
     return {outcome.value: found[outcome.value] for outcome in Outcome}
 
 
-def invalid_row(one: InvalidItem) -> Row:
-    problem = PatrolError(Code.ITEM_INVALID, one.problem, "Correct pats.yaml; `python -m shared check` shows the line.")
-    says = f"{one.secret}: {problem.cause} {problem.remedy}"
+def invalid_row(item: InvalidItem) -> Row:
+    problem = PatrolError(
+        Code.ITEM_INVALID, item.problem, "Correct pats.yaml; `python -m shared check` shows the line."
+    )
+    says = f"{item.secret}: {problem.cause} {problem.remedy}"
     return Row(
-        one.secret,
-        one.username,
-        one.organization,
+        item.secret,
+        item.username,
+        item.organization,
         Verb.HOLD,
         Outcome.FAILED,
         Because.INVALID,

@@ -163,8 +163,8 @@ def _not_seen(item: Named, state: str | None, block: Block | None, failure: Exce
 
     `state`: what pats.yaml alone says of it, if it does.
     """
-    told = failure if isinstance(failure, PatrolError) else defect(failure)
-    because = Because.NOT_SEEN if told is failure else Because.UNEXPECTED
+    error = failure if isinstance(failure, PatrolError) else defect(failure)
+    because = Because.NOT_SEEN if error is failure else Because.UNEXPECTED
     if block is not None:
         state, because = "blocked", Because.BLOCKED
     return ItemStatus(
@@ -178,7 +178,7 @@ def _not_seen(item: Named, state: str | None, block: Block | None, failure: Exce
         step=Verb.HOLD,
         because=because,
         at=None if block is None else block.next_try(),
-        last_failure=Failure.of(told),
+        last_failure=Failure.of(error),
     )
 
 
@@ -192,7 +192,7 @@ def _days_left(ends: datetime | None, now: datetime) -> int | None:
 
 
 def _predecessors(item: Item, secret: Published) -> tuple[Predecessor, ...]:
-    return tuple(Predecessor(one.id, overlap_end(one, secret, item.overlap)) for one in secret.stamp.predecessors)
+    return tuple(Predecessor(old.id, overlap_end(old, secret, item.overlap)) for old in secret.stamp.predecessors)
 
 
 def _state(item: Item, secret: Secret, step: Step, ends: datetime | None, now: datetime) -> str:
@@ -231,7 +231,7 @@ def _next(
         case Hold(because=Because.FRESH) if owes_push(item, secret):
             return Verb.ROTATE, Because.NOT_PUSHED, now
         case Hold(because=Because.FRESH, until=datetime() as until):
-            ends = min((one.retire_at for one in predecessors), default=None)
+            ends = min((old.retire_at for old in predecessors), default=None)
             if ends is not None and ends <= until:
                 return Verb.RETIRE, Because.OVERLAP_OVER, max(ends, now)
             # What it will be then is the plan's to say: rotate or renew, near expiry or too old.
