@@ -69,13 +69,15 @@ SETTINGS = (
 
 
 _OWN = frozenset(
-    {*(one.name for one in SETTINGS), "AZURE_CLIENT_ID", "AZURE_AUTHORITY_HOST", "AZURE_TOKEN_CREDENTIALS"}
+    {*(setting.name for setting in SETTINGS), "AZURE_CLIENT_ID", "AZURE_AUTHORITY_HOST", "AZURE_TOKEN_CREDENTIALS"}
 )
 """What is read, but for the host's storage, which has a room of its own."""
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
+    """All app settings, judged; addresses of vaults are in one spelling, so that equal ones are one vault."""
+
     key_vault_url: str
     credentials_vault_url: str
     pats_file: Path
@@ -108,10 +110,12 @@ class Settings:
 
     @property
     def vault_host(self) -> str:
+        """In lower case."""
         return (urlsplit(self.key_vault_url).hostname or "").lower()
 
     @property
     def mark(self) -> Mark:
+        """Of this deployment (rule 3)."""
         return Mark.of(self.deployment_name, self.vault_host)
 
 
@@ -176,9 +180,9 @@ def _unspoilt(environ: Mapping[str, str], problems: list[str]) -> list[str]:
 
     Each problem begins with the setting's name.
     """
-    told = {name: says for name in sorted(_OWN & environ.keys()) if (says := _spoilt(environ[name].strip()))}
-    kept = [problem for problem in problems if problem.partition(" ")[0] not in told]
-    return [*(f"{name} {says}" for name, says in told.items()), *kept]
+    spoilt = {name: says for name in sorted(_OWN & environ.keys()) if (says := _spoilt(environ[name].strip()))}
+    kept = [problem for problem in problems if problem.partition(" ")[0] not in spoilt]
+    return [*(f"{name} {says}" for name, says in spoilt.items()), *kept]
 
 
 def _spoilt(text: str) -> str:

@@ -37,6 +37,7 @@ def scope_list(text: str) -> tuple[str, ...]:
 
 
 def duration(text: str) -> timedelta:
+    """Longer than nothing. Raises ArgumentTypeError."""
     from shared.inventory import texts
     from shared.model import durations
 
@@ -47,36 +48,42 @@ def duration(text: str) -> timedelta:
 
 
 def secret_name(text: str) -> str:
+    """A Key Vault secret's. Raises ArgumentTypeError, as what follows: each is judged as pats.yaml judges it."""
     from shared.inventory import texts
 
     return _judged(texts.secret_name, text)
 
 
 def organization(text: str) -> str:
+    """One organization's name, no URL."""
     from shared.inventory import texts
 
     return _judged(texts.organization_name, text)
 
 
 def user_name(text: str) -> str:
+    """A member's user principal name."""
     from shared.inventory import texts
 
     return _judged(texts.user_name, text)
 
 
 def tenant(text: str) -> str:
+    """A domain of the tenant, or its id."""
     from shared.inventory import texts
 
     return _judged(texts.tenant_name, text)
 
 
 def client_id(text: str) -> str:
+    """A guid, in lower case."""
     from shared.inventory import texts
 
     return _judged(texts.guid, text)
 
 
 def verify_path(text: str) -> str:
+    """`connection-data`, or a path below the organization."""
     from shared.inventory import texts
 
     return _judged(texts.verify_path, text)

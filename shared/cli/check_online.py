@@ -42,7 +42,7 @@ class Finding:
         return {"what": self.what, "well": self.well, "code": self.code, "says": self.says}
 
 
-def check_online(inventory: Inventory, known: Settings, world: World) -> list[Finding]:
+def check_online(inventory: Inventory, settings: Settings, world: World) -> list[Finding]:
     """Try everything a run needs that can be tried without a change.
 
     Reading, and changing the facts of a version, are tried on a secret that is not there. A new version cannot be: a
@@ -53,12 +53,12 @@ def check_online(inventory: Inventory, known: Settings, world: World) -> list[Fi
     listing = world.vault.listing()
     check_clock(listing.ahead)
     findings = [
-        Finding(f"list {known.vault_host}: {len(listing.secrets)} secrets"),
-        _right(f"read secrets of {known.vault_host}", lambda: _probe_read(world)),
-        _right(f"change secrets of {known.vault_host}", lambda: _probe_change(world)),
+        Finding(f"list {settings.vault_host}: {len(listing.secrets)} secrets"),
+        _right(f"read secrets of {settings.vault_host}", lambda: _probe_read(world)),
+        _right(f"change secrets of {settings.vault_host}", lambda: _probe_change(world)),
     ]
     clock = VaultTime(world.clock, listing.ahead)
-    sign_ins = world.sign_ins(inventory.sign_in, clock, known.mark)
+    sign_ins = world.sign_ins(inventory.sign_in, clock, settings.mark)
     if inventory.users:
         proof = _right(f"prove the app by {credential_in_words(inventory.sign_in.credential)}", sign_ins.prove)
         findings.append(proof)

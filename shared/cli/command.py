@@ -50,6 +50,7 @@ class Terminal:
         return pats_yaml.load_file(settings.pats_file)
 
     def world(self, settings: Settings) -> World:
+        """What a run can reach; each step is told on stderr."""
         return self.make_world(settings, settings.run_budget, self.progress)
 
     def open(self) -> Deployment:

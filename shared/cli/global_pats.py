@@ -16,6 +16,7 @@ END = datetime(2026, 12, 1, tzinfo=UTC)
 
 
 def is_global(pat: Pat) -> bool:
+    """Whether it works in every organization of its user."""
     return pat.organization_id is None
 
 
@@ -35,7 +36,7 @@ def remedy(pat: Pat, username: str, organizations: Iterable[str]) -> str:
     revoke = f"`{PROGRAM} pats revoke {pat.id} --user {username} --organization {names[0]}`"
     if not items:
         return f"{wanted}; then end it: {revoke}."
-    lines = " ".join(f"`{flow(one)}`" for one in items)
+    lines = " ".join(f"`{flow(item)}`" for item in items)
     write = f"under `pats:` of {username} in pats.yaml write {lines}"
     return f"{wanted}: {write}. When its consumers read those, end it: {revoke}."
 

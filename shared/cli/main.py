@@ -40,18 +40,18 @@ def main(
     stopping: Stopping | None = None,
 ) -> int:
     """Run one command; gives its exit code. Expected errors are told in words, never as a traceback."""
-    told, beside = Output(out or sys.stdout), Output(errors or sys.stderr)
+    output, messages = Output(out or sys.stdout), Output(errors or sys.stderr)
     stopping = stopping or Stopping()
     try:
-        options = parser(told, beside).parse_args(arguments)
+        options = parser(output, messages).parse_args(arguments)
     except SystemExit as ended:  # help, version, or a typing error: the parser has told it
-        return _last(int(ended.code or 0), told, beside)
+        return _last(int(ended.code or 0), output, messages)
     terminal = Terminal(
         options,
         environ,
         root or Path(__file__).resolve().parents[2],
-        Screen.on(told, environ),
-        beside,
+        Screen.on(output, environ),
+        messages,
         answers or sys.stdin,
         make_world or _real_world,
         stopping,
@@ -59,18 +59,18 @@ def main(
     try:
         code = _run(terminal)
     except KeyboardInterrupt:
-        beside.line(stopping.sentence())
+        messages.line(stopping.sentence())
         code = INTERRUPTED
-    return _last(code, told, beside)
+    return _last(code, output, messages)
 
 
-def _last(code: int, told: Output, beside: Output) -> int:
+def _last(code: int, output: Output, messages: Output) -> int:
     """Whether everything could be told; here, and not when the interpreter ends."""
-    told.flush()
-    if told.lost:
-        beside.line(f"patrol: the output could not be written ({told.lost}); what was done is done.")
-    beside.flush()
-    return UNTOLD if told.lost and code == WELL else code
+    output.flush()
+    if output.lost:
+        messages.line(f"patrol: the output could not be written ({output.lost}); what was done is done.")
+    messages.flush()
+    return UNTOLD if output.lost and code == WELL else code
 
 
 def _run(terminal: Terminal) -> int:

@@ -14,11 +14,11 @@ def check_secrets(inventory: Inventory, names: Iterable[str]) -> None:
     """Refuse a secret that no item has, before anything is reached. Raises Misconfigured with the nearest name."""
     rows: list[Item | TokenItem | InvalidItem] = [*inventory.items(), *inventory.tokens]
     rows += [*inventory.invalid, *inventory.invalid_tokens]
-    known = {row.key: row.secret for row in rows}
-    unknown = sorted({name for name in names if name.casefold() not in known})
+    secrets = {row.key: row.secret for row in rows}
+    unknown = sorted({name for name in names if name.casefold() not in secrets})
     if not unknown:
         return
-    near = sorted({known[key] for name in unknown if (key := nearest(name, known))})
+    near = sorted({secrets[key] for name in unknown if (key := nearest(name, secrets))})
     raise Misconfigured(
         Code.SECRET_UNKNOWN,
         f"pats.yaml has no item for the secret {', '.join(unknown)}; nothing was attempted.",
@@ -28,23 +28,23 @@ def check_secrets(inventory: Inventory, names: Iterable[str]) -> None:
 
 def user_of(inventory: Inventory, username: str) -> User:
     """The user as pats.yaml has it. Raises Misconfigured with the nearest name."""
-    known = {user.key: user for user in inventory.users}
-    if username.casefold() in known:
-        return known[username.casefold()]
+    users = {user.key: user for user in inventory.users}
+    if username.casefold() in users:
+        return users[username.casefold()]
     names = ", ".join(sorted(user.username for user in inventory.users)) or "none"
     raise wrong(f"pats.yaml has no user {username}.", f"{nearest_user(inventory, username)}Known: {names}.")
 
 
 def nearest_user(inventory: Inventory, username: str) -> str:
     """A question, with a space behind it; "" where no user is near."""
-    known = {user.key: user.username for user in inventory.users}
-    near = nearest(username, known)
-    return _meant([known[near]]) if near else ""
+    users = {user.key: user.username for user in inventory.users}
+    near = nearest(username, users)
+    return _meant([users[near]]) if near else ""
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
+def nearest(name: str, names: Iterable[str]) -> str | None:
     """The casefolded name that looks most like `name`."""
-    found = difflib.get_close_matches(name.strip().casefold(), list(known), n=1)
+    found = difflib.get_close_matches(name.strip().casefold(), list(names), n=1)
     return found[0] if found else None
 
 

@@ -53,6 +53,7 @@ def show_all(
 def say_global(
     screen: Screen, pats: list[Pat], user: User, organizations: Mapping[PatId, list[str]], now: datetime
 ) -> None:
+    """What becomes of these PATs, and what to make instead; `organizations` are those whose listings show each."""
     for pat in pats:
         screen.say(global_pats.cause(pat, now), "bad")
         screen.paragraph(global_pats.remedy(pat, user.username, organizations[pat.id]))

@@ -138,30 +138,30 @@ def _create(terminal: Terminal, bench: Bench, wanted: Wanted) -> None:
 
 
 def _renewed(options: argparse.Namespace, api: PatApi, organization: str, now: datetime) -> Pat:
-    known = api.get(organization, options.id)
-    if global_pats.is_global(known):
+    pat = api.get(organization, options.id)
+    if global_pats.is_global(pat):
         raise wrong(
-            global_pats.cause(known, now), "Renewing would bind it to one organization: make one PAT for each instead."
+            global_pats.cause(pat, now), "Renewing would bind it to one organization: make one PAT for each instead."
         )
-    scopes = tuple(sorted(known.scopes))
-    allowed = may_end.extension_by_a_person(known, Owner(options.user, organization))
+    scopes = tuple(sorted(pat.scopes))
+    allowed = may_end.extension_by_a_person(pat, Owner(options.user, organization))
     return gate.extend(api, allowed, scopes, now + options.lifetime)
 
 
 def _revoke(terminal: Terminal, world: World, clock: VaultTime, api: PatApi, organization: str, whose: str) -> int:
     options = terminal.options
-    known = api.get(organization, options.id)
-    named = f"{known.id} ({shown_name(known)})"
-    mark = " It carries patrol's mark." if known.display_name.startswith("patrol/") else ""
+    pat = api.get(organization, options.id)
+    named = f"{pat.id} ({shown_name(pat)})"
+    mark = " It carries patrol's mark." if pat.display_name.startswith("patrol/") else ""
     if not options.yes and not terminal.agrees(f"Revoke {named}?{mark} Whoever uses it stops working."):
         terminal.errors.line("Nothing was revoked.")
         return NOT_DONE
-    terminal.stopping.says = lambda: _look_again("It may have ended", known.id, whose)
+    terminal.stopping.says = lambda: _look_again("It may have ended", pat.id, whose)
     owner = Owner(options.user, organization)
-    gate.end(api, may_end.named_by_a_person(known.id, owner, clock.now()), world.tell)
+    gate.end(api, may_end.named_by_a_person(pat.id, owner, clock.now()), world.tell)
     terminal.errors.line(f"Revoked {named}.")
     if options.json:
-        show_one(terminal.screen, known, as_json=True)
+        show_one(terminal.screen, pat, as_json=True)
     return WELL
 
 

@@ -25,14 +25,17 @@ DONE = "The work was done; what is told of it may be cut short."
 
 
 def plan(terminal: Terminal) -> int:
+    """What a run and a refresh would do; changes nothing. Gives the exit code, as all of these."""
     return _report(terminal, Request(dry_run=True))
 
 
 def run(terminal: Terminal) -> int:
+    """What the timer of the PATs does."""
     return _report(terminal, Request())
 
 
 def refresh(terminal: Terminal) -> int:
+    """What the timer of the Entra tokens does."""
     patrol = terminal.open()
     terminal.stopping.says = lambda: SAFE
     threads = Threads(patrol.settings.parallel_users)
@@ -85,11 +88,11 @@ class Leaked:
 
     def says(self) -> str:
         """What a person must know who stops it now."""
-        told = [self._alive(secret) for secret in self._secrets]
+        living = [self._alive(secret) for secret in self._secrets]
         ended = f" Ended so far: {', '.join(self._ended)}." if self._ended else ""
         flags = " --revoke-first" if self._revoke_first else ""
         again = f"{PROGRAM} emergency {shlex.join(self._secrets)}{flags}"
-        return f"What leaked may still work: {'; '.join(told)}.{ended} Run it again now: `{again}`"
+        return f"What leaked may still work: {'; '.join(living)}.{ended} Run it again now: `{again}`"
 
     def _alive(self, secret: str) -> str:
         published = self._published.get(secret.casefold())

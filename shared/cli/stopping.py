@@ -17,4 +17,5 @@ class Stopping:
         self.says: Callable[[], str] = lambda: NOTHING_CHANGED
 
     def sentence(self) -> str:
+        """One printable line."""
         return printable(f"patrol: stopped. {self.says()}")

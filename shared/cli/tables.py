@@ -99,6 +99,7 @@ def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], needs:
 
 
 def show_last_run(screen: Screen, run: Brief | None) -> None:
+    """`run`: None where no report is kept, or the storage does not say."""
     if run is None:
         screen.say("No run's report is kept yet.", "faint")
         return

@@ -59,9 +59,11 @@ class Output:
         return self._stream is None
 
     def flush(self) -> None:
+        """Send what is buffered: only then is it known whether it arrives."""
         self.write("", flush=True)
 
     def is_terminal(self) -> bool:
+        """Whether a person reads it as it is written."""
         with suppress(Exception):
             return self._stream is not None and self._stream.isatty()
         return False
@@ -86,6 +88,8 @@ class Output:
 
 @dataclass(frozen=True, slots=True)
 class Cell:
+    """One field of a table; `tone` is a key of COLOURS."""
+
     text: str
     tone: str = ""
 
@@ -112,6 +116,7 @@ class Screen:
         self.out.write(f"{self.paint(printable(text), tone)}\n")
 
     def lines(self, lines: Iterable[str]) -> None:
+        """Each on its own: a line break within one is shown as `?`."""
         for line in lines:
             self.say(line)
 
@@ -154,5 +159,6 @@ class Screen:
             self.say(f"Too narrow for: {', '.join(reversed(left_out))}.", "faint")
 
     def paint(self, text: str, tone: str) -> str:
+        """The text in the tone's colour where colours are wanted."""
         code = COLOURS.get(tone, "") if self.colours else ""
         return f"\x1b[{code}m{text}\x1b[0m" if code else text

@@ -50,30 +50,30 @@ class MovedIn:
 
 
 def moved_in(environ: Mapping[str, str], credentials_vault: str | None) -> MovedIn:
-    """`credentials_vault` is the vault's name where it is known. Raises Misconfigured that names every mistake."""
-    problems = [f"{one.name} {problem}" for one in VARIABLES if (problem := _problem(one, environ))]
+    """`credentials_vault` is the vault's name where it is plain. Raises Misconfigured that names every mistake."""
+    problems = [f"{variable.name} {problem}" for variable in VARIABLES if (problem := _problem(variable, environ))]
     if problems:
         raise Misconfigured(
             Code.SETTINGS_INVALID,
             f"{'; '.join(problems)}.",
             "Load the environment of the tool that is to be replaced, and ask again in the same shell.",
         )
-    known = {one.name: environ[one.name].strip() for one in VARIABLES if one.name not in SECRETS}
-    user = known["AZURE_USERNAME"]
+    plain = {variable.name: environ[variable.name].strip() for variable in VARIABLES if variable.name not in SECRETS}
+    user = plain["AZURE_USERNAME"]
     password_name = f"{re.sub(r'[^0-9a-z]+', '-', user.partition('@')[0].lower()).strip('-') or 'user'}-password"
     text = f"""\
 sign_in:
-  tenant: {scalar(known["AZURE_TENANT_ID"])}
-  client_id: {known["AZURE_CLIENT_ID"].lower()}
+  tenant: {scalar(plain["AZURE_TENANT_ID"])}
+  client_id: {plain["AZURE_CLIENT_ID"].lower()}
   client_secret_name: {CLIENT_SECRET_NAME}
 defaults:
-  organization: {scalar(known["AZURE_DEVOPS_ORG"])}
+  organization: {scalar(plain["AZURE_DEVOPS_ORG"])}
 users:
   - username: {scalar(user)}
     password_secret_name: {password_name}
     pats: []
 """
-    return MovedIn(text, _commands(password_name, credentials_vault), _advice(environ, known))
+    return MovedIn(text, _commands(password_name, credentials_vault), _advice(environ, plain))
 
 
 def _problem(variable: Variable, environ: Mapping[str, str]) -> str:
@@ -109,8 +109,8 @@ def _commands(password_name: str, credentials_vault: str | None) -> tuple[str, .
     return (*named, *lines, f"unset {' '.join(SECRETS)}")
 
 
-def _advice(environ: Mapping[str, str], known: Mapping[str, str]) -> tuple[str, ...]:
-    whose = f"--user {shlex.quote(known['AZURE_USERNAME'])} --organization {known['AZURE_DEVOPS_ORG']}"
+def _advice(environ: Mapping[str, str], plain: Mapping[str, str]) -> tuple[str, ...]:
+    whose = f"--user {shlex.quote(plain['AZURE_USERNAME'])} --organization {plain['AZURE_DEVOPS_ORG']}"
     advice = [
         f"`python -m shared import {whose}` then writes the lines of the PATs that exist.",
         "Take these variables out of what patrol runs in: AZURE_CLIENT_ID is the app's managed identity there.",

@@ -82,8 +82,8 @@ def validate(shape: type[Part], raw: Any, path: Place, *, context: Any = None) -
 
 def sentence(problems: Iterable[Found]) -> str:
     """All of an item's mistakes, for a run that leaves it out."""
-    told = "; ".join(f"{shown(one.path)} {one.says}".lstrip() for one in problems)
-    return told if told.endswith("?") else f"{told}."
+    text = "; ".join(f"{shown(problem.path)} {problem.says}".lstrip() for problem in problems)
+    return text if text.endswith("?") else f"{text}."
 
 
 def shown(path: Place) -> str:

@@ -51,12 +51,12 @@ def check(text: str) -> tuple[Problem, ...]:
         raw = yaml_text.parse(text)
     except Unreadable as problem:
         return (Problem("", problem.line, unreadable(problem)),)
-    found = [one for one in _examine(raw).problems if not one.echo]
-    if not found:
+    mistakes = [mistake for mistake in _examine(raw).problems if not mistake.echo]
+    if not mistakes:
         return ()
     lines = Lines(text)
-    told = [Problem(shown(one.path), lines.of(one.at), one.says) for one in found]
-    return tuple(sorted(told, key=lambda one: one.line or 0))
+    problems = [Problem(shown(mistake.path), lines.of(mistake.at), mistake.says) for mistake in mistakes]
+    return tuple(sorted(problems, key=lambda problem: problem.line or 0))
 
 
 def load(text: str) -> Inventory:
@@ -69,12 +69,12 @@ def load(text: str) -> Inventory:
         remedy = "Correct that line; `python -m shared check` reads it again."
         raise Misconfigured(Code.INVENTORY_UNREADABLE, cause, remedy) from None
     examined = _examine(raw)
-    stopping = [one for one in examined.problems if one.stops]
+    stopping = [mistake for mistake in examined.problems if mistake.stops]
     if stopping or examined.sign_in is None:
         lines = Lines(text)
-        told = "; ".join(_with_line(one, lines) for one in stopping)
+        sentences = "; ".join(_with_line(mistake, lines) for mistake in stopping)
         remedy = "Correct it; `python -m shared check` shows every problem."
-        raise Misconfigured(Code.INVENTORY_INVALID, f"pats.yaml: {told}.", remedy)
+        raise Misconfigured(Code.INVENTORY_INVALID, f"pats.yaml: {sentences}.", remedy)
     return Inventory(
         examined.sign_in,
         tuple(examined.users),
@@ -85,12 +85,13 @@ def load(text: str) -> Inventory:
     )
 
 
-def _with_line(one: Found, lines: Lines) -> str:
-    line = lines.of(one.at)
-    return " ".join(filter(None, (shown(one.path), f"(line {line})" if line else "", one.says)))
+def _with_line(mistake: Found, lines: Lines) -> str:
+    line = lines.of(mistake.at)
+    return " ".join(filter(None, (shown(mistake.path), f"(line {line})" if line else "", mistake.says)))
 
 
 def check_file(path: Path) -> tuple[Problem, ...]:
+    """The same of a file. Raises Misconfigured when it cannot be read."""
     return check(text_of(path))
 
 
@@ -181,7 +182,7 @@ class _Context:
 
 def _sign_in(raw: Any, examined: _Examined) -> SignIn | None:
     part, problems = validate(SignInPart, raw, ("sign_in",))
-    examined.problems += [replace(one, stops=True) for one in problems]
+    examined.problems += [replace(mistake, stops=True) for mistake in problems]
     return SignIn(part.tenant, part.client_id, part.credential()) if isinstance(part, SignInPart) else None
 
 
@@ -189,15 +190,15 @@ def _defaults(raw: Any, examined: _Examined) -> tuple[dict[str, str], dict[str, 
     """The usable defaults, and by key what is wrong with the others: an item that needs one of those is invalid."""
     part, problems = validate(DefaultsPart, raw, ("defaults",))
     examined.problems += problems
-    bad = {str(one.path[1]): one.says for one in problems if len(one.path) > 1}
+    bad = {str(mistake.path[1]): mistake.says for mistake in problems if len(mistake.path) > 1}
     if isinstance(part, DefaultsPart):
         return {key: value for key, value in part.model_dump().items() if value is not None}, bad
     if not isinstance(raw, dict):
         return {}, dict.fromkeys(DefaultsPart.model_fields, "`defaults` is not readable")
     kept = {key: value for key, value in raw.items() if key in DefaultsPart.model_fields and key not in bad}
     part, _ = validate(DefaultsPart, kept, ("defaults",))
-    known = part.model_dump() if part is not None else {}
-    return {key: value for key, value in known.items() if value is not None}, bad
+    usable = part.model_dump() if part is not None else {}
+    return {key: value for key, value in usable.items() if value is not None}, bad
 
 
 def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None:
@@ -218,10 +219,10 @@ def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None
         problems.append(Found((*path, "pats"), "must be a list of PATs"))
     examined.problems += problems
     # A key that patrol does not know may be a comment gone wrong; username and password say whether to work.
-    lasting = [one for one in problems if one.path[-1] in ("username", "password_secret_name", "pats")]
+    lasting = [mistake for mistake in problems if mistake.path[-1] in ("username", "password_secret_name", "pats")]
     items: list[Item] = []
-    for number, one in enumerate(pats if isinstance(pats, list) else []):
-        item = _item((*path, "pats", number), one, username, context, examined, lasting)
+    for number, entry in enumerate(pats if isinstance(pats, list) else []):
+        item = _item((*path, "pats", number), entry, username, context, examined, lasting)
         if item is not None:
             items.append(item)
     if lasting and not (pats and isinstance(pats, list)):
@@ -245,7 +246,7 @@ def _item(
     if name.casefold() in context.credentials:
         says = f"{name} holds a credential; publish the PAT under another name"
         problems.append(Found((*path, "secret"), says))
-    if not any(one.path[: len(path) + 1] == (*path, "scopes") for one in problems):
+    if not any(mistake.path[: len(path) + 1] == (*path, "scopes") for mistake in problems):
         problems += [Found((*path, "scopes", number), says) for number, says in _wrong_scopes(given)]
     item = None
     if part is not None:
@@ -357,7 +358,7 @@ def _credentials(raw: Mapping[str, Any], users: list[Any], principals: list[Any]
     for user in users:
         if isinstance(user, dict):
             names += [user.get("password_secret_name"), *_consumers_tokens(user)]
-    names += [one.get(key) for one in principals if isinstance(one, dict) for key in named]
+    names += [entry.get(key) for entry in principals if isinstance(entry, dict) for key in named]
     return frozenset(name.casefold() for name in names if isinstance(name, str))
 
 

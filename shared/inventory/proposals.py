@@ -33,6 +33,8 @@ Prove = Callable[[SecretSeen], str]
 
 @dataclass(frozen=True, slots=True)
 class Proposal:
+    """A PAT that gets an item: its lines, and what a person should know of it."""
+
     pat: Pat
     lines: Lines
     notes: tuple[str, ...]
@@ -51,11 +53,11 @@ class LeftOut:
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
-    """What one user has in one organization. `known`: pats.yaml has the user; `file`: there is a pats.yaml at all."""
+    """What one user has in one organization. `has_user`: pats.yaml names the user; `file`: there is a pats.yaml."""
 
     user: User
     organization: str
-    known: bool
+    has_user: bool
     file: bool
     sign_in: Mapping[str, Any]
     items: tuple[Proposal, ...]
@@ -89,12 +91,12 @@ def propose(
 ) -> Proposals:
     """What `pats.yaml` (`text`, read as `inventory`) would say of these live PATs; `listed` is the vault's listing."""
     raw = yaml_text.parse(text)
-    known = any(one.key == user.key for one in inventory.users)
+    has_user = any(entry.key == user.key for entry in inventory.users)
     work = _Work(user, organization, raw, inventory, listed, mark, prove)
     # Of several with one name the youngest gets the plain name: the older ones are mostly what a rotation left behind.
     for pat in sorted(pats, key=lambda pat: (pat.display_name.casefold(), -pat.validity.ends.timestamp(), pat.id)):
         work.add(pat)
-    return Proposals(user, organization, known, file, raw["sign_in"], tuple(work.items), tuple(work.left_out))
+    return Proposals(user, organization, has_user, file, raw["sign_in"], tuple(work.items), tuple(work.left_out))
 
 
 def text_of(found: Proposals) -> str:
@@ -131,6 +133,7 @@ class _Work:
         self.left_out: list[LeftOut] = []
 
     def add(self, pat: Pat) -> None:
+        """Give the PAT an item, or a reason why it gets none."""
         try:
             left_out = self._left_out(pat)
             if left_out is not None:
@@ -194,8 +197,8 @@ class _Work:
         for row in self._strangers():
             # To the second, as whoever writes a PAT with its expiry has it.
             if row.expires_on == pat.validity.ends and not self._why_unproved(row):
-                told = f"{row.name} has the same expiry and holds a PAT of this user: it was used once to prove that"
-                return row.name, True, (told,)
+                note = f"{row.name} has the same expiry and holds a PAT of this user: it was used once to prove that"
+                return row.name, True, (note,)
         return self._free(_names(pat)[-1]), False, tuple(notes)
 
     def _why_unproved(self, row: SecretSeen) -> str:
@@ -225,7 +228,7 @@ class _Work:
     def _problems(self, lines: Lines) -> bool:
         user = {"username": self._user.username, "password_secret_name": self._user.password_secret_name}
         whole = {**self._raw, "users": [{**user, "pats": [lines]}]}
-        return any(one.path.startswith("users") for one in pats_yaml.check(yaml.safe_dump(whole)))
+        return any(problem.path.startswith("users") for problem in pats_yaml.check(yaml.safe_dump(whole)))
 
 
 def _of_stamp(row: SecretSeen) -> Iterator[str]:
@@ -256,13 +259,13 @@ def _names(pat: Pat) -> tuple[str, ...]:
 
 
 def _written(found: Proposals) -> Iterator[str]:
-    where = "its `pats:` in pats.yaml" if found.known else "`users:` in pats.yaml" if found.file else "pats.yaml"
+    where = "its `pats:` in pats.yaml" if found.has_user else "`users:` in pats.yaml" if found.file else "pats.yaml"
     yield _comment(f"PATs of {found.user.username} in {found.organization}, to be put into {where}.", indent="")
     if not found.file:
         yield "sign_in:"
         yield from (f"  {key}: {scalar(value)}" for key, value in found.sign_in.items())
         yield "users:"
-    if not found.known:
+    if not found.has_user:
         yield f"  - username: {scalar(found.user.username)}"
         yield f"    password_secret_name: {scalar(found.user.password_secret_name)}"
         yield "    pats:" if found.items else "    pats: []"

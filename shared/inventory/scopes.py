@@ -16,6 +16,8 @@ SIGN_IN_ONLY: Final = frozenset({"user_impersonation", "vso.pats", "vso.pats_man
 
 @dataclass(frozen=True, slots=True)
 class Scope:
+    """`area` as the documentation groups them; `meaning`: what it lets a PAT do."""
+
     name: str
     area: str
     meaning: str

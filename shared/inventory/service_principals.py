@@ -42,8 +42,8 @@ def read(
         # Without an item to fail, the tokens would drop out without a word.
         found.invalid.append(InvalidItem(KEY, "", "", sentence([problem])))
         return found
-    for number, one in enumerate(raw):
-        _principal((*AT, number), one, _Context(defaults, bad_defaults, credentials, named), found)
+    for number, entry in enumerate(raw):
+        _principal((*AT, number), entry, _Context(defaults, bad_defaults, credentials, named), found)
     return found
 
 

@@ -162,7 +162,7 @@ def if_it_is(check: Callable[[str], str], text: object) -> str:
     return text
 
 
-def character(one: str) -> str:
+def character(letter: str) -> str:
     """As a message may show it: itself where it can be seen, and its number."""
-    number = f"U+{ord(one):04X}"
-    return f"`{one}` ({number})" if printable(one) == one else number
+    number = f"U+{ord(letter):04X}"
+    return f"`{letter}` ({number})" if printable(letter) == letter else number
