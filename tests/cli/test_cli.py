@@ -289,6 +289,16 @@ def test_unblock_says_what_it_did(shell: Shell) -> None:
     assert (code, document["error"]["code"]) == (2, "inventory-invalid")
 
 
+def test_promise_8_every_later_run_says_cause_and_remedy_of_a_block_again(shell: Shell) -> None:
+    shell.lab.cloud.directory.set_password(AGENTS, "changed")
+    first, later = (" ".join(shell("run")[1].split()) for _ in range(2))
+    status = " ".join(shell("status")[1].split())
+    for says in (first, later, status):
+        assert "AADSTS50126" in says
+        assert "The user name or the password is wrong." in says
+        assert "Write the right password as a new version" in says
+
+
 def test_status_exits_3_for_a_blocked_user_without_items_too(shell: Shell) -> None:
     shell.lab.cloud.directory.set_password(AGENTS, "changed")
     shell("run")
@@ -389,6 +399,7 @@ def test_progress_goes_to_stderr_and_json_alone_to_stdout(shell: Shell) -> None:
         "pat.published",
     ]
     assert "2026-03-31T12:00:00Z" in errors
+    assert "run_id" not in errors, "the same on every line"
 
 
 def test_progress_of_threads_comes_in_whole_lines(shell: Shell) -> None:
