@@ -21,6 +21,8 @@ from shared.model.secret_text import printable
 COLOURS: Mapping[str, str] = {"good": "32", "warning": "33", "bad": "31", "faint": "2", "head": "1"}
 WIDTH = 100
 """Of paragraphs where no terminal says how wide it is."""
+_NO_BREAK = "\0"
+"""In place of a space: no printable text has it, and no line is broken there."""
 _NOBODY_READS = frozenset({errno.EPIPE, errno.EBADF, errno.ESHUTDOWN})
 
 
@@ -127,18 +129,20 @@ class Screen:
         self.out.write(f"{json.dumps(document, indent=2)}\n")
 
     def paragraph(self, text: str, indent: str = "  ") -> None:
-        """Wrapped between words only: names and commands in it are to be copied."""
+        """Wrapped between words only, and never within a command: names and commands in it are to be copied."""
+        import re
         import textwrap
 
+        whole = re.sub("`[^`\\n]*`", lambda command: command[0].replace(" ", _NO_BREAK), printable(text))
         wrapped = textwrap.wrap(
-            text,
+            whole,
             min(self.width or WIDTH, WIDTH),
             initial_indent=indent,
             subsequent_indent=indent,
             break_long_words=False,
             break_on_hyphens=False,
         )
-        self.lines(wrapped)
+        self.lines(line.replace(_NO_BREAK, " ") for line in wrapped)
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[Cell | str]], spare: Sequence[str] = ()) -> None:
         """`spare`: titles of columns that are left out where the terminal is too narrow, the first one first."""
