@@ -107,7 +107,13 @@ def test_a_change_by_hand_that_is_stopped_says_how_to_find_out(
     assert says in told
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "a cluster"])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [
+        pytest.param(signal.SIGINT, 130, id="ctrl-c"),
+        pytest.param(signal.SIGTERM, 143, id="a cluster", marks=pytest.mark.exhaustive),
+    ],
+)
 def test_rule_8_a_signal_in_an_emergency_says_what_lives(tmp_path: Path, number: signal.Signals, code: int) -> None:
     inventory = tmp_path / "pats.yaml"
     inventory.write_text(demo_pats_yaml(), encoding="utf-8")
