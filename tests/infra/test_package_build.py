@@ -94,7 +94,9 @@ def environment(folder: Path, **configured: str) -> dict[str, str]:
     """As bare as can be, so that only what a test configures counts."""
     (folder / "home").mkdir(exist_ok=True)
     kept = {name: os.environ[name] for name in ("PATH", "SYSTEMROOT", "TMPDIR") if name in os.environ}
-    return {**kept, "HOME": str(folder / "home"), "PIP_RETRIES": "1", "PIP_NO_CACHE_DIR": "1", **configured}
+    # An empty file in the place of every other one: this machine's own may name a certificate or an index.
+    alone = {"PIP_CONFIG_FILE": os.devnull, "PIP_RETRIES": "1", "PIP_NO_CACHE_DIR": "1"}
+    return {**kept, "HOME": str(folder / "home"), **alone, **configured}
 
 
 def configuration(folder: Path, **options: str) -> str:
