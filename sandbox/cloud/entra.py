@@ -1,4 +1,4 @@
-"""Entra ID as pure state: who may have a token, and every token that was issued.
+"""Entra ID as pure state: whom it knows, and who may have a token.
 
 Source: the public documentation of the password, refresh token and client credentials grants.
 """
@@ -7,28 +7,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from sandbox.cloud import assertions
 from sandbox.cloud.chance import Chance
 from sandbox.cloud.entra_estate import App, Tenant, User, UserState
 from sandbox.cloud.entra_refusals import EntraRefused
+from sandbox.cloud.entra_scopes import AZURE_DEVOPS, AZURE_DEVOPS_NAMES, granted_scope
+from sandbox.cloud.entra_tokens import Bearer, IssuedTokens, Token, revoked_text
 from sandbox.cloud.federation import FederationServer
 from sandbox.cloud.switches import Switches
 
-AZURE_DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798"
-AZURE_DEVOPS_NAMES = (AZURE_DEVOPS, f"api://{AZURE_DEVOPS}", "https://app.vssps.visualstudio.com")
+__all__ = ["AZURE_DEVOPS", "Directory", "Proof", "Token"]
+
 SERVICE_RESOURCES = frozenset(
     {"https://vault.azure.net", "https://management.azure.com", "https://management.core.windows.net"}
 )
 """What a service principal is granted a token for besides Azure DevOps; nothing but vaults is played."""
 ANY_TENANT = ("common", "organizations", "consumers")
-TOKEN_LIFE = timedelta(hours=1)
-STORAGE = "https://storage.azure.com"
-STORAGE_SPREAD = timedelta(days=3650)
-REFRESH_LIFE = timedelta(days=90)
-OPENID_SCOPES = frozenset({"openid", "profile", "email", "offline_access"})
 
 
 POLICY_CLAIMS = json.dumps(
@@ -45,63 +42,12 @@ STATE_CODES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Bearer:
-    """What an access token stands for; `scopes` are bare names, empty for an application's own token.
-
-    `subject`: a user's name, an app's client id, or the managed identity.
-    """
-
-    audience: str
-    subject: str
-    scopes: frozenset[str]
-    expires: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Token:
-    """A granted sign-in. `scope` names every granted scope and the `.default` that was asked for, as Entra does.
-
-    `refresh_token` is "" unless `offline_access` was asked for, `id_token` unless `openid` was.
-    """
-
-    access_token: str
-    refresh_token: str
-    id_token: str
-    scope: str
-    expires: datetime
-    user_id: str
-    tenant_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class _Refresh:
-    client_id: str
-    tenant_id: str
-    upn: str
-    issued: datetime
-    expires: datetime
-    strong: bool = False
-    """Whether a person proved more than a password when it was granted: that lasts."""
-    revoked: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Proof:
     """What a client says of itself at the token endpoint."""
 
     client_id: str
     secret: str | None = None
     assertion: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Wanted:
-    """A scope that was judged: the audience, the bare scopes granted, those of OpenID, and the answer's `scope`."""
-
-    audience: str
-    scopes: frozenset[str]
-    openid: frozenset[str]
-    echo: str
 
 
 class Directory:
@@ -114,8 +60,7 @@ class Directory:
         self._tenants: dict[str, Tenant] = {}
         self.apps: dict[str, App] = {}
         self._users: dict[str, User] = {}
-        self._bearers: dict[str, Bearer] = {}
-        self._refreshes: dict[str, _Refresh] = {}
+        self._issued = IssuedTokens(now, chance, self._switches)
         self.federations: dict[str, FederationServer] = {}  # by domain
         self.lock_out_after = 10
         self.lock_out_for = timedelta(minutes=30)
@@ -161,7 +106,7 @@ class Directory:
         user = self.user(upn)
         user.password = self._chance.remember(password)
         user.wrong_passwords, user.locked_until = 0, None
-        self._revoke_refreshes(user.upn, public_only=True)
+        self._issued.revoke_refresh_tokens(user.upn, public_only=True)
 
     def user(self, upn: str) -> User:
         """Raises KeyError when unknown; user names are case-insensitive."""
@@ -206,7 +151,7 @@ class Directory:
             raise EntraRefused(9001023)
         home = self.home(tenant)
         app = self._judge_client(home, client_id, client_secret, assertion)
-        wanted = _judge_scope(app, scope)
+        wanted = granted_scope(app, scope)
         if user is None:
             raise EntraRefused(50034)
         if user.state is UserState.GUEST:
@@ -215,7 +160,7 @@ class Directory:
         if server is not None and not server.cloud_passwords:
             raise EntraRefused(50126)
         self._judge_user(user, password)
-        return self._grant(home, app, user, wanted)
+        return self._issued.grant(home, app, user, wanted)
 
     def sign_in_with_saml(
         self,
@@ -230,7 +175,7 @@ class Directory:
         """The grant of a token that a federated domain's own server issued (base64). Raises EntraRefused."""
         home = self.home(tenant)
         app = self._judge_client(home, client_id, client_secret, assertion)
-        wanted = _judge_scope(app, scope)
+        wanted = granted_scope(app, scope)
         upn = next((known for server in self.federations.values() if (known := server.subject_of(saml))), None)
         if upn is None:
             raise EntraRefused(50013)
@@ -239,7 +184,7 @@ class Directory:
             raise EntraRefused(50034)
         user.token_requests += 1
         self._judge_state(user)
-        return self._grant(home, app, user, wanted)
+        return self._issued.grant(home, app, user, wanted)
 
     def refresh(
         self,
@@ -254,21 +199,17 @@ class Directory:
         """Redeem a refresh token, which stays good after use. Raises EntraRefused."""
         home = self.home(tenant)
         app = self._judge_client(home, client_id, client_secret, assertion)
-        wanted = _judge_scope(app, scope)
-        known = self._refreshes.get(refresh_token)
-        if known is None or known.client_id != app.client_id or known.tenant_id != home.guid:
-            raise EntraRefused(70000)
-        if known.expires <= self._now():
-            raise EntraRefused(700082)
+        wanted = granted_scope(app, scope)
+        known = self._issued.refresh_token(refresh_token, app, home)
         user = self.user(known.upn)
         user.token_requests += 1
         if known.revoked is not None:
-            raise EntraRefused(50173, text=_revoked_text(known.issued, known.revoked))
+            raise EntraRefused(50173, text=revoked_text(known.issued, known.revoked))
         if user.state is UserState.DISABLED:
             raise EntraRefused(50057)
         if user.state is not UserState.PASSWORD_EXPIRED and not (known.strong and user.state is UserState.MFA_REQUIRED):
             self._judge_state(user)
-        return self._grant(home, app, user, wanted, strong=known.strong)
+        return self._issued.grant(home, app, user, wanted, strong=known.strong)
 
     def judge_in_person(self, upn: str) -> None:
         """Whether a person who does whatever a page asks for may sign in as `upn`. Raises EntraRefused."""
@@ -283,11 +224,11 @@ class Directory:
     def grant_in_person(self, tenant: str, proof: Proof, upn: str, scope: str, nonce: str = "") -> Token:
         """Tokens for a person who signed in at a page. Raises EntraRefused."""
         app = self.judge_client(tenant, proof)
-        wanted = _judge_scope(app, scope)
+        wanted = granted_scope(app, scope)
         self.judge_in_person(upn)
         user = self.user(upn)
         user.token_requests += 1
-        return self._grant(self.home(tenant), app, user, wanted, strong=True, nonce=nonce)
+        return self._issued.grant(self.home(tenant), app, user, wanted, strong=True, nonce=nonce)
 
     def judge_client(self, tenant: str, proof: Proof) -> App:
         """The app that `proof` proves. Raises EntraRefused."""
@@ -318,89 +259,21 @@ class Directory:
             return self.application_token(resource.rstrip("/"), app.object_id)
         if resource not in AZURE_DEVOPS_NAMES:
             raise EntraRefused(500011)
-        now = self._now()
-        expires = now + timedelta(minutes=self._switches.service_token_minutes)
-        stamp, end = int(now.timestamp()), int(expires.timestamp())
-        token = self._chance.jwt(
-            {
-                "aud": AZURE_DEVOPS,
-                "iss": f"https://sts.windows.net/{home.guid}/",
-                "iat": stamp,
-                "nbf": stamp,
-                "exp": end,
-                "appid": app.client_id,
-                "idtyp": "app",
-                "oid": app.object_id,
-                "sub": app.object_id,
-                "tid": home.guid,
-                "ver": "1.0",
-            }
-        )
-        self._bearers[token] = Bearer(AZURE_DEVOPS, app.client_id.lower(), frozenset(), expires)
-        return token, expires
+        return self._issued.grant_app(home, app)
 
     def application_token(self, audience: str, subject: str) -> tuple[str, datetime]:
-        """A token for the managed identity `subject`; gives it and its end. A JWT with the claims storage asks for.
-
-        For the exchange at the token endpoint it is one that this directory signs and can check.
-        """
-        now = self._now()
-        expires = now + TOKEN_LIFE
+        """A token for the managed identity `subject`, and its end."""
         tenants = self.tenants()
         guid = tenants[0].guid if tenants else "00000000-0000-0000-0000-000000000000"
-        if audience.lower().startswith(assertions.EXCHANGE):
-            return self._exchange_token(audience, subject, guid), expires
-        # A storage emulator keeps the real time however far this clock was moved.
-        spread = STORAGE_SPREAD if audience.rstrip("/") == STORAGE else timedelta(minutes=5)
-        begins = int((now - spread).timestamp())
-        claims = {
-            "aud": audience,
-            "iss": f"https://sts.windows.net/{guid}/",
-            "iat": begins,
-            "nbf": begins,
-            "exp": int((expires + spread).timestamp()),
-            "oid": subject,
-            "sub": subject,
-            "tid": guid,
-            "ver": "1.0",
-        }
-        token = self._chance.jwt(claims)
-        self._bearers[token] = Bearer(audience, subject, frozenset(), expires)
-        return token, expires
-
-    def _exchange_token(self, audience: str, subject: str, tenant: str) -> str:
-        stamp = int(self._now().timestamp())
-        claims = {
-            "aud": audience,
-            "iss": assertions.issuer_of(tenant),
-            "iat": stamp,
-            "nbf": stamp,
-            "exp": stamp + self._switches.exchange_token_seconds,
-            "oid": subject,
-            "sub": subject,
-            "tid": tenant,
-            "jti": self._chance.guid(),
-            "ver": "2.0",
-        }
-        return self._chance.remember(assertions.sign(claims))
+        return self._issued.grant_identity(audience, subject, guid)
 
     def bearer(self, access_token: str, audience: str) -> Bearer | None:
         """What the token stands for; None when unknown, expired or made for another audience."""
-        known = self._bearers.get(access_token)
-        if known is None or known.audience != audience or known.expires <= self._now():
-            return None
-        return known
+        return self._issued.bearer(access_token, audience)
 
     def revoke_tokens(self, upn: str) -> None:
         """End every refresh and access token of the user, as "revoke sessions" does."""
-        self._revoke_refreshes(upn)
-        self._bearers = {value: known for value, known in self._bearers.items() if known.subject != upn.lower()}
-
-    def _revoke_refreshes(self, upn: str, *, public_only: bool = False) -> None:
-        now = self._now()
-        for value, known in self._refreshes.items():
-            if known.upn == upn.lower() and (self.apps[known.client_id.lower()].public or not public_only):
-                self._refreshes[value] = replace(known, revoked=now)
+        self._issued.revoke(upn)
 
     # judgement
 
@@ -466,80 +339,3 @@ class Directory:
             raise EntraRefused(code, error=self._switches.conditional_access_error, claims=POLICY_CLAIMS)
         if code is not None:
             raise EntraRefused(code)
-
-    def _grant(
-        self, tenant: Tenant, app: App, user: User, wanted: _Wanted, *, strong: bool = False, nonce: str = ""
-    ) -> Token:
-        now = self._now()
-        expires = now + timedelta(seconds=self._switches.user_token_seconds)
-        stamp, end = int(now.timestamp()), int(expires.timestamp())
-        issuer = f"https://login.microsoftonline.com/{tenant.guid}/v2.0"
-        person = {"oid": user.object_id, "tid": tenant.guid, "iat": stamp, "nbf": stamp, "exp": end}
-        access = self._chance.jwt(
-            {
-                **person,
-                "aud": wanted.audience,
-                "iss": f"https://sts.windows.net/{tenant.guid}/",
-                "appid": app.client_id,
-                "upn": user.upn,
-                "scp": " ".join(sorted(wanted.scopes)),
-            }
-        )
-        self._bearers[access] = Bearer(wanted.audience, user.upn.lower(), wanted.scopes, expires)
-        refresh = identity = ""
-        if "offline_access" in wanted.openid:
-            refresh = self._chance.remember(f"0.{self._chance.text(120)}")
-            self._refreshes[refresh] = _Refresh(
-                app.client_id, tenant.guid, user.upn.lower(), now, now + REFRESH_LIFE, strong
-            )
-        if "openid" in wanted.openid:
-            whom = {"sub": user.object_id, "preferred_username": user.upn, "name": user.upn}
-            if nonce:
-                whom["nonce"] = nonce
-            identity = self._chance.jwt({**person, "aud": app.client_id, "iss": issuer, **whom, "ver": "2.0"})
-        return Token(access, refresh, identity, wanted.echo, expires, user.object_id, tenant.guid)
-
-
-def _revoked_text(issued: datetime, revoked: datetime) -> str:
-    return (
-        "The provided grant has expired due to it being revoked, a fresh auth token is needed. The user might have "
-        f"changed or reset their password. The grant was issued on '{_stamp(issued)}' and the TokensValidFrom date "
-        f"(before which tokens are not valid) for this user is '{_stamp(revoked)}'."
-    )
-
-
-def _stamp(instant: datetime) -> str:
-    """Seven fractional digits, as the service writes instants into its texts."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f0Z")
-
-
-def _judge_scope(app: App, scope: str) -> _Wanted:
-    """What is granted of what was asked. Raises EntraRefused 70011, 28000, 500011 or 65001."""
-    wanted = [word for word in scope.split() if word not in OPENID_SCOPES]
-    if not wanted:
-        raise EntraRefused(70011)
-    granted: set[str] = set()
-    echo: list[str] = []
-    audiences: set[str] = set()
-    for word in wanted:
-        resource, _, name = word.rpartition("/")
-        audience = resource.lower().rstrip("/")
-        if audience in AZURE_DEVOPS_NAMES:
-            audience, consented = AZURE_DEVOPS, app.consented
-        elif audience in app.delegated:
-            consented = app.delegated[audience]
-        else:
-            raise EntraRefused(500011)
-        audiences.add(audience)
-        if name == ".default":
-            granted |= consented
-            echo += [f"{resource}/{each}" for each in sorted(consented)]
-        elif name in consented:
-            granted.add(name)
-        else:
-            raise EntraRefused(65001)
-        echo.append(word)
-    if len(audiences) > 1:
-        raise EntraRefused(28000)
-    openid = OPENID_SCOPES & set(scope.split())
-    return _Wanted(audiences.pop(), frozenset(granted), openid, " ".join(dict.fromkeys(echo)))

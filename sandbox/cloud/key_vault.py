@@ -15,19 +15,25 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sandbox.cloud.chance import Chance
+from sandbox.cloud.key_vault_bundles import Bundles
+from sandbox.cloud.key_vault_refusals import (
+    VaultRefused,
+    bad_parameter,
+    being_deleted,
+    deleted_not_found,
+    forbidden,
+    not_found,
+)
 from sandbox.cloud.key_vault_values import (
-    ACTIONS,
     MAX_CONTENT_TYPE,
     MAX_PAGE,
     MAX_TAG,
     MAX_TAGS,
     MAX_VALUE,
     NAME,
-    RECOVERABLE_DAYS,
     SHORT_PAGE,
     Secret,
     VaultPage,
-    VaultRefused,
     Version,
 )
 from sandbox.cloud.switches import Switches
@@ -42,6 +48,7 @@ class Vault:
         self.host = host.lower()
         self.name = self.host.partition(".")[0]
         self.denied: set[str] = set()
+        self._bundles = Bundles(self.host)
         self._now = now
         self._chance = chance
         self._switches = switches
@@ -73,12 +80,12 @@ class Vault:
             raise VaultRefused(
                 403, "Forbidden", "Operation get is not allowed on a disabled secret.", inner="SecretDisabled"
             )
-        return self._bundle(secret, found, with_value=True)
+        return self._bundles.of_version(secret, found, with_value=True)
 
     def list_secrets(self, max_results: int | None = None, skip: tuple[int, str] | None = None) -> VaultPage:
         """One page of all live secrets, disabled and expired ones included. Raises VaultRefused."""
         self._permit("list", "")
-        return self._page(self._order, max_results, skip, lambda key: self._item(self._secrets[key], None))
+        return self._page(self._order, max_results, skip, lambda key: self._bundles.of_secret(self._secrets[key]))
 
     def list_versions(
         self, name: str, max_results: int | None = None, skip: tuple[int, str] | None = None
@@ -89,7 +96,7 @@ class Vault:
         if secret is None:
             return VaultPage([], None)
         ids = sorted(secret.versions)
-        return self._page(ids, max_results, skip, lambda key: self._item(secret, secret.versions[key]))
+        return self._page(ids, max_results, skip, lambda key: self._bundles.of_version(secret, secret.versions[key]))
 
     # changing
 
@@ -115,7 +122,7 @@ class Vault:
         gone = self._deleted.get(key)
         if gone is not None:
             if gone.settling(self._now().timestamp()):
-                raise _being_deleted(name)
+                raise being_deleted(name)
             message = (
                 f"Secret {name} is currently in a deleted but recoverable state, and its name cannot be reused; in "
                 "this state, the secret can only be recovered or purged."
@@ -135,7 +142,7 @@ class Vault:
             self._chance.hex32(), value, content_type, dict(tags or {}), enabled, not_before, expires, now, now
         )
         secret.versions[version.id] = version
-        return self._bundle(secret, version, with_value=True)
+        return self._bundles.of_version(secret, version, with_value=True)
 
     def seed(self, name: str, value: str, *, created: datetime | None = None, **details: Any) -> Version:
         """Put a version there past permissions, throttles and soft delete; `details` as in `set_secret`."""
@@ -180,7 +187,7 @@ class Vault:
         if attributes.get("nbf") is not None:
             found.not_before = int(attributes["nbf"])
         found.updated = self._seconds()
-        return self._bundle(secret, found, with_value=False)
+        return self._bundles.of_version(secret, found)
 
     def delete(self, name: str) -> dict[str, Any]:
         """Soft delete of all versions; it is seen among the deleted a little later. Raises VaultRefused."""
@@ -194,7 +201,7 @@ class Vault:
         secret.refusals_left = self._switches.delete_refusals
         secret.settles_at = self._now().timestamp() + self._switches.delete_settle_seconds
         self._deleted[key] = secret
-        return self._deleted_bundle(secret)
+        return self._bundles.of_deleted(secret)
 
     def get_deleted(self, name: str) -> dict[str, Any]:
         """Raises VaultRefused: 404 while the delete has not settled."""
@@ -202,20 +209,15 @@ class Vault:
         secret = self._find_deleted(name)
         if secret.settling(self._now().timestamp()):
             secret.refusals_left = max(secret.refusals_left - 1, 0)
-            raise _deleted_not_found(name)
-        return self._deleted_bundle(secret)
+            raise deleted_not_found(name)
+        return self._bundles.of_deleted(secret)
 
     def list_deleted(self, max_results: int | None = None, skip: tuple[int, str] | None = None) -> VaultPage:
         """One page of the deleted secrets whose deletion has settled. Raises VaultRefused."""
         self._permit("deleted", "")
         now = self._now().timestamp()
-
-        def item(key: str) -> dict[str, Any]:
-            secret = self._deleted[key]
-            return {**self._item(secret, None), **self._grave(secret)}
-
         settled = sorted(key for key, secret in self._deleted.items() if now >= secret.settles_at)
-        return self._page(settled, max_results, skip, item)
+        return self._page(settled, max_results, skip, lambda key: self._bundles.of_deleted_item(self._deleted[key]))
 
     def recover(self, name: str) -> dict[str, Any]:
         """Bring all versions back; for a while reading them is 404 and writing them 409. Raises VaultRefused."""
@@ -229,7 +231,7 @@ class Vault:
         secret.settles_at = self._now().timestamp() + self._switches.recover_settle_seconds
         self._secrets[key] = secret
         insort(self._order, key)
-        return self._bundle(secret, secret.latest, with_value=False)
+        return self._bundles.of_version(secret, secret.latest)
 
     def purge(self, name: str) -> None:
         """Raises VaultRefused."""
@@ -259,7 +261,7 @@ class Vault:
         for row in known["versions"]:
             self._chance.remember(row["value"])
             secret.versions[row["id"]] = Version(**row)
-        return self._bundle(secret, secret.latest, with_value=False)
+        return self._bundles.of_version(secret, secret.latest)
 
     # inside
 
@@ -267,41 +269,20 @@ class Vault:
         return int(self._now().timestamp())
 
     def _permit(self, operation: str, name: str) -> None:
-        if operation not in self.denied:
-            return
-        action = ACTIONS[operation]
-        suffix = action if operation in ("delete", "recover", "purge") else f"{action}/action"
-        lines = (
-            "Caller is not authorized to perform action on resource.",
-            (
-                "If role assignments, deny assignments or role definitions were changed recently, please observe "
-                "propagation time."
-            ),
-            (
-                "Caller: appid=00000000-0000-0000-0000-000000000001;oid=00000000-0000-0000-0000-000000000002;"
-                "iss=https://sts.windows.net/00000000-0000-0000-0000-000000000003/"
-            ),
-            f"Action: 'Microsoft.KeyVault/vaults/secrets/{suffix}'",
-            (
-                "Resource: '/subscriptions/sandbox/resourcegroups/sandbox/providers/microsoft.keyvault"
-                f"/vaults/{self.name}/secrets/{name.lower()}'"
-            ),
-            "Assignment: (not found)",
-            f"Vault: {self.name};location=sandbox",
-        )
-        raise VaultRefused(403, "Forbidden", "\r\n".join(lines), inner="ForbiddenByRbac")
+        if operation in self.denied:
+            raise forbidden(self.name, operation, name)
 
     def _judge(self, name: str, value: str, tags: Mapping[str, str], content_type: str | None) -> None:
         if NAME.fullmatch(name) is None:
-            raise _bad("The request URI contains an invalid name.")
+            raise bad_parameter("The request URI contains an invalid name.")
         if len(value.encode()) > MAX_VALUE:
-            raise _bad("The secret value is too long.")
+            raise bad_parameter("The secret value is too long.")
         if len(tags) > MAX_TAGS:
-            raise _bad("Property has invalid value")
+            raise bad_parameter("Property has invalid value")
         if any(len(tag) > MAX_TAG or len(text) > MAX_TAG for tag, text in tags.items()):
-            raise _bad(f"A tag's name and value have at most {MAX_TAG} characters.")
+            raise bad_parameter(f"A tag's name and value have at most {MAX_TAG} characters.")
         if content_type is not None and len(content_type) > MAX_CONTENT_TYPE:
-            raise _bad("The content type is too long.")
+            raise bad_parameter("The content type is too long.")
 
     def _throttle(self) -> None:
         limit = self._switches.vault_creations_per_10s
@@ -319,19 +300,19 @@ class Vault:
         try:
             return self._secrets[name.lower()]
         except KeyError:
-            raise _not_found(name) from None
+            raise not_found(name) from None
 
     def _find_deleted(self, name: str) -> Secret:
         try:
             return self._deleted[name.lower()]
         except KeyError:
-            raise _deleted_not_found(name) from None
+            raise deleted_not_found(name) from None
 
     def _settle(self, secret: Secret) -> None:
         """Raises VaultRefused 404 for a reader who comes before a recovery has settled."""
         if secret.settling(self._now().timestamp()):
             secret.refusals_left = max(secret.refusals_left - 1, 0)
-            raise _not_found(secret.name)
+            raise not_found(secret.name)
 
     def _judge_recovered(self, secret: Secret) -> None:
         """Raises VaultRefused 409 for a writer who comes before a recovery has settled."""
@@ -342,7 +323,7 @@ class Vault:
     def _judge_deleted(self, secret: Secret) -> None:
         """Raises VaultRefused 409 for whoever wants it back, or gone for good, before its deletion has settled."""
         if self._now().timestamp() < secret.settles_at:
-            raise _being_deleted(secret.name)
+            raise being_deleted(secret.name)
 
     def _version(self, secret: Secret, version: str) -> Version:
         if not version:
@@ -350,7 +331,7 @@ class Vault:
         try:
             return secret.versions[version.lower()]
         except KeyError:
-            raise _not_found(f"{secret.name}/{version}") from None
+            raise not_found(f"{secret.name}/{version}") from None
 
     def _page(
         self,
@@ -361,7 +342,7 @@ class Vault:
     ) -> VaultPage:
         """`skip` = (number of the page, last key given). Of several pages the first two hold nothing or little."""
         if max_results is not None and not 1 <= max_results <= MAX_PAGE:
-            raise _bad(f"maxresults is 1 to {MAX_PAGE}.")
+            raise bad_parameter(f"maxresults is 1 to {MAX_PAGE}.")
         size = min(max_results or MAX_PAGE, self._switches.vault_page_size)
         number, after = skip or (0, "")
         start = bisect_right(keys, after) if after else 0
@@ -374,65 +355,3 @@ class Vault:
         chosen = keys[start : start + size]
         more = left > size
         return VaultPage([item(key) for key in chosen], (number + 1, chosen[-1] if chosen else after) if more else None)
-
-    def _attributes(self, version: Version) -> dict[str, Any]:
-        attributes: dict[str, Any] = {"enabled": version.enabled}
-        if version.not_before is not None:
-            attributes["nbf"] = version.not_before
-        if version.expires is not None:
-            attributes["exp"] = version.expires
-        attributes["created"] = version.created
-        attributes["updated"] = version.updated
-        attributes["recoveryLevel"] = "Recoverable+Purgeable"
-        attributes["recoverableDays"] = RECOVERABLE_DAYS
-        return attributes
-
-    def _bundle(self, secret: Secret, version: Version, *, with_value: bool) -> dict[str, Any]:
-        bundle: dict[str, Any] = {"value": version.value} if with_value else {}
-        if version.content_type is not None:
-            bundle["contentType"] = version.content_type
-        bundle["id"] = f"https://{self.host}/secrets/{secret.name}/{version.id}"
-        bundle["attributes"] = self._attributes(version)
-        if version.tags:
-            bundle["tags"] = dict(version.tags)
-        return bundle
-
-    def _item(self, secret: Secret, version: Version | None) -> dict[str, Any]:
-        shown = version or secret.latest
-        item = self._bundle(secret, shown, with_value=False)
-        if version is None:
-            item["id"] = f"https://{self.host}/secrets/{secret.name}"
-        return item
-
-    def _grave(self, secret: Secret) -> dict[str, Any]:
-        at = secret.deleted_at or 0
-        return {
-            "recoveryId": f"https://{self.host}/deletedsecrets/{secret.name}",
-            "deletedDate": at,
-            "scheduledPurgeDate": at + RECOVERABLE_DAYS * 86400,
-        }
-
-    def _deleted_bundle(self, secret: Secret) -> dict[str, Any]:
-        return {**self._bundle(secret, secret.latest, with_value=False), **self._grave(secret)}
-
-
-def _not_found(name: str) -> VaultRefused:
-    message = (
-        f"A secret with (name/id) {name} was not found in this key vault. If you recently deleted this secret you may "
-        "be able to recover it using the correct recovery command. For help resolving this issue, please see "
-        "https://go.microsoft.com/fwlink/?linkid=2125182"
-    )
-    return VaultRefused(404, "SecretNotFound", message)
-
-
-def _deleted_not_found(name: str) -> VaultRefused:
-    return VaultRefused(404, "SecretNotFound", f"Deleted Secret not found: {name}")
-
-
-def _being_deleted(name: str) -> VaultRefused:
-    message = f"Secret {name} is currently being deleted and cannot be re-created; retry later."
-    return VaultRefused(409, "Conflict", message, inner="ObjectIsBeingDeleted")
-
-
-def _bad(message: str) -> VaultRefused:
-    return VaultRefused(400, "BadParameter", message)

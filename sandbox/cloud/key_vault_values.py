@@ -1,4 +1,4 @@
-"""Values of Key Vault: limits, versions, secrets, pages and refusals."""
+"""Values of Key Vault: limits, versions, secrets and pages."""
 
 from __future__ import annotations
 
@@ -14,33 +14,6 @@ MAX_PAGE = 25
 SHORT_PAGE = 7
 RECOVERABLE_DAYS = 90
 NAME = re.compile(r"[0-9A-Za-z-]{1,127}")
-
-ACTIONS = {
-    "get": "getSecret",
-    "set": "setSecret",
-    "update": "setSecret",
-    "list": "readMetadata",
-    "versions": "readMetadata",
-    "delete": "delete",
-    "deleted": "readMetadata",
-    "recover": "recover",
-    "purge": "purge",
-    "backup": "backup",
-    "restore": "restore",
-}
-"""Operation → the data action that permits it."""
-
-
-class VaultRefused(Exception):
-    """An error answer: HTTP status, `code`, `inner` code or empty, message, seconds of Retry-After or None."""
-
-    def __init__(self, status: int, code: str, message: str, inner: str = "", retry_after: int | None = None) -> None:
-        super().__init__(f"{status} {code} {inner}".rstrip())
-        self.status = status
-        self.code = code
-        self.message = message
-        self.inner = inner
-        self.retry_after = retry_after
 
 
 @dataclass(slots=True)
