@@ -128,29 +128,17 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
     credentials = key_vault
     if given["CREDENTIALS_VAULT_URL"] != _SAME_VAULT:
         credentials = _vault("CREDENTIALS_VAULT_URL", given, problems)
-    deployment = given["DEPLOYMENT_NAME"]
-    if deployment == _FIRST_LABEL:
-        deployment = (urlsplit(key_vault).hostname or "unnamed").partition(".")[0]
-    if not re.fullmatch(r"[0-9A-Za-z-]{1,40}", deployment):
-        problems.append("DEPLOYMENT_NAME is not valid: set it to 1 to 40 letters, digits and hyphens")
+    deployment = _deployment(given["DEPLOYMENT_NAME"], key_vault, problems)
     budget = _budget(given["RUN_BUDGET"], problems)
     request_budget = _request_budget(given["HTTP_BUDGET"], problems)
-    http_auth: HttpAuth = "entra" if given["HTTP_AUTH"] == "entra" else "function-key"
-    if given["HTTP_AUTH"] != http_auth:
-        problems.append("HTTP_AUTH is not valid: set it to function-key or entra")
+    http_auth = _http_auth(given["HTTP_AUTH"], problems)
     parallel = _number("PARALLEL_USERS", given, 1, MOST_PARALLEL, problems)
     fan_out = None if given["FAN_OUT_ABOVE"] == NEVER else _number("FAN_OUT_ABOVE", given, 0, MOST_USERS, problems)
     instances = _number("QUEUE_INSTANCES", given, 1, MOST_INSTANCES, problems)
     authority = _authority(given.get("AZURE_AUTHORITY_HOST", DEFAULT_AUTHORITY), problems)
     storage = host_storage.read(given, problems)
     chosen = given.get("AZURE_TOKEN_CREDENTIALS", "").casefold()
-    problems = _unspoilt(environ, problems)
-    if problems:
-        raise Misconfigured(
-            Code.SETTINGS_INVALID,
-            f"{'; '.join(problems)}.",
-            "Correct the app settings (Bicep, local.settings.json or the environment).",
-        )
+    _stop_at(_unspoilt(environ, problems))
     return Settings(
         key_vault_url=key_vault,
         credentials_vault_url=credentials,
@@ -161,11 +149,7 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
         fan_out_above=fan_out,
         queue_instances=instances,
         identity_by_environment=chosen == "environmentcredential",
-        client_has_secret=(
-            chosen in _HOSTED
-            and "AZURE_CLIENT_ID" in given
-            and bool({"AZURE_CLIENT_SECRET", "AZURE_PASSWORD"} & given.keys())
-        ),
+        client_has_secret=chosen in _HOSTED and _has_client_secret(given),
         authority_host=authority,
         identity_client_id=given.get("AZURE_CLIENT_ID"),
         http_budget=request_budget,
@@ -173,6 +157,21 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
         platform_authenticates=given.get("WEBSITE_AUTH_ENABLED", "").casefold() == "true",
         storage=storage,
     )
+
+
+def _stop_at(problems: list[str]) -> None:
+    """Raises one Misconfigured that names all of them; with none it does nothing."""
+    if problems:
+        raise Misconfigured(
+            Code.SETTINGS_INVALID,
+            f"{'; '.join(problems)}.",
+            "Correct the app settings (Bicep, local.settings.json or the environment).",
+        )
+
+
+def _has_client_secret(given: Mapping[str, str]) -> bool:
+    """Whether the AZURE_... variables name a client and its secret or password, as other tools read them."""
+    return "AZURE_CLIENT_ID" in given and bool({"AZURE_CLIENT_SECRET", "AZURE_PASSWORD"} & given.keys())
 
 
 def _unspoilt(environ: Mapping[str, str], problems: list[str]) -> list[str]:
@@ -227,6 +226,21 @@ def _wrong_url(url: str) -> str | None:
     if parts.path.strip("/") or port not in (None, 443) or re.search(r"[?#@\s]", url):
         return "is more than a vault's host"
     return None
+
+
+def _deployment(text: str, key_vault: str, problems: list[str]) -> str:
+    name = (urlsplit(key_vault).hostname or "unnamed").partition(".")[0] if text == _FIRST_LABEL else text
+    if not re.fullmatch(r"[0-9A-Za-z-]{1,40}", name):
+        problems.append("DEPLOYMENT_NAME is not valid: set it to 1 to 40 letters, digits and hyphens")
+    return name
+
+
+def _http_auth(text: str, problems: list[str]) -> HttpAuth:
+    if text == "entra":
+        return "entra"
+    if text != "function-key":
+        problems.append("HTTP_AUTH is not valid: set it to function-key or entra")
+    return "function-key"
 
 
 def _authority(text: str, problems: list[str]) -> str:

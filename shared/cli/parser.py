@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Any, ClassVar, NoReturn
 
@@ -104,18 +104,7 @@ def parser(out: Output | None = None, errors: Output | None = None) -> Parser:
         made.set_defaults(leaf=made)
         return made
 
-    check = command("check", "find every mistake in pats.yaml and the settings", "check --online")
-    check.add_argument("--online", action="store_true", help="also sign in, list, and test the vault's rights")
-    command("plan", "sign in, look at everything, and say what a run would do", "plan")
-    command("run", "replace the PATs that are due, as the timer does", "run --json")
-    command("refresh", "replace the Entra tokens that are due, as their timer does", "refresh")
-    rotate = command("rotate", "rotate the named secrets, PATs and tokens, if they are due", "rotate build-pat --force")
-    rotate.add_argument("secrets", nargs="+", metavar="SECRET")
-    rotate.add_argument("--force", action="store_true", help="due or not")
-    rotate.add_argument("--adopt", action="store_true", help="with --force: take back a secret that somebody edited")
-    emergency = command("emergency", "replace leaked PATs and end the old ones at once", "emergency build-pat")
-    emergency.add_argument("secrets", nargs="+", metavar="SECRET")
-    emergency.add_argument("--revoke-first", action="store_true", help="end the old PAT before the new one is made")
+    _add_work(command)
     _add_status(command("status", "the state of every item, from the vault alone", "status --json"))
     release = command("unblock", "let patrol try a blocked user's sign-in again", "unblock svc@contoso.com")
     release.add_argument("upn", type=arguments.user_name, metavar="UPN")
@@ -130,6 +119,22 @@ def parser(out: Output | None = None, errors: Output | None = None) -> Parser:
     )
     completion.add_argument("shell", choices=SHELLS)
     return whole
+
+
+def _add_work(command: Callable[[str, str, str], Parser]) -> None:
+    """The commands that look at everything, or work on it. `command` takes a name, a help and an example."""
+    check = command("check", "find every mistake in pats.yaml and the settings", "check --online")
+    check.add_argument("--online", action="store_true", help="also sign in, list, and test the vault's rights")
+    command("plan", "sign in, look at everything, and say what a run would do", "plan")
+    command("run", "replace the PATs that are due, as the timer does", "run --json")
+    command("refresh", "replace the Entra tokens that are due, as their timer does", "refresh")
+    rotate = command("rotate", "rotate the named secrets, PATs and tokens, if they are due", "rotate build-pat --force")
+    rotate.add_argument("secrets", nargs="+", metavar="SECRET")
+    rotate.add_argument("--force", action="store_true", help="due or not")
+    rotate.add_argument("--adopt", action="store_true", help="with --force: take back a secret that somebody edited")
+    emergency = command("emergency", "replace leaked PATs and end the old ones at once", "emergency build-pat")
+    emergency.add_argument("secrets", nargs="+", metavar="SECRET")
+    emergency.add_argument("--revoke-first", action="store_true", help="end the old PAT before the new one is made")
 
 
 def _add_status(status: Parser) -> None:
@@ -173,6 +178,19 @@ def _add_pats(pats: Parser) -> None:
         "make one, and put its value where it is needed",
         "--name laptop --scopes vso.code --to-secret laptop-pat",
     )
+    _add_create(create)
+    renew = action("renew", "give one a later expiry, counted from now", _SOME_ID)
+    revoke = action("revoke", "end one, after asking", _SOME_ID)
+    revoke.add_argument("--yes", action="store_true", help="do not ask")
+    for made in (shown, renew, revoke):
+        made.add_argument("id", type=arguments.pat_id, metavar="ID")
+    for made in (create, renew):
+        made.add_argument(
+            "--lifetime", type=arguments.duration, default=timedelta(days=30), help="such as 30d, the default"
+        )
+
+
+def _add_create(create: Parser) -> None:
     create.add_argument("--name", required=True, help="its display name")
     create.add_argument("--scopes", required=True, type=arguments.scope_list, help="separated by commas")
     value = create.add_mutually_exclusive_group()
@@ -189,15 +207,6 @@ def _add_pats(pats: Parser) -> None:
         metavar="PATH",
         help="with --to-secret: a GET path to prove it by, for scopes that cannot read connectionData",
     )
-    renew = action("renew", "give one a later expiry, counted from now", _SOME_ID)
-    revoke = action("revoke", "end one, after asking", _SOME_ID)
-    revoke.add_argument("--yes", action="store_true", help="do not ask")
-    for made in (shown, renew, revoke):
-        made.add_argument("id", type=arguments.pat_id, metavar="ID")
-    for made in (create, renew):
-        made.add_argument(
-            "--lifetime", type=arguments.duration, default=timedelta(days=30), help="such as 30d, the default"
-        )
 
 
 def _add_import(moving: Parser) -> None:
@@ -226,7 +235,10 @@ def _add_import(moving: Parser) -> None:
         metavar="NAME",
         help="the Key Vault secret that holds the password (its name)",
     )
-    file = moving.add_argument_group("where there is no pats.yaml yet")
+    _add_sign_in(moving.add_argument_group("where there is no pats.yaml yet"))
+
+
+def _add_sign_in(file: argparse._ArgumentGroup) -> None:
     file.add_argument("--tenant", type=arguments.tenant, help="Entra tenant: a domain or its id")
     file.add_argument("--client-id", type=arguments.client_id, help="client id of the app registration")
     file.add_argument(

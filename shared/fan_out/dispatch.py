@@ -138,19 +138,7 @@ def _put_together(
     drafts: list[_Draft],
 ) -> Dispatched:
     deadline = started + WORTH_WHILE
-    orders = tuple(
-        Order(
-            username=draft.user.username,
-            deadline=deadline,
-            of=len(drafts),
-            names=draft.names,
-            force=request.force,
-            dry_run=request.dry_run,
-            published_before=request.published_before if request.force else None,
-            organizations=draft.organizations,
-        )
-        for draft in drafts
-    )
+    orders = _orders(request, deadline, drafts)
     messages = tuple(
         Message(request.run_id, number, order.of, _due(order)) for number, order in enumerate(orders, start=1)
     )
@@ -171,6 +159,22 @@ def _put_together(
         messages=len(messages),
     )
     return Dispatched(run, messages, orders)
+
+
+def _orders(request: Request, deadline: datetime, drafts: list[_Draft]) -> tuple[Order, ...]:
+    return tuple(
+        Order(
+            username=draft.user.username,
+            deadline=deadline,
+            of=len(drafts),
+            names=draft.names,
+            force=request.force,
+            dry_run=request.dry_run,
+            published_before=request.published_before if request.force else None,
+            organizations=draft.organizations,
+        )
+        for draft in drafts
+    )
 
 
 def _due(order: Order) -> DueWork | None:

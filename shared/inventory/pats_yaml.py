@@ -286,24 +286,10 @@ def _effective(path: Place, part: ItemPart, username: str, context: _Context) ->
         if key in given and given[key] is None:
             return None, [Found(path, f"needs `{key}` of the defaults, and that {says}", echo=True)]
     values = {key: text or context.defaults.get(key) or BUILT_IN.get(key, "") for key, text in given.items()}
-    lifetime, overlap, max_age = (durations.parse(values[key]) for key in ("lifetime", "overlap", "max_age"))
-    rotate_before = _margin(values["rotate_before"], lifetime)
-    problems: list[Found] = []
-
-    def wrong(key: str, says: str) -> None:
-        problems.append(Found((*path, key), says))
-
+    times = _Times.of(values)
+    problems = [Found((*path, key), says) for key, says in times.mistakes(values)]
     if not values["organization"]:
-        problems.append(Found(path, "has no organization, and `defaults` names none"))
-    if not SHORTEST <= lifetime <= LONGEST:
-        wrong("lifetime", f"is {values['lifetime']} and must be from 1h to 365d")
-    elif max_age < lifetime:
-        wrong("max_age", f"is {values['max_age']} and must not be shorter than lifetime, {values['lifetime']}")
-    if rotate_before >= lifetime:
-        wrong("rotate_before", f"is {values['rotate_before']} and must be shorter than lifetime, {values['lifetime']}")
-    if overlap > rotate_before:
-        says = f"is {values['overlap']} and must not be longer than rotate_before, {values['rotate_before']}"
-        wrong("overlap", f"{says}: the old PAT dies before it ends")
+        problems.insert(0, Found(path, "has no organization, and `defaults` names none"))
     if problems:
         return None, problems
     item = Item(
@@ -311,11 +297,11 @@ def _effective(path: Place, part: ItemPart, username: str, context: _Context) ->
         username=username,
         organization=values["organization"],
         scopes=tuple(part.scopes),
-        lifetime=lifetime,
-        rotate_before=rotate_before,
-        overlap=overlap,
+        lifetime=times.lifetime,
+        rotate_before=times.rotate_before,
+        overlap=times.overlap,
         strategy=Strategy(values["strategy"]),
-        max_age=max_age,
+        max_age=times.max_age,
         verify=values["verify"],
         paused=part.paused,
         adopt=PatId(part.adopt) if isinstance(part.adopt, str) else part.adopt,
@@ -324,6 +310,35 @@ def _effective(path: Place, part: ItemPart, username: str, context: _Context) ->
         then=_consumer(part),
     )
     return item, []
+
+
+@dataclass(frozen=True, slots=True)
+class _Times:
+    """The times of one item, which have to fit together."""
+
+    lifetime: timedelta
+    rotate_before: timedelta
+    overlap: timedelta
+    max_age: timedelta
+
+    @classmethod
+    def of(cls, values: Mapping[str, str]) -> _Times:
+        """`values` are as written, and each reads well."""
+        lifetime, overlap, max_age = (durations.parse(values[key]) for key in ("lifetime", "overlap", "max_age"))
+        return cls(lifetime, _margin(values["rotate_before"], lifetime), overlap, max_age)
+
+    def mistakes(self, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+        """The key and what is wrong with it, in the words it was written in."""
+        if not SHORTEST <= self.lifetime <= LONGEST:
+            yield "lifetime", f"is {values['lifetime']} and must be from 1h to 365d"
+        elif self.max_age < self.lifetime:
+            yield "max_age", f"is {values['max_age']} and must not be shorter than lifetime, {values['lifetime']}"
+        if self.rotate_before >= self.lifetime:
+            says = f"is {values['rotate_before']} and must be shorter than lifetime, {values['lifetime']}"
+            yield "rotate_before", says
+        if self.overlap > self.rotate_before:
+            says = f"is {values['overlap']} and must not be longer than rotate_before, {values['rotate_before']}"
+            yield "overlap", f"{says}: the old PAT dies before it ends"
 
 
 def _margin(text: str, lifetime: timedelta) -> timedelta:
