@@ -2,7 +2,6 @@
 pays only for what it runs.
 """
 
-import json
 import os
 import typing
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 import azure.functions as func
 
 if TYPE_CHECKING:
-    from shared.functions.http_answers import Answer
+    from shared.functions.http_answers import Answer, TextAnswer
     from shared.functions.http_call import Call
 
 # The one setting that is read here: it decides what the host asks of a caller, a key or (in front of it) a token.
@@ -105,11 +104,9 @@ def _call(req: func.HttpRequest) -> "Call":
     return Call(req.method.upper(), headers, dict(req.params), req.get_body() or b"", run_id)
 
 
-def _response(answer: "Answer") -> func.HttpResponse:
-    # ASCII: a tag may hold what no encoding takes, such as half of a surrogate pair.
-    body = json.dumps(answer.body)
+def _response(answer: "Answer | TextAnswer") -> func.HttpResponse:
     headers = {**answer.headers, "Cache-Control": "no-store"}
-    return func.HttpResponse(body, status_code=int(answer.status), headers=headers, mimetype=answer.mimetype)
+    return func.HttpResponse(answer.text, status_code=int(answer.status), headers=headers, mimetype=answer.mimetype)
 
 
 def _in_threads(context: func.Context) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -33,6 +34,21 @@ class Answer:
     @property
     def mimetype(self) -> str:
         return JSON if self.status < HTTPStatus.BAD_REQUEST else PROBLEM
+
+    @property
+    def text(self) -> str:
+        """In ASCII: a tag may hold what no encoding takes, such as half of a surrogate pair."""
+        return json.dumps(self.body)
+
+
+@dataclass(frozen=True, slots=True)
+class TextAnswer:
+    """An answer that is no JSON: a document for people, or text of another format."""
+
+    status: HTTPStatus
+    text: str
+    mimetype: str
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 def problem(
