@@ -7,7 +7,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -131,47 +131,116 @@ def world(
 
     `processes`: how many may work at once and share what the vault takes.
     """
-    own_clock = clock is None
     versions, most_sign_ins = VERSIONS.share(processes), SIGN_INS.share(processes)
-    pace = shared_pace(settings.vault_host, versions) if clock is None else Pace(versions)
-    sign_ins = shared_pace("sign-ins", most_sign_ins) if clock is None else Pace(most_sign_ins)
-    clock = clock or SystemClock()
-    # Requests to the HTTP API run side by side and share it: a pool that is too small throws connections away.
-    connections = max(CONNECTIONS, settings.parallel_users)
-    # The proof of a PAT goes out on connections of its own, where no bearer token has been.
-    proofs = http or shared_session("proofs", connections)
-    http = http or shared_session("services", connections)
-    deadline = Deadline.after(clock, budget, grace)
-    identity = identity or app_identity(http, settings.identity_by_environment, settings.client_has_secret)
-    vault = SecretVault(settings.key_vault_url, identity, http, clock, deadline, pace)
+    own_clock = clock is not None
+    pace = Pace(versions) if own_clock else shared_pace(settings.vault_host, versions)
+    sign_ins = Pace(most_sign_ins) if own_clock else shared_pace("sign-ins", most_sign_ins)
+    ledger = Ledger() if own_clock else shared_ledger(settings.mark.text)
+    clients = _Clients.of(settings, budget, grace, clock or SystemClock(), tell, http, identity, federated)
+    vault = clients.vault(settings.key_vault_url, pace)
     same = settings.credentials_vault_url == settings.key_vault_url
-    credentials = vault if same else SecretVault(settings.credentials_vault_url, identity, http, clock, deadline)
+    return clients.world(vault, vault if same else clients.vault(settings.credentials_vault_url), sign_ins, ledger)
 
-    def managed() -> TokenCredential:
-        return managed_identity(http, settings.identity_client_id)
 
-    accounts = Accounts(http, deadline)
+@dataclass(frozen=True, slots=True)
+class _Clients:
+    """What clients of one world share. On `alone` PATs are proved: no bearer token has been there."""
 
-    def api_for(user: User, token: SecretText) -> PatApi:
-        accounts.keep(user, token)
-        return UserPats(http, token, clock, deadline)
+    settings: Settings
+    http: requests.Session
+    alone: requests.Session
+    clock: Clock
+    deadline: Deadline
+    tell: Events
+    identity: TokenCredential
+    """Who opens the vaults."""
+    federated: Callable[[], TokenCredential]
+    """Makes the identity that signs in for the app registration."""
 
-    return World(
-        vault=vault,
-        credentials=credentials,
-        proofs=ClientCredentials(credentials, ManagedAssertion(federated or managed, settings.authority_host)),
-        directory=Entra(http, settings.authority_host, clock, deadline, api_for, sign_ins),
-        verifier=Prover(proofs, clock, deadline, accounts),
-        consumer=SonarQubeServer(http, clock, deadline),
-        tokens=EntraTokens(http, settings.authority_host, clock, deadline),
-        token_verifier=Prover(http, clock, deadline),
-        clock=clock,
-        deadline=deadline,
-        ledger=shared_ledger(settings.mark.text) if own_clock else Ledger(),
-        tell=tell,
-        flight=single_flight(settings, http, identity, clock, deadline, tell),
-        runs=runs(settings, http, identity, clock, deadline, tell),
-    )
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        budget: timedelta,
+        grace: timedelta,
+        clock: Clock,
+        tell: Events,
+        http: requests.Session | None,
+        identity: TokenCredential | None,
+        federated: Callable[[], TokenCredential] | None,
+    ) -> _Clients:
+        """With the process's own where there is None."""
+        # Requests to the HTTP API run side by side and share it: a pool that is too small throws connections away.
+        connections = max(CONNECTIONS, settings.parallel_users)
+        alone = http or shared_session("proofs", connections)
+        http = http or shared_session("services", connections)
+        identity = identity or app_identity(http, settings.identity_by_environment, settings.client_has_secret)
+        managed = partial(managed_identity, http, settings.identity_client_id)
+        deadline = Deadline.after(clock, budget, grace)
+        return cls(settings, http, alone, clock, deadline, tell, identity, federated or managed)
+
+    def world(self, vault: SecretVault, credentials: SecretVault, sign_ins: Pace, ledger: Ledger) -> World:
+        """All of them together."""
+        http, clock, deadline, authority = self.http, self.clock, self.deadline, self.settings.authority_host
+        accounts = Accounts(http, deadline)
+
+        def api_for(user: User, token: SecretText) -> PatApi:
+            accounts.keep(user, token)
+            return UserPats(http, token, clock, deadline)
+
+        return World(
+            vault=vault,
+            credentials=credentials,
+            proofs=ClientCredentials(credentials, ManagedAssertion(self.federated, authority)),
+            directory=Entra(http, authority, clock, deadline, api_for, sign_ins),
+            verifier=Prover(self.alone, http, clock, deadline, accounts),
+            consumer=SonarQubeServer(http, clock, deadline),
+            tokens=EntraTokens(http, authority, clock, deadline),
+            clock=clock,
+            deadline=deadline,
+            ledger=ledger,
+            tell=self.tell,
+            flight=self.single_flight(),
+            runs=self.runs(),
+        )
+
+    def vault(self, url: str, pace: Pace | None = None) -> SecretVault:
+        return SecretVault(url, self.identity, self.http, self.clock, self.deadline, pace)
+
+    def single_flight(self) -> SingleFlight:
+        """Leases in the host's storage where there is one."""
+        storage = self.settings.storage
+        if storage is None:
+            return Alone()
+        from shared.services.blob_leases import BlobLeases  # the SDK of storages is loaded where one is configured only
+
+        holder = f"{socket.gethostname()} (process {os.getpid()})"
+        return BlobLeases(
+            storage,
+            self._opens(storage),
+            self.http,
+            self.clock,
+            self.deadline,
+            self.tell,
+            folder=self.settings.mark.text,
+            holder=holder,
+        )
+
+    def runs(self) -> History:
+        """Reports in the host's storage where there is one."""
+        storage = self.settings.storage
+        if storage is None:
+            return NoHistory()
+        from shared.services.blob_reports import BlobReports  # as above
+
+        identity, folder = self._opens(storage), self.settings.mark.text
+        return BlobReports(storage, identity, self.http, self.clock, self.deadline, self.tell, folder=folder)
+
+    def _opens(self, storage: Storage) -> TokenCredential:
+        """Who opens the host's storage: the vaults' identity unless the host names another."""
+        if isinstance(storage, ByIdentity) and storage.managed:
+            return managed_identity(self.http, storage.client_id)
+        return self.identity
 
 
 def sharers(settings: Settings, messages: int) -> int:
@@ -185,50 +254,6 @@ def sharers(settings: Settings, messages: int) -> int:
 def one_of(instances: int) -> MakeWorld:
     """Makes a world that takes its share of the vault's limit, and leaves their shares to the other instances."""
     return lambda settings, budget, tell: world(settings, budget, tell, processes=instances)
-
-
-def single_flight(
-    settings: Settings,
-    http: requests.Session,
-    identity: TokenCredential,
-    clock: Clock,
-    deadline: Deadline,
-    tell: Events,
-) -> SingleFlight:
-    """Leases in the host's storage where there is one; `identity` opens it unless the host names another."""
-    storage = settings.storage
-    if storage is None:
-        return Alone()
-    from shared.services.blob_leases import BlobLeases  # the SDK of storages is loaded where one is configured only
-
-    identity = _opens(storage, identity, http)
-    holder = f"{socket.gethostname()} (process {os.getpid()})"
-    return BlobLeases(storage, identity, http, clock, deadline, tell, folder=settings.mark.text, holder=holder)
-
-
-def runs(
-    settings: Settings,
-    http: requests.Session,
-    identity: TokenCredential,
-    clock: Clock,
-    deadline: Deadline,
-    tell: Events,
-) -> History:
-    """Reports in the host's storage where there is one."""
-    storage = settings.storage
-    if storage is None:
-        return NoHistory()
-    from shared.services.blob_reports import BlobReports  # as above
-
-    identity = _opens(storage, identity, http)
-    return BlobReports(storage, identity, http, clock, deadline, tell, folder=settings.mark.text)
-
-
-def _opens(storage: Storage, identity: TokenCredential, http: requests.Session) -> TokenCredential:
-    """Who opens the host's storage."""
-    if isinstance(storage, ByIdentity) and storage.managed:
-        return managed_identity(http, storage.client_id)
-    return identity
 
 
 def _patience(http: requests.Session, **timeouts: float) -> dict[str, Any]:

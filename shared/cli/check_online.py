@@ -120,7 +120,7 @@ def _check_token(tenant: str, item: TokenItem, world: World) -> list[Finding]:
         return [_failed(what, failure)]
     proved = f"use it in {item.organization}"
     try:
-        world.token_verifier.verify_token(item, token)
+        world.verifier.verify_token(item, token)
     except PatrolError as failure:
         return [Finding(what), _failed(proved, failure)]
     return [Finding(what), Finding(proved)]

@@ -142,8 +142,14 @@ class PatApi(Protocol):
 
 
 class Verifier(Protocol):
+    """Azure DevOps, asked with a value whether it works."""
+
     def verify(self, claim: Claim, value: SecretText) -> None:
         """One harmless read with the PAT: it is whose `claim` says. Raises Denied or Unclear."""
+        ...
+
+    def verify_token(self, item: TokenItem, token: ServiceToken) -> None:
+        """One harmless read with the token in the item's organization, as nobody else. Raises Denied or Unclear."""
         ...
 
 
@@ -171,12 +177,6 @@ class ServiceTokens(Protocol):
         Raises Refused (`Code.PRINCIPAL_REFUSED`), Misconfigured (tenant), Busy or Unclear, and what the proof's own
         assertion raises.
         """
-        ...
-
-
-class TokenVerifier(Protocol):
-    def verify_token(self, item: TokenItem, token: ServiceToken) -> None:
-        """One harmless read with the token in the item's organization, as nobody else. Raises Denied or Unclear."""
         ...
 
 

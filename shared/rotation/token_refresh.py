@@ -15,7 +15,7 @@ from shared.model.clock import Clock, whole_seconds
 from shared.model.errors import Absent, Code, NotDone, PatrolError, Refused, Unclear
 from shared.model.items import TokenItem
 from shared.model.pats import ServiceToken
-from shared.model.ports import ClientProofs, Events, ServiceTokens, TokenVerifier, Vault
+from shared.model.ports import Vault
 from shared.model.secret_state import (
     TOKEN_CONTENT_TYPE,
     Nothing,
@@ -30,6 +30,7 @@ from shared.model.tags import Mark
 from shared.model.token_tags import Replaced, TokenStamp
 from shared.rotation import gate
 from shared.rotation.publish import PUBLISH_WITHIN
+from shared.rotation.world import World
 from shared.rules import may_end
 from shared.rules.token_plan import lasts_longer, over, replaced
 
@@ -37,17 +38,13 @@ _NEXT = "Nothing to do: the next refresh, within ten minutes, looks again."
 
 
 @dataclass(frozen=True, slots=True)
-class TokenTools:
-    """Everything the steps of one token may touch. `clock` shows vault time."""
+class Refresh:
+    """Where tokens are refreshed. `clock` shows vault time."""
 
+    world: World
     tenant: str
-    vault: Vault
-    proofs: ClientProofs
-    tokens: ServiceTokens
-    verifier: TokenVerifier
-    clock: Clock
     mark: Mark
-    tell: Events
+    clock: Clock
 
 
 def look(name: str, vault: Vault, mark: Mark) -> tuple[TokenSecret, timedelta]:
@@ -78,18 +75,18 @@ class Refreshed:
     credential_ends: datetime | None
 
 
-def refresh(tools: TokenTools, item: TokenItem, because: Because, secret: TokenSecret) -> Refreshed:
+def refresh(run: Refresh, item: TokenItem, because: Because, secret: TokenSecret) -> Refreshed:
     """Publish a new token.
 
     Raises NotDone when nothing changed, Unclear when the new token may be current.
     """
     known = secret.tags if isinstance(secret, PublishedToken | Unmarked) else {}
-    _check_publish(tools, item, known)
+    _check_publish(run, item, known)
     current = secret.version if isinstance(secret, PublishedToken) else ""
-    disabled = _disable(tools, item, over(secret, tools.clock.now()), current)
-    proof = tools.proofs.of(item.credential, tools.clock.now())
-    asked_at = tools.clock.now()
-    fresh = tools.tokens.issue(tools.tenant, item.client_id, proof)
+    disabled = _disable(run, item, over(secret, run.clock.now()), current)
+    proof = run.world.proofs.of(item.credential, run.clock.now())
+    asked_at = run.clock.now()
+    fresh = run.world.tokens.issue(run.tenant, item.client_id, proof)
     # Counted from before it was issued, and by the vault's clock: never later than the token really ends.
     ends = whole_seconds(asked_at + fresh.lives)
     if not lasts_longer(ends, secret, because):
@@ -98,24 +95,24 @@ def refresh(tools: TokenTools, item: TokenItem, because: Because, secret: TokenS
             "The token that came as a new one does not last longer than the published one, so it was not published.",
             "Look for a cache between patrol and Entra ID, such as a proxy's; the next refresh asks again.",
         )
-    _prove(tools, item, fresh)
-    now = tools.clock.now()
+    _prove(run, item, fresh)
+    now = run.clock.now()
     if now - asked_at > PUBLISH_WITHIN:
         raise NotDone(
             Code.PUBLISH_LATE,
             "More than five minutes passed since the token was issued, so another run may have published a newer one.",
             _NEXT,
         )
-    stamp = TokenStamp(tools.mark.text, item.client_id, item.organization, replaced(secret, now, disabled))
-    _publish(tools, item, fresh, ends, token_tags.write(stamp, known))
-    tools.tell("token.published", secret=item.secret, client_id=item.client_id, expires=ends, because=because)
+    stamp = TokenStamp(run.mark.text, item.client_id, item.organization, replaced(secret, now, disabled))
+    _publish(run, item, fresh, ends, token_tags.write(stamp, known))
+    run.world.tell("token.published", secret=item.secret, client_id=item.client_id, expires=ends, because=because)
     return Refreshed(ends, proof.expires_on)
 
 
-def _check_publish(tools: TokenTools, item: TokenItem, known: Mapping[str, str]) -> None:
+def _check_publish(run: Refresh, item: TokenItem, known: Mapping[str, str]) -> None:
     """Refuse before asking for a token what the vault would refuse after it (rule 11)."""
-    spare = tuple(Replaced("0" * 32, tools.clock.now()) for _ in range(tags.MOST_PREDECESSORS))
-    widest = TokenStamp(tools.mark.text, item.client_id, item.organization, spare)
+    spare = tuple(Replaced("0" * 32, run.clock.now()) for _ in range(tags.MOST_PREDECESSORS))
+    widest = TokenStamp(run.mark.text, item.client_id, item.organization, spare)
     if problem := tags.why_it_would_not_fit(token_tags.write(widest, known)):
         raise NotDone(
             Code.PUBLISH_WOULD_FAIL,
@@ -124,7 +121,7 @@ def _check_publish(tools: TokenTools, item: TokenItem, known: Mapping[str, str])
         )
 
 
-def _disable(tools: TokenTools, item: TokenItem, versions: tuple[Replaced, ...], current: str) -> frozenset[str]:
+def _disable(run: Refresh, item: TokenItem, versions: tuple[Replaced, ...], current: str) -> frozenset[str]:
     """Disable these; gives those that are. One that could not be is the next refresh's: a fresh value matters more."""
     done = set()
     for one in versions:
@@ -132,19 +129,19 @@ def _disable(tools: TokenTools, item: TokenItem, versions: tuple[Replaced, ...],
         if allowed is None:
             continue
         try:
-            gate.disable(tools.vault, allowed)
+            gate.disable(run.world.vault, allowed)
         except Absent:
             pass
         except PatrolError as failure:
-            tools.tell("disable.failed", secret=item.secret, version=one.version, code=failure.code)
+            run.world.tell("disable.failed", secret=item.secret, version=one.version, code=failure.code)
             continue
         done.add(one.version)
     return frozenset(done)
 
 
-def _prove(tools: TokenTools, item: TokenItem, fresh: ServiceToken) -> None:
+def _prove(run: Refresh, item: TokenItem, fresh: ServiceToken) -> None:
     try:
-        tools.verifier.verify_token(item, fresh)
+        run.world.verifier.verify_token(item, fresh)
     except NotDone as failure:
         cause = f"The new token did not pass its verification, and was not published. {failure.cause}"
         raise Refused(Code.VERIFY_FAILED, cause, failure.remedy) from None
@@ -153,11 +150,11 @@ def _prove(tools: TokenTools, item: TokenItem, fresh: ServiceToken) -> None:
         raise Unclear(Code.VERIFY_UNCLEAR, cause, doubt.remedy) from None
 
 
-def _publish(tools: TokenTools, item: TokenItem, fresh: ServiceToken, ends: datetime, written: dict[str, str]) -> None:
+def _publish(run: Refresh, item: TokenItem, fresh: ServiceToken, ends: datetime, written: dict[str, str]) -> None:
     try:
-        tools.vault.publish(item.secret, fresh.value, ends, written, TOKEN_CONTENT_TYPE)
+        run.world.vault.publish(item.secret, fresh.value, ends, written, TOKEN_CONTENT_TYPE)
     except Unclear:
-        if not _is_current(tools, item, fresh):
+        if not _is_current(run, item, fresh):
             raise Unclear(
                 Code.PUBLISH_UNCLEAR,
                 "Key Vault gave no clear answer to the write, and the new token is not seen as current.",
@@ -165,8 +162,8 @@ def _publish(tools: TokenTools, item: TokenItem, fresh: ServiceToken, ends: date
             ) from None
 
 
-def _is_current(tools: TokenTools, item: TokenItem, fresh: ServiceToken) -> bool:
+def _is_current(run: Refresh, item: TokenItem, fresh: ServiceToken) -> bool:
     try:
-        return tools.vault.current(item.secret).value == fresh.value
+        return run.world.vault.current(item.secret).value == fresh.value
     except PatrolError:
         return False

@@ -22,7 +22,7 @@ from shared.report.rows import failed, invalid_row, left, tell_row, unexpected
 from shared.rotation.heartbeat import heartbeat
 from shared.rotation.sign_in import CREDENTIAL_WARNING
 from shared.rotation.threads import Threads, nothing
-from shared.rotation.token_refresh import TokenTools, look
+from shared.rotation.token_refresh import Refresh, look
 from shared.rotation.token_refresh import refresh as refresh_token
 from shared.rotation.world import World, asked_of
 from shared.rules.token_plan import is_short, plan
@@ -154,27 +154,15 @@ class TokenWork:
                 step = self._plan(seen.secret, clock.now(), seen)
             if not isinstance(step, Rotate):
                 return self._still(step, seen.secret)
+            run = Refresh(self.world, self.tenant, self.mark, clock)
             try:
-                done = refresh_token(self._tools(clock), self.item, step.because, seen.secret)
+                done = refresh_token(run, self.item, step.because, seen.secret)
             finally:
                 turn.worked()
             says = f"replaced, because {WHY[step.because]}; the new token works until {instant(done.ends)}."
             if done.credential_ends is not None and done.credential_ends - clock.now() <= CREDENTIAL_WARNING:
                 says += f" The service principal's credential expires at {instant(done.credential_ends)}: replace it."
             return self._row(step.because, says, done.ends, Outcome.DONE)
-
-    def _tools(self, clock: VaultTime) -> TokenTools:
-        world = self.world
-        return TokenTools(
-            tenant=self.tenant,
-            vault=world.vault,
-            proofs=world.proofs,
-            tokens=world.tokens,
-            verifier=world.token_verifier,
-            clock=clock,
-            mark=self.mark,
-            tell=world.tell,
-        )
 
     def _still(self, step: Step, secret: TokenSecret) -> Row:
         """The row of a token that was left as it is."""

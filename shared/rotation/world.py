@@ -15,7 +15,6 @@ from shared.model.ports import (
     Directory,
     Events,
     ServiceTokens,
-    TokenVerifier,
     Vault,
     Verifier,
 )
@@ -38,7 +37,6 @@ class World:
     verifier: Verifier
     consumer: Consumer
     tokens: ServiceTokens
-    token_verifier: TokenVerifier
     clock: Clock
     deadline: Deadline
     tell: Events

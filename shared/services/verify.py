@@ -29,15 +29,19 @@ _PERSON = "Microsoft.IdentityModel.Claims.ClaimsIdentity;"
 
 
 class Prover:
-    """One harmless read with a PAT or a token: see `ports.Verifier` and `ports.TokenVerifier`."""
+    """See `ports.Verifier`. `alone` carries PATs and has never carried a bearer token, so that none can speak for one.
+
+    `accounts` knows the ids of users who signed in.
+    """
 
     def __init__(
-        self, session: requests.Session, clock: Clock, deadline: Deadline, accounts: Accounts | None = None
+        self, alone: requests.Session, session: requests.Session, clock: Clock, deadline: Deadline, accounts: Accounts
     ) -> None:
+        self._alone = alone
         self._session = session
         self._clock = clock
         self._deadline = deadline
-        self._accounts = accounts or Accounts(session, deadline)
+        self._accounts = accounts
 
     def verify(self, claim: Claim, value: SecretText) -> None:
         if kept_text.why_not_header(value) is not None:
@@ -46,7 +50,7 @@ class Prover:
         path = CONNECTION_DATA_PATH if by_identity else claim.path
         url = DEVOPS.format(organization=quote(claim.organization, safe="")) + path.lstrip("/")
         try:
-            response = self._session.get(
+            response = self._alone.get(
                 url,
                 headers=HEADERS,
                 auth=HTTPBasicAuth("", value.reveal()),
@@ -77,7 +81,7 @@ class Prover:
             raise Denied(Code.VERIFY_FAILED, "The PAT signs in to another organization.", ORGANIZATION)
 
     def verify_token(self, item: TokenItem, token: ServiceToken) -> None:
-        """See `ports.TokenVerifier`; repeated where nobody could say."""
+        """See `ports.Verifier`; repeated where nobody could say."""
         url = DEVOPS.format(organization=quote(item.organization, safe="")) + CONNECTION_DATA_PATH
 
         def attempt() -> Mapping[str, Any] | Later:

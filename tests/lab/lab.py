@@ -194,7 +194,7 @@ class Lab:
     def quick_world(self, budget: timedelta = timedelta(minutes=20)) -> World:
         """The ports without HTTP in between."""
         pats_vault, credentials = (urlsplit(url).hostname or "" for url in self._urls())
-        passwords, verifier = FakeVault(self.cloud, credentials, self.trouble), FakeVerifier(self.cloud, self.trouble)
+        passwords = FakeVault(self.cloud, credentials, self.trouble)
         world = World(
             vault=FakeVault(self.cloud, pats_vault, self.trouble),
             credentials=passwords,
@@ -202,10 +202,9 @@ class Lab:
                 passwords, ManagedAssertion(lambda: LabIdentity(self.cloud), self.settings.authority_host)
             ),
             directory=FakeDirectory(self.cloud, self.trouble),
-            verifier=verifier,
+            verifier=FakeVerifier(self.cloud, self.trouble),
             consumer=FakeConsumer(self.cloud, self.trouble),
             tokens=FakeTokens(self.cloud, self.trouble),
-            token_verifier=verifier,
             clock=self.clock,
             deadline=Deadline.after(self.clock, budget),
             tell=self.tell,

@@ -53,26 +53,26 @@ def test_every_question_gets_a_new_token(estate: Lab, world: World) -> None:
 
 def test_the_token_of_a_member_is_verified_and_no_other(estate: Lab, world: World) -> None:
     token = issue(world)
-    world.token_verifier.verify_token(ITEM, token)
+    world.verifier.verify_token(ITEM, token)
     estate.cloud.pats.organization("contoso").members.add(OTHER_APP)
     other = issue(world, OTHER_APP, "other-app-secret")
     with pytest.raises(Denied) as somebody_else:
-        world.token_verifier.verify_token(ITEM, ServiceToken(other.value, other.lives, token.object_id))
+        world.verifier.verify_token(ITEM, ServiceToken(other.value, other.lives, token.object_id))
     assert somebody_else.value.code is Code.VERIFY_FAILED
     estate.cloud.pats.organization("contoso").members.discard(APP)
     with pytest.raises(Denied) as stranger:
-        world.token_verifier.verify_token(ITEM, token)
+        world.verifier.verify_token(ITEM, token)
     assert stranger.value.code is Code.ORGANIZATION_DENIED
 
 
 def test_an_expired_token_and_an_unknown_organization(estate: Lab, world: World) -> None:
     token = issue(world)
     with pytest.raises(Unclear) as nowhere:
-        world.token_verifier.verify_token(TokenItem(SECRET, APP, ClientSecret("app-secret"), "nowhere"), token)
+        world.verifier.verify_token(TokenItem(SECRET, APP, ClientSecret("app-secret"), "nowhere"), token)
     assert nowhere.value.code is Code.ORGANIZATION_UNKNOWN
     estate.wait(timedelta(hours=1))
     with pytest.raises(Denied):
-        world.token_verifier.verify_token(ITEM, token)
+        world.verifier.verify_token(ITEM, token)
 
 
 def test_what_entra_refuses_concerns_one_service_principal(estate: Lab, world: World) -> None:
