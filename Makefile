@@ -52,6 +52,8 @@ QUICK := not exhaustive and not chaos
 DOCTOR := --profile deploy --hosting-plan flex-consumption --target-python 3.13 --deployment-mode local-prebuilt
 PIP_INSTALL := "$(BIN)/python" -m pip install --quiet --disable-pip-version-check --no-input --require-hashes \
   -r requirements.txt -r requirements-dev.txt
+# patrol itself, with what is there: no index is asked.
+PIP_HERE := -m pip install --quiet --disable-pip-version-check --no-input --no-index --no-deps --no-build-isolation
 # For tools: wheels alone, each with the hash that a file of infra/pins gives.
 PIP_TOOLS := -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r
 UV_COMPILE := .venv-lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -88,6 +90,7 @@ environment:
 	  echo "That failed. Once more, without the proxy and certificate variables of this shell ..."; \
 	  env $(NETWORK:%=-u %) $(PIP_INSTALL); \
 	}; \
+	"$(BIN)/python" $(PIP_HERE) --editable .; \
 	echo "$${wanted%% *} $$locked $$(cd "$(VENV)" && pwd -P)" > "$(STAMP)"
 
 # Azurite and newman are Node programs. A machine without Node gets it from PyPI, into $(VENV).
@@ -149,6 +152,10 @@ schema: environment ## write pats.schema.json again, from the code
 
 package: environment ## build the deployment package into dist/patrol and dist/patrol.zip
 	@"$(BIN)/python" infra/package.py --zip dist/patrol.zip
+
+wheel: environment ## build the command line as a wheel, into dist/: what pip, pipx and uvx install
+	@rm -rf build; mkdir -p dist; rm -f dist/patrol-*.whl; "$(BIN)/python" -m pip wheel --quiet --no-input --no-index --no-deps --no-build-isolation --wheel-dir dist .; rm -rf build
+	@ls dist/patrol-*.whl
 
 BICEP ?= $(firstword $(wildcard ../shared/tools/bicep) bicep)
 PLACE := --subscription-id 00000000-0000-4000-8000-00000000beef --tenant-id 00000000-0000-4000-8000-0000000000aa \

@@ -114,8 +114,8 @@ def _announce(as_json: bool, control: str, environment: dict[str, str], folder: 
     lines += [
         f"export SANDBOX_CONTROL={control}",
         "# Put these lines into a shell of its own, then for example:",
-        "#   .venv/bin/python -m shared status",
-        "#   .venv/bin/python -m shared run",
+        "#   .venv/bin/patrol status",
+        "#   .venv/bin/patrol run",
         "# Let a day pass, and run under the sandbox's clock from then on:",
         '#   curl --noproxy "*" -X POST "$SANDBOX_CONTROL/clock/move" -d \'{"seconds": 90000}\'',
         '#   .venv/bin/python -m sandbox.process.launcher --control "$SANDBOX_CONTROL" -- -m shared run',

@@ -1,4 +1,7 @@
-"""`python -m shared COMMAND`. What is loaded before the signals are caught is little: Ctrl-C comes early, too."""
+"""`patrol COMMAND`, or `python -m shared COMMAND`.
+
+What is loaded before the signals are caught is little: Ctrl-C comes early, too.
+"""
 
 from __future__ import annotations
 
@@ -37,12 +40,17 @@ def _occupy_closed() -> None:
             os.open(os.devnull, os.O_RDWR)
 
 
-if __name__ == "__main__":
+def main() -> int:
+    """Gives the exit code."""
     signal.signal(signal.SIGINT, _stop)
     signal.signal(signal.SIGTERM, _stop)
     _occupy_closed()
-    from shared.cli.main import main
+    from shared.cli import main as command_line
     from shared.cli.stopping import Stopping
 
     _COMMAND.append(Stopping())
-    sys.exit(main(stopping=_COMMAND[0]))
+    return command_line.main(stopping=_COMMAND[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -56,7 +56,7 @@ class Setting:
 SETTINGS = (
     Setting("KEY_VAULT_URL", "vault of the published PATs", _REQUIRED),
     Setting("CREDENTIALS_VAULT_URL", "vault of the technical users' credentials", _SAME_VAULT),
-    Setting("PATS_FILE", "the inventory; a relative path is relative to `function_app.py`", _PATS_FILE),
+    Setting("PATS_FILE", "the inventory; relative to `function_app.py`, or else to the current folder", _PATS_FILE),
     Setting("DEPLOYMENT_NAME", "the readable part of the mark", _FIRST_LABEL),
     Setting("ROTATION_SCHEDULE", "NCRONTAB, UTC; resolved by the host", "0 0 */6 * * *", "host"),
     Setting("RUN_BUDGET", "how long one run may work, 1m to 25m", "20m"),
@@ -120,7 +120,7 @@ class Settings:
 
 
 def read(environ: Mapping[str, str], root: Path) -> Settings:
-    """Read all settings; `root` is the folder of function_app.py. Raises one Misconfigured that names every mistake."""
+    """Read all settings; `root` is what PATS_FILE is relative to. Raises one Misconfigured that names every mistake."""
     given = {setting.name: setting.default for setting in SETTINGS}
     given |= {name: value.strip() for name, value in environ.items() if value.strip()}
     problems: list[str] = []
@@ -199,7 +199,7 @@ def _spoilt(text: str) -> str:
 
 
 def pats_file(environ: Mapping[str, str], root: Path) -> Path:
-    """Where the inventory lies, whatever else is wrong with the settings; `root` is the folder of function_app.py."""
+    """Where the inventory lies, whatever else is wrong with the settings; `root` is what it is relative to."""
     return root / (environ.get("PATS_FILE", "").strip() or _PATS_FILE)
 
 

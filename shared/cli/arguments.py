@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from shared.model.errors import Misconfigured
     from shared.model.pats import PatId
 
-PROGRAM = "python -m shared"
+PROGRAM = "patrol"
 
 
 def pat_id(text: str) -> PatId:

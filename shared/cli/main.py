@@ -49,7 +49,7 @@ def main(
     terminal = Terminal(
         options,
         environ,
-        root or Path(__file__).resolve().parents[2],
+        root or _root(),
         Screen.on(output, environ),
         messages,
         answers or sys.stdin,
@@ -62,6 +62,12 @@ def main(
         messages.line(stopping.sentence())
         code = INTERRUPTED
     return _last(code, output, messages)
+
+
+def _root() -> Path:
+    """What a relative PATS_FILE is relative to: the app's folder, or, where patrol is installed, the current one."""
+    beside = Path(__file__).resolve().parents[2]
+    return beside if (beside / "function_app.py").exists() else Path.cwd()
 
 
 def _last(code: int, output: Output, messages: Output) -> int:

@@ -18,7 +18,6 @@ STATES = ("healthy", "due", "expired", "missing", "edited", "foreign", "paused",
 PAT_STATES = ("active", "expired", "revoked", "all")
 SORTED_BY = ("expires", "created", "name", "state")
 SHELLS = ("bash", "zsh", "fish")
-COMMAND = "patrol"
 """What the words are completed for."""
 
 EXIT_CODES = (
@@ -114,8 +113,9 @@ def parser(out: Output | None = None, errors: Output | None = None) -> Parser:
     scopes.add_argument("words", nargs="*", metavar="WORD")
     completion = command("completion", "completion of this command line for a shell", "completion bash")
     completion.description = _wrapped(
-        f"Print a shell script that defines the command `{COMMAND}`, which is this program from any folder, and "
-        "completes its words."
+        "Print what completes this command line, for a file that the shell loads when it is needed. "
+        "bash (with bash-completion): ~/.local/share/bash-completion/completions/patrol. "
+        "zsh: _patrol, in a folder of $fpath. fish: ~/.config/fish/completions/patrol.fish."
     )
     completion.add_argument("shell", choices=SHELLS)
     return whole

@@ -112,7 +112,7 @@ def _commands(password_name: str, credentials_vault: str | None) -> tuple[str, .
 def _advice(environ: Mapping[str, str], plain: Mapping[str, str]) -> tuple[str, ...]:
     whose = f"--user {shlex.quote(plain['AZURE_USERNAME'])} --organization {plain['AZURE_DEVOPS_ORG']}"
     advice = [
-        f"`python -m shared import {whose}` then writes the lines of the PATs that exist.",
+        f"`patrol import {whose}` then writes the lines of the PATs that exist.",
         "Take these variables out of what patrol runs in: AZURE_CLIENT_ID is the app's managed identity there.",
     ]
     has = {name.upper() for name, text in environ.items() if text.strip()}

@@ -31,7 +31,7 @@ def item_of(pat: Pat, name: str, organization: str) -> tuple[Lines, tuple[str, .
     lines: Lines = {"secret": name, "organization": organization}
     if scopes.FULL_ACCESS in listed:
         lines |= {"scopes": [scopes.FULL_ACCESS], "allow_full_access": True}
-        note = "full access: narrow it to the scopes that its consumer needs (`python -m shared scopes`)"
+        note = "full access: narrow it to the scopes that its consumer needs (`patrol scopes`)"
         return lines, (note,)
     kept = [scope for scope in listed if scope not in scopes.SIGN_IN_ONLY]
     if not kept:

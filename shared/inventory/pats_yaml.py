@@ -66,14 +66,14 @@ def load(text: str) -> Inventory:
     except Unreadable as problem:
         where = f" (line {problem.line})" if problem.line else ""
         cause = f"pats.yaml is not readable{where}: {unreadable(problem)}."
-        remedy = "Correct that line; `python -m shared check` reads it again."
+        remedy = "Correct that line; `patrol check` reads it again."
         raise Misconfigured(Code.INVENTORY_UNREADABLE, cause, remedy) from None
     examined = _examine(raw)
     stopping = [mistake for mistake in examined.problems if mistake.stops]
     if stopping or examined.sign_in is None:
         lines = Lines(text)
         sentences = "; ".join(_with_line(mistake, lines) for mistake in stopping)
-        remedy = "Correct it; `python -m shared check` shows every problem."
+        remedy = "Correct it; `patrol check` shows every problem."
         raise Misconfigured(Code.INVENTORY_INVALID, f"pats.yaml: {sentences}.", remedy)
     return Inventory(
         examined.sign_in,
@@ -362,7 +362,7 @@ def _wrong_scopes(item: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
             yield number, "app_token is full access: the other scopes beside it add nothing"
         elif scope not in scopes.KNOWN and item.get("allow_unknown_scopes") is not True:
             near = scopes.nearest(scope)
-            hint = f"did you mean {near}?" if near else "`python -m shared scopes` lists the known ones"
+            hint = f"did you mean {near}?" if near else "`patrol scopes` lists the known ones"
             yield number, f"is not a known scope; {hint}"
 
 

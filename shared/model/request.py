@@ -38,5 +38,5 @@ def check_names(inventory: Inventory, request: Request) -> None:
         raise Misconfigured(
             Code.SECRET_UNKNOWN,
             f"pats.yaml has no item for the secret {', '.join(sorted(unknown))}; nothing was attempted.",
-            "Correct the name; `python -m shared status` and `GET /api/pats` list the known ones.",
+            "Correct the name; `patrol status` and `GET /api/pats` list the known ones.",
         )

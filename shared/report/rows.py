@@ -101,9 +101,7 @@ def counts(rows: Iterable[Row]) -> dict[str, int]:
 
 
 def invalid_row(item: InvalidItem) -> Row:
-    problem = PatrolError(
-        Code.ITEM_INVALID, item.problem, "Correct pats.yaml; `python -m shared check` shows the line."
-    )
+    problem = PatrolError(Code.ITEM_INVALID, item.problem, "Correct pats.yaml; `patrol check` shows the line.")
     says = f"{item.secret}: {problem.cause} {problem.remedy}"
     return Row(
         item.secret,

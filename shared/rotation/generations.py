@@ -169,7 +169,7 @@ def _published(
         raise NotDone(
             Code.EDITED,
             "Tags and expiry of the published version do not name the same PAT, so nothing was ended.",
-            f"Take it back: `python -m shared rotate {meant.item.secret} --force --adopt`, then ask again.",
+            f"Take it back: `patrol rotate {meant.item.secret} --force --adopt`, then ask again.",
         )
     return current
 
@@ -253,7 +253,7 @@ def _lives(item: Item, owner: Owner, pat: PatId, because: Because, failure: Patr
     whose = f"--user {owner.username} --organization {owner.organization}"
     cause = f"{pat} of {owner.username} in {owner.organization} may still work. {failure.cause}"
     remedy = (
-        f"End it: `python -m shared pats revoke {pat} {whose}`, or have an Azure DevOps administrator revoke it."
+        f"End it: `patrol pats revoke {pat} {whose}`, or have an Azure DevOps administrator revoke it."
         f"{f' {failure.remedy}' if failure.remedy else ''}"
     )
     return ended_row(item.secret, owner, because, NotDone(Code.LEAKED_PAT_LIVES, cause, remedy), pat)

@@ -266,7 +266,7 @@ class ItemWork:
             return failure
         leaked = f"{failure.cause} The leaked PAT {secret.stamp.authorization_id} still lives."
         remedy = (
-            f"End it now: `python -m shared emergency {self.item.secret} --revoke-first`, or have an Azure DevOps "
+            f"End it now: `patrol emergency {self.item.secret} --revoke-first`, or have an Azure DevOps "
             f"administrator revoke it. Then: {failure.remedy}"
         )
         return type(failure)(failure.code, leaked, remedy)

@@ -343,7 +343,7 @@ def _with_consumer(ending: Ending, predecessor: Predecessor) -> Leftover:
 def _kept(orphan: _Orphan, standing: Standing) -> Leftover:
     says = {
         Standing.HELD: "No version of the secret names this PAT, and one may hold its value: its tags were changed, or "
-        "somebody wrote it. Not revoked. Take the secret back (`python -m shared rotate "
+        "somebody wrote it. Not revoked. Take the secret back (`patrol rotate "
         f"{orphan.name} --force --adopt`), or end the PAT by hand if nobody uses it.",
         Standing.UNNAMED: "Neither pats.yaml nor a version of the secret names this PAT, which carries patrol's mark: "
         "not revoked. End it by hand if nobody uses it.",

@@ -294,8 +294,7 @@ def blocked(username: str, block: Block) -> NotDone:
     return NotDone(
         Code.USER_BLOCKED,
         f"{cause} That was at {instant(block.refused_at)}. {when}",
-        f"{remedy} A new version of the password's secret lets patrol try, and so does "
-        f"`python -m shared unblock {username}`.",
+        f"{remedy} A new version of the password's secret lets patrol try, and so does `patrol unblock {username}`.",
     )
 
 

@@ -23,7 +23,7 @@ def edited(item: Item) -> Fail:
         Because.EDITED,
         Code.EDITED,
         "Somebody wrote the secret, or took patrol's tags off it; patrol did not replace it, and ended no PAT.",
-        f"Find out who did; to take the secret back run `python -m shared rotate {item.secret} --force --adopt`.",
+        f"Find out who did; to take the secret back run `patrol rotate {item.secret} --force --adopt`.",
     )
 
 
@@ -50,7 +50,7 @@ def disabled(item: Item) -> Fail:
         Because.DISABLED,
         Code.DISABLED,
         "Somebody disabled the current version of the secret, so no consumer can read it, while its PAT still lives.",
-        f"Enable the version, or replace it: `python -m shared rotate {item.secret} --force`.",
+        f"Enable the version, or replace it: `patrol rotate {item.secret} --force`.",
     )
 
 

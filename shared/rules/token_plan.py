@@ -140,7 +140,7 @@ def _edited(item: TokenItem) -> Fail:
         Because.EDITED,
         Code.EDITED,
         "Somebody wrote the secret, or took patrol's tags off it; patrol did not replace the value.",
-        f"Find out who did; to take the secret back run `python -m shared rotate {item.secret} --force --adopt`.",
+        f"Find out who did; to take the secret back run `patrol rotate {item.secret} --force --adopt`.",
     )
 
 
@@ -158,5 +158,5 @@ def _disabled(item: TokenItem) -> Fail:
         Because.DISABLED,
         Code.DISABLED,
         "Somebody disabled the current version of the secret, so no consumer can read it.",
-        f"Enable the version, or replace it: `python -m shared rotate {item.secret} --force`.",
+        f"Enable the version, or replace it: `patrol rotate {item.secret} --force`.",
     )

@@ -24,7 +24,7 @@ REMEDIES: Final = {
     "displayNameRequired": _OURS,
     "invalidDisplayName": "Shorten the secret's name or DEPLOYMENT_NAME: together they make the PAT's display name.",
     "invalidValidTo": "Shorten `lifetime` of the item in pats.yaml.",
-    "invalidScope": "Correct `scopes` of the item in pats.yaml; `python -m shared scopes` lists the known ones.",
+    "invalidScope": "Correct `scopes` of the item in pats.yaml; `patrol scopes` lists the known ones.",
     "userIdRequired": _USER,
     "invalidUserId": _USER,
     "invalidUserType": "Use a member account: service principals, managed identities and guests cannot own such PATs.",

@@ -23,7 +23,7 @@ _MEMBER = (
     "Add the service principal to the organization (Organization settings, Users), with an access level and the "
     "permissions its consumers need, and check that the organization belongs to the tenant."
 )
-_NO_PAT = "Rotate the item: `python -m shared rotate SECRET --force`."
+_NO_PAT = "Rotate the item: `patrol rotate SECRET --force`."
 _PRINCIPAL = "Microsoft.VisualStudio.Services.Claims.AadServicePrincipal;"
 _PERSON = "Microsoft.IdentityModel.Claims.ClaimsIdentity;"
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
 import shlex
 import shutil
@@ -36,15 +37,15 @@ TABLE = (ROOT / "README.md").read_text().split("## Command line")[1].split("\n##
 @pytest.mark.parametrize("prog", COMMANDS)
 def test_the_help_of_every_command_ends_with_an_example_that_it_understands(prog: str) -> None:
     told = COMMANDS[prog].format_help()
-    examples = re.findall(r"^(?:Example:| {8}) python -m shared (.*)$", told, re.MULTILINE)
+    examples = re.findall(r"^(?:Example:| {8}) patrol (.*)$", told, re.MULTILINE)
     assert examples, told
     for line in examples:
         assert whole_parser().parse_args(shlex.split(line)).command == line.split()[0]
-        assert f"python -m shared {line}".startswith(prog)
+        assert f"patrol {line}".startswith(prog)
 
 
 def test_every_command_has_a_row_in_the_readme() -> None:
-    wanted = {prog.split()[3] for prog in COMMANDS}
+    wanted = {prog.split()[1] for prog in COMMANDS}
     assert {re.split(r"[ `]", row)[0] for row in re.findall(r"^\| `(.*?)` \|", TABLE, re.MULTILINE)} == wanted
 
 
@@ -71,34 +72,45 @@ def completion(shell: str) -> str:
     return out.getvalue()
 
 
+# Where the help says that each belongs. A shell finds it there at the first Tab: its start reads none of it.
+PLACES = {
+    "bash": ".local/share/bash-completion/completions/patrol",
+    "zsh": "functions/_patrol",
+    "fish": ".config/fish/completions/patrol.fish",
+}
 SCRIPTS = {
-    "bash": 'source "$1"; COMP_WORDS=(patrol pats list --state ""); COMP_CWORD=4; _shtab_patrol patrol ""; '
-    'printf "%s\\n" "${COMPREPLY[@]}"; cd /; patrol --version',
-    "zsh": 'autoload -Uz compinit; compinit -u -D; eval "$(cat "$1")"; print "active expired revoked all"; '
-    '[ "${_comps[patrol]}" = _shtab_patrol ]; cd /; patrol --version',
-    "fish": 'source $argv[1]; complete -C "patrol pats list --state " | cut -f1; cd /; patrol --version',
+    "bash": 'source "$HOME/.local/share/bash-completion/completions/patrol"; '
+    'COMP_WORDS=(patrol pats list --state ""); COMP_CWORD=4; _shtab_patrol patrol ""; '
+    'printf "%s\\n" "${COMPREPLY[@]}"',
+    "zsh": "fpath=($HOME/functions $fpath); autoload -Uz compinit; compinit -u -D; "
+    '[ "${_comps[patrol]}" = _patrol ] && print "active expired revoked all"',
+    "fish": 'complete -C "patrol pats list --state " | cut -f1',
 }
 
 
 @pytest.mark.parametrize("shell", SCRIPTS)
-def test_a_shell_completes_the_words_and_runs_the_command_from_any_folder(shell: str, tmp_path: Path) -> None:
+def test_a_shell_completes_the_words_from_the_file_that_the_help_names(shell: str, tmp_path: Path) -> None:
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"{shell} is not on this machine")
-    script = tmp_path / "completion"
-    script.write_text(completion(shell), encoding="utf-8")
-    flags = {"bash": ["--norc", "-ec"], "zsh": ["-fec"], "fish": ["--no-config", "-c"]}[shell]
-    name = [] if shell == "fish" else ["test"]
-    ran = subprocess.run(
-        [program, *flags, SCRIPTS[shell], *name, script],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        cwd=tmp_path,
-    )
+    place = tmp_path / PLACES[shell]
+    place.parent.mkdir(parents=True)
+    place.write_text(completion(shell), encoding="utf-8")
+    program_itself = tmp_path / "bin" / "patrol"  # fish completes nothing for a command that is not there
+    program_itself.parent.mkdir()
+    program_itself.write_text("#!/bin/sh\n")
+    program_itself.chmod(0o755)
+    flags = {"bash": ["--norc", "-ec"], "zsh": ["-fec"], "fish": ["-c"]}[shell]
+    environ = {"PATH": f"{program_itself.parent}:{os.environ['PATH']}", "HOME": str(tmp_path)}
+    command = [program, *flags, SCRIPTS[shell]]
+    ran = subprocess.run(command, env=environ, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert ran.returncode == 0, ran.stderr
-    assert set(ran.stdout.split()) == {"active", "expired", "revoked", "all", "patrol", "0.1.0"}
+    assert set(ran.stdout.split()) == {"active", "expired", "revoked", "all"}
+
+
+def test_the_help_of_completion_names_those_files() -> None:
+    told = " ".join(COMMANDS["patrol completion"].format_help().split())
+    assert all(Path(place).name in told for place in PLACES.values())
 
 
 def test_completion_as_json_is_one_document() -> None:

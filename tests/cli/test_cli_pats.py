@@ -277,7 +277,7 @@ def test_a_refused_write_whose_pat_cannot_be_ended_says_how_to_end_it(shell: She
     code, document = shell.json(*INTO)
     identity = made(shell).authorization_id
     assert (code, made(shell).revoked) == (1, False)
-    end = f"`python -m shared pats revoke {identity} --user {AGENTS} --organization contoso`"
+    end = f"`patrol pats revoke {identity} --user {AGENTS} --organization contoso`"
     assert end in document["error"]["remedy"]
 
 

@@ -303,7 +303,7 @@ def test_a_table_as_wide_as_it_is_where_nobody_looks_and_as_narrow_as_the_termin
 
 def test_a_command_in_a_sentence_is_not_broken() -> None:
     out = StringIO()
-    command = "`python -m shared rotate agents-linux-pat --force --adopt`"
+    command = "`patrol rotate agents-linux-pat --force --adopt`"
     Screen(Output(out), colours=False, width=40).paragraph(f"To take the secret back run {command}, or leave it.")
     lines = out.getvalue().splitlines()
     assert f"  {command}," in lines

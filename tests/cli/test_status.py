@@ -87,7 +87,7 @@ def foreign(shell: Shell) -> None:
     [
         (edited, 1, "build-pat: Somebody wrote the secret"),
         (disabled, 1, "build-pat: Somebody disabled the current version"),
-        (invalid, 1, "is not a known scope; `python -m shared scopes` lists the known ones"),
+        (invalid, 1, "is not a known scope; `patrol scopes` lists the known ones"),
         (missing, 1, "new-pat: no value is published: the next run makes one"),
         (expired, 1, "2 items: its value has expired, and no run has replaced it."),
         (foreign, 0, "belongs to another patrol deployment, patrol/other-123456"),
@@ -189,7 +189,7 @@ def test_one_secret_is_explained(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (edited, "`python -m shared rotate build-pat --force --adopt`"),
+        (edited, "`patrol rotate build-pat --force --adopt`"),
         (invalid, "is not a known scope"),
         (expired, "its value has expired"),
         (paused, "Nothing: it is paused in pats.yaml."),
@@ -271,7 +271,7 @@ def test_a_run_over_service_principals_alone_says_whose_work_they_are(tmp_path: 
     code, out, _ = shell("run")
     assert code == 0
     assert "0 of 0" not in out
-    assert "its Entra token is the work of `python -m shared refresh`" in out
+    assert "its Entra token is the work of `patrol refresh`" in out
     assert "1 of 1 steps are well." in shell("plan")[1]
     assert "1 of 1 steps are well." in shell("refresh")[1]
 

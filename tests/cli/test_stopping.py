@@ -44,7 +44,7 @@ def test_rule_8_an_emergency_that_is_stopped_before_anything_ended_says_what_liv
     says = stopped_before(shell, "pats.create", "emergency", "build-pat", "other-pat")
     assert says == (
         "patrol: stopped. What leaked may still work: every PAT of build-pat; every PAT of other-pat. "
-        "Run it again now: `python -m shared emergency build-pat other-pat`"
+        "Run it again now: `patrol emergency build-pat other-pat`"
     )
     assert "safe" not in says
 
@@ -60,7 +60,7 @@ def test_rule_8_an_emergency_that_is_stopped_half_way_names_the_new_pat_and_what
 
     other = shell.lab.current("other-pat").tags["authorization-id"]
     says = stopped_before(shell, "pats.create", "emergency", "other-pat", "--revoke-first")
-    assert "`python -m shared emergency other-pat --revoke-first`" in says
+    assert "`patrol emergency other-pat --revoke-first`" in says
     assert f"every PAT of other-pat. Ended so far: {other}." in says
 
 
@@ -94,8 +94,8 @@ def test_a_command_that_only_looks_says_that_nothing_was_changed(shell: Shell, c
     ("action", "operation", "says"),
     [
         (("create", "--name", "x", "--scopes", "vso.code", "--to-secret", "x"), "pats.create", f"pats list {WHOSE}"),
-        (("revoke", "--yes"), "pats.revoke", "It may have ended: `python -m shared pats get"),
-        (("renew",), "pats.update", "It may have been renewed: `python -m shared pats get"),
+        (("revoke", "--yes"), "pats.revoke", "It may have ended: `patrol pats get"),
+        (("renew",), "pats.update", "It may have been renewed: `patrol pats get"),
     ],
     ids=["create", "revoke", "renew"],
 )

@@ -39,7 +39,7 @@ def test_a_word_that_is_not_known_is_told_with_the_nearest_one(
     code, out, errors = shell(*arguments)
     assert (code, out) == (2, "")
     assert says in errors
-    assert errors.startswith("usage: python -m shared")
+    assert errors.startswith("usage: patrol")
 
 
 @pytest.mark.parametrize(

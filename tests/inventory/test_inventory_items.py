@@ -26,7 +26,7 @@ from tests.lab.inventory_texts import (
     ("keys", "path", "says"),
     [
         ({"scopes": ["vso.cod"]}, "scopes[0]", "did you mean vso.code?"),
-        ({"scopes": ["vso.code", "bananas"]}, "scopes[1]", "`python -m shared scopes` lists the known ones"),
+        ({"scopes": ["vso.code", "bananas"]}, "scopes[1]", "`patrol scopes` lists the known ones"),
         ({"scopes": ["vso.pats"]}, "scopes[0]", "is a permission of the app registration"),
         (
             {"scopes": ["vso.pats"], "allow_unknown_scopes": True},

@@ -284,7 +284,7 @@ def test_rule_8_what_cannot_be_confirmed_dead_is_a_failed_row_with_the_command_t
     assert Code.LEAKED_PAT_LIVES in codes(report)
     assert report.exit_code() == 1
     told = next(one for one in report.items if one.error and one.error.code is Code.LEAKED_PAT_LIVES)
-    command = f"python -m shared pats revoke {bad.authorization_id} --user {AGENTS} --organization contoso"
+    command = f"patrol pats revoke {bad.authorization_id} --user {AGENTS} --organization contoso"
     assert command in told.says
 
 

@@ -1,4 +1,4 @@
-"""Promise 3 with real processes: `python -m shared run` killed or suspended while a call is under way, over TLS.
+"""Promise 3 with real processes: `patrol run` killed or suspended while a call is under way, over TLS.
 
 `make test` takes one call, the write that publishes, `make test-all` some of every command, `make chaos` every call.
 """

@@ -49,7 +49,7 @@ def as_it_was(cloud: Running) -> None:
 
 
 def shared(cloud: Running, folder: Path, kind: str, *command: str, **extra: str) -> subprocess.CompletedProcess[str]:
-    """`python -m shared COMMAND`; nothing that it prints is a secret (promise 7)."""
+    """`patrol COMMAND`; nothing that it prints is a secret (promise 7)."""
     text = demo_pats_yaml()
     sign_in = f"sign_in:\n  tenant: {TENANT}\n"
     assert text.startswith(sign_in)
