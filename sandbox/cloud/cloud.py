@@ -11,6 +11,7 @@ from typing import Any
 
 from sandbox.cloud.chance import Chance
 from sandbox.cloud.entra import Directory
+from sandbox.cloud.entra_estate import User
 from sandbox.cloud.faults import Fault, Faults
 from sandbox.cloud.in_person import InPerson
 from sandbox.cloud.key_vault import Secret, Vault, Version
@@ -129,16 +130,7 @@ class Cloud:
             names = {home.guid: home.name for home in self.pats.organizations()}
             return {
                 "now": write_instant(now),
-                "users": [
-                    {
-                        "upn": user.upn,
-                        "state": user.state.value,
-                        "token_requests": user.token_requests,
-                        "password_attempts": user.password_attempts,
-                        "wrong_passwords": user.wrong_passwords,
-                    }
-                    for user in self.directory.users()
-                ],
+                "users": [_user(user) for user in self.directory.users()],
                 "federations": [
                     {"domain": server.domain, "host": server.host, "received": len(server.received)}
                     for server in self.directory.federations.values()
@@ -148,14 +140,7 @@ class Cloud:
                     for home in self.pats.organizations()
                 ],
                 "pats": [_pat(pat, now, names, reveal) for pat in self.pats.all()],
-                "vaults": [
-                    {
-                        "host": vault.host,
-                        "secrets": [_secret(secret, reveal) for secret in vault.secrets()],
-                        "deleted": [_secret(secret, reveal) for secret in vault.deleted_secrets()],
-                    }
-                    for vault in self.vaults.values()
-                ],
+                "vaults": [_vault(vault, reveal) for vault in self.vaults.values()],
                 "sonarqubes": [
                     {"host": host, "azure": [self._copy(setting) for setting in server.azure.values()]}
                     for host, server in self.sonarqubes.items()
@@ -188,6 +173,24 @@ def _pat(pat: Pat, now: datetime, names: dict[str, str], reveal: bool) -> dict[s
     if reveal:
         row["value"] = pat.value
     return row
+
+
+def _user(user: User) -> dict[str, Any]:
+    return {
+        "upn": user.upn,
+        "state": user.state.value,
+        "token_requests": user.token_requests,
+        "password_attempts": user.password_attempts,
+        "wrong_passwords": user.wrong_passwords,
+    }
+
+
+def _vault(vault: Vault, reveal: bool) -> dict[str, Any]:
+    return {
+        "host": vault.host,
+        "secrets": [_secret(secret, reveal) for secret in vault.secrets()],
+        "deleted": [_secret(secret, reveal) for secret in vault.deleted_secrets()],
+    }
 
 
 def _secret(secret: Secret, reveal: bool) -> dict[str, Any]:

@@ -63,37 +63,49 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
     """
     now = cloud.now()
     with cloud.lock:
-        for row in estate.get("tenants", []):
-            cloud.directory.add_tenant(row["domain"], row.get("guid"))
-        for row in estate.get("clients", []):
-            consented = set(row["consented"]) if "consented" in row else None
-            app = cloud.directory.add_app(row["client_id"], *row.get("secrets", []), consented=consented)
-            change_client(cloud, app, row)
-        for row in estate.get("users", []):
-            cloud.directory.add_user(row["upn"], row["password"], row.get("state", "normal"))
-        for row in estate.get("federations", []):
-            federation = cloud.directory.federate(row["domain"], row["host"])
-            federation.accounts |= {upn.lower(): password for upn, password in row.get("accounts", {}).items()}
-            federation.cloud_passwords = bool(row.get("cloud_passwords"))
+        _add_directory(cloud, estate)
         for row in estate.get("organizations", []):
             cloud.pats.add_organization(row["name"], row.get("guid"), set(row.get("members", [])))
-        identity = estate.get("identity", {})
-        cloud.identity.client_ids |= set(identity.get("client_ids", []))
-        cloud.identity.subject = identity.get("principal_id", cloud.identity.subject)
-        for row in estate.get("workload_identities", []):
-            trusted = {name: row[name] for name in ("issuer", "subject", "audience") if name in row}
-            cloud.workloads.trust(row["client_id"], FederatedCredential(**trusted))
+        _add_identities(cloud, estate)
         for row in estate.get("pats", []):
             _add_pat(cloud, row, now)
         for row in estate.get("vaults", []):
             _add_vault(cloud, row, now)
         for row in estate.get("sonarqubes", []):
-            server = cloud.add_sonarqube(row["host"])
-            server.tokens |= {cloud.chance.remember(one["value"]): one.get("admin", True) for one in row["tokens"]}
-            server.one_setting = bool(row.get("one_setting"))
-            for one in row.get("azure", []):
-                pat = cloud.pats.pat(one["pat_of"]).value if "pat_of" in one else ""
-                server.azure[one["key"]] = AzureSetting(one["key"], one["url"], pat)
+            _add_sonarqube(cloud, row)
+
+
+def _add_directory(cloud: Cloud, estate: Mapping[str, Any]) -> None:
+    for row in estate.get("tenants", []):
+        cloud.directory.add_tenant(row["domain"], row.get("guid"))
+    for row in estate.get("clients", []):
+        consented = set(row["consented"]) if "consented" in row else None
+        app = cloud.directory.add_app(row["client_id"], *row.get("secrets", []), consented=consented)
+        change_client(cloud, app, row)
+    for row in estate.get("users", []):
+        cloud.directory.add_user(row["upn"], row["password"], row.get("state", "normal"))
+    for row in estate.get("federations", []):
+        federation = cloud.directory.federate(row["domain"], row["host"])
+        federation.accounts |= {upn.lower(): password for upn, password in row.get("accounts", {}).items()}
+        federation.cloud_passwords = bool(row.get("cloud_passwords"))
+
+
+def _add_identities(cloud: Cloud, estate: Mapping[str, Any]) -> None:
+    identity = estate.get("identity", {})
+    cloud.identity.client_ids |= set(identity.get("client_ids", []))
+    cloud.identity.subject = identity.get("principal_id", cloud.identity.subject)
+    for row in estate.get("workload_identities", []):
+        trusted = {name: row[name] for name in ("issuer", "subject", "audience") if name in row}
+        cloud.workloads.trust(row["client_id"], FederatedCredential(**trusted))
+
+
+def _add_sonarqube(cloud: Cloud, row: Mapping[str, Any]) -> None:
+    server = cloud.add_sonarqube(row["host"])
+    server.tokens |= {cloud.chance.remember(token["value"]): token.get("admin", True) for token in row["tokens"]}
+    server.one_setting = bool(row.get("one_setting"))
+    for setting in row.get("azure", []):
+        pat = cloud.pats.pat(setting["pat_of"]).value if "pat_of" in setting else ""
+        server.azure[setting["key"]] = AzureSetting(setting["key"], setting["url"], pat)
 
 
 def change_client(cloud: Cloud, app: App, row: Mapping[str, Any]) -> None:
@@ -239,6 +251,11 @@ def demo_estate() -> dict[str, Any]:
     secrets = [_published(pat) for pat in (healthy, near, expired, revoked, before, renewed)]
     secrets.append(_published(after, predecessors=f"{_id(5)}@-2d"))
     secrets.append({"name": "legacy-tool-pat", "value_of": _id(10), "created": "-60d"})
+    credentials = [
+        {"name": "patrol-client-secret", "value": "sandbox-client-secret-demo", "created": "-90d"},
+        {"name": "svc-agents-password", "value": "sandbox-password-agents", "created": "-90d"},
+        {"name": "svc-sonar-password", "value": "sandbox-password-sonar", "created": "-90d"},
+    ]
     return {
         "tenants": [{"domain": TENANT, "guid": TENANT_ID}],
         "clients": [{"client_id": CLIENT, "secrets": ["sandbox-client-secret-demo"], "federated": [FEDERATED]}],
@@ -252,17 +269,7 @@ def demo_estate() -> dict[str, Any]:
             {"name": name, "guid": guid, "members": [AGENTS, SONAR, PERSON]} for name, guid in ORGANIZATIONS.items()
         ],
         "pats": [healthy, near, expired, revoked, before, after, renewed, own, foreign, legacy],
-        "vaults": [
-            {"host": PATS_VAULT, "secrets": secrets},
-            {
-                "host": CREDENTIALS_VAULT,
-                "secrets": [
-                    {"name": "patrol-client-secret", "value": "sandbox-client-secret-demo", "created": "-90d"},
-                    {"name": "svc-agents-password", "value": "sandbox-password-agents", "created": "-90d"},
-                    {"name": "svc-sonar-password", "value": "sandbox-password-sonar", "created": "-90d"},
-                ],
-            },
-        ],
+        "vaults": [{"host": PATS_VAULT, "secrets": secrets}, {"host": CREDENTIALS_VAULT, "secrets": credentials}],
     }
 
 

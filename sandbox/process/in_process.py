@@ -15,7 +15,7 @@ from urllib3.response import HTTPResponse
 
 from sandbox.cloud.cloud import Cloud
 from sandbox.wire.door import answer
-from sandbox.wire.exchange import Cut, Hang, Request
+from sandbox.wire.exchange import Cut, Hang, Request, Response
 
 
 class SandboxAdapter(BaseAdapter):
@@ -51,6 +51,15 @@ class SandboxAdapter(BaseAdapter):
             self._wait(limit if late and limit is not None else played.delay)
             if late:
                 raise requests.exceptions.ReadTimeout("Read timed out", request=request)
+        response = self._response(request, played)
+        if not stream:
+            response.content  # noqa: B018  reads the body, as requests does
+        return response
+
+    def close(self) -> None:
+        return None
+
+    def _response(self, request: requests.PreparedRequest, played: Response) -> requests.Response:
         response = requests.Response()
         response.status_code = played.status
         response.headers = CaseInsensitiveDict(played.headers)
@@ -68,12 +77,7 @@ class SandboxAdapter(BaseAdapter):
             request_method=request.method,
         )
         setattr(response, "connection", self)  # noqa: B010  requests sets it as well; the stubs do not know it
-        if not stream:
-            response.content  # noqa: B018  reads the body, as requests does
         return response
-
-    def close(self) -> None:
-        return None
 
     def _wait(self, seconds: float) -> None:
         if self._on_wait is not None:

@@ -79,29 +79,41 @@ def _pats(
     except WrongVersion as wrong:
         return Reply(_error(cloud, 400, wrong.type_key, wrong.message))
     try:
-        match operation:
-            case "pats.list":
-                page = cloud.pats.list_pats(user, organization, _query(parameters))
-                return _ok(cloud, {"continuationToken": page.continuation, "patTokens": page.pats})
-            case "pats.get":
-                return _result(cloud, version, cloud.pats.get(user, organization, parameters["authorizationid"]))
-            case "pats.revoke":
-                changed = cloud.pats.revoke(user, organization, parameters.get("authorizationid", ""))
-                return Reply(Response(cloud.switches.revoke_status, _headers(cloud)), changed)
-        if body is None:
-            activity = cloud.chance.guid()
-            text = f"TF400898: An Internal Error Occurred. Activity Id: {activity}."
-            return Reply(_error(cloud, 400, "JsonReaderException", text, 0))
-        if operation == "pats.create":
-            created, _ = cloud.pats.create(user, organization, body)
-            return _result(cloud, version, created, effect=True)
-        return _result(cloud, version, cloud.pats.update(user, organization, body), effect=True)
+        return _work(cloud, version, operation, (user, organization), parameters, body)
     except NoOrganization:
         return Reply(html_response(404, "Azure DevOps Services | Not found", _headers(cloud)))
     except PatHttpRefused as refused:
         return Reply(_error(cloud, refused.status, refused.type_key, refused.message, refused.event))
     except PatRefused as refused:
         return Reply(pat_error(cloud, version, refused.error, refused.message, cloud.switches.pat_error_status))
+
+
+def _work(
+    cloud: Cloud,
+    version: str,
+    operation: str,
+    whose: tuple[str, str],
+    parameters: dict[str, str],
+    body: dict[str, Any] | None,
+) -> Reply:
+    """What one request does; `whose`: user and organization. Raises NoOrganization, PatHttpRefused or PatRefused."""
+    match operation:
+        case "pats.list":
+            page = cloud.pats.list_pats(*whose, _query(parameters))
+            return _ok(cloud, {"continuationToken": page.continuation, "patTokens": page.pats})
+        case "pats.get":
+            return _result(cloud, version, cloud.pats.get(*whose, parameters["authorizationid"]))
+        case "pats.revoke":
+            changed = cloud.pats.revoke(*whose, parameters.get("authorizationid", ""))
+            return Reply(Response(cloud.switches.revoke_status, _headers(cloud)), changed)
+    if body is None:
+        activity = cloud.chance.guid()
+        text = f"TF400898: An Internal Error Occurred. Activity Id: {activity}."
+        return Reply(_error(cloud, 400, "JsonReaderException", text, 0))
+    if operation == "pats.create":
+        created, _ = cloud.pats.create(*whose, body)
+        return _result(cloud, version, created, effect=True)
+    return _result(cloud, version, cloud.pats.update(*whose, body), effect=True)
 
 
 def _signed_in_user(cloud: Cloud, request: Request, operation: str) -> str | Response:
