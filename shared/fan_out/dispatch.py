@@ -23,13 +23,14 @@ from shared.report.kept_run import KeptRun, MessageOpen, Order
 from shared.report.report import Report, Row, in_order
 from shared.report.rows import failed, held, invalid_row, tell_row
 from shared.rotation.estate import minted_in as minted
-from shared.rotation.estate import unmanaged
+from shared.rotation.estate import organizations, unmanaged
 from shared.rotation.heartbeat import heartbeat
 from shared.rotation.observe import look_up, secret_seen
 from shared.rotation.run import tell_soon
 from shared.rotation.threads import Threads
 from shared.rotation.world import World
 from shared.rules.due import expiring
+from shared.rules.full_look import look_is_due
 from shared.telemetry import with_run_id
 
 
@@ -53,6 +54,7 @@ class _Draft:
     user: User
     names: tuple[str, ...] | None = None
     organizations: tuple[str, ...] = ()
+    full_look: bool = False
 
 
 def dispatch(inventory: Inventory, world: World, mark: Mark, request: Request) -> Dispatched:
@@ -103,6 +105,7 @@ def _dispatch(inventory: Inventory, world: World, mark: Mark, request: Request, 
     check_clock(listing.ahead)
     now = VaultTime(world.clock, listing.ahead).now()
     looks, minted_in = world.runs.looks(), minted(listing, mark)
+    everywhere = organizations(inventory, minted_in)
     rows: list[Row] = [invalid_row(item) for item in inventory.invalid]
     waiting, drafts, quiet = [], [], []
     for user in inventory.users:
@@ -114,10 +117,13 @@ def _dispatch(inventory: Inventory, world: World, mark: Mark, request: Request, 
                 unseen.append(failed(item, Because.NOT_SEEN, failure))
             else:
                 planned.append(PlannedItem.of(item, secret, now))
-        last = looks.get(user.digest)
-        if who_is_queued.is_queued(user, planned, user.key in minted_in, last, now):
+        # A former owner has no items, and is looked for all the same (rule 13).
+        full_look = bool(everywhere) and look_is_due(user.username, looks.get(user.digest), now)
+        if full_look or who_is_queued.has_work(planned, now):
             waiting.append(_waiting(user, user.items))
-            drafts.append(_Draft(user, organizations=who_is_queued.elsewhere(user, minted_in)))
+            others = everywhere.values() if full_look else ()
+            places = who_is_queued.elsewhere(user, minted_in.get(user.key, ()), others, now)
+            drafts.append(_Draft(user, organizations=places, full_look=full_look))
         else:
             quiet += [item.item for item in planned]
             rows += [*unseen, *(_row(item) for item in planned)]
@@ -172,6 +178,7 @@ def _orders(request: Request, deadline: datetime, drafts: list[_Draft]) -> tuple
             dry_run=request.dry_run,
             published_before=request.published_before if request.force else None,
             organizations=draft.organizations,
+            full_look=draft.full_look and not request.dry_run,
         )
         for draft in drafts
     )

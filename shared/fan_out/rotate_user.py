@@ -20,7 +20,7 @@ from shared.model.tags import Mark
 from shared.report.kept_run import MessageDone, Order
 from shared.report.report import WELL, Failure, Leftover, Outcome, Row
 from shared.report.rows import counts, left
-from shared.rotation.run import run_user
+from shared.rotation.run import remember_looks, run_user
 from shared.rotation.threads import Threads
 from shared.rotation.world import UserShare, World
 from shared.telemetry import with_run_id
@@ -60,14 +60,13 @@ class TryAgain(Exception):
 class Delivery:
     """One delivery of a message. `number` counts from 1.
 
-    `ordered`: whether the order is the planner's; else it is what the message itself says of work that is due.
+    `order`: the planner's; without one, what the message itself says of work that is due, which is no full look.
     `reported`: whether its part belongs into the run's report, which is so unless the order could not be read.
     """
 
     message: Message
     number: int
     order: Order
-    ordered: bool = True
     reported: bool = True
 
 
@@ -115,14 +114,14 @@ def _opened(message: Message, number: int, world: World) -> Delivery:
     except PatrolError as failure:
         if due is not None:
             world.tell("report.failed", says=str(failure))
-            return Delivery(message, number, due, ordered=False, reported=False)
+            return Delivery(message, number, due, reported=False)
         if isinstance(failure, Unclear):
             raise _not_ordered(message, number, world, failure) from None
         raise
     if order is None:
         if due is None:
             raise NotAMessage("it points to an order that is not kept; what was asked for is to be asked for again")
-        return Delivery(message, number, due, ordered=False)
+        return Delivery(message, number, due)
     if order.published_before is not None and order.published_before > world.clock.now() + 2 * MOST_SKEW:
         # What is forced would rotate again at every delivery until then (rule 8).
         raise NotAMessage("its order acts on what is published before an instant in the future")
@@ -147,10 +146,11 @@ def _work(delivery: Delivery, user: User, inventory: Inventory, world: World, ma
     error: Failure | None = None
     rows: tuple[Row, ...] = ()
     leftovers: tuple[Leftover, ...] = ()
+    looked_at: tuple[User, ...] = ()
     try:
         request = _request(delivery, user)
-        share = UserShare(user, order.organizations)
-        report = run_user(inventory, _in_time(world, order), mark, request, share, threads)
+        share = UserShare(user, order.organizations, order.full_look)
+        report, looked_at = run_user(inventory, _in_time(world, order), mark, request, share, threads)
         rows, leftovers, error = report.items, report.leftovers, report.misconfigured
     except PatrolError as failure:
         error = Failure.of(failure)
@@ -164,9 +164,8 @@ def _work(delivery: Delivery, user: User, inventory: Inventory, world: World, ma
     _add(delivery, world, final, rows, leftovers, error)
     if again:
         raise TryAgain(_says(delivery, rows, error))
-    if delivery.ordered and order.names is None and not order.dry_run and error is None:
-        # The message alone knows no other organizations, so without its order it was no full look.
-        world.runs.looked(user)
+    if error is None:
+        remember_looks(world, looked_at)
 
 
 def _in_time(world: World, order: Order) -> World:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +11,6 @@ from shared.model.items import Inventory, Item, User
 from shared.model.secret_state import Secret, Seen
 from shared.model.steps import Step
 from shared.report.kept_run import MOST_ORGANIZATIONS
-from shared.rules.full_look import look_is_due
 from shared.rules.plan import plan, rests
 
 WORTH_WHILE = timedelta(hours=4)
@@ -36,13 +35,9 @@ class PlannedItem:
         return cls(item, secret, plan(item, Seen(secret), now))
 
 
-def is_queued(
-    user: User, planned: Iterable[PlannedItem], minted: bool, last_look: datetime | None, now: datetime
-) -> bool:
-    """Whether the user gets a message. `minted`: tags in the vault say that the user has PATs of ours."""
-    if not all(rests(of.item, of.secret, of.step, now) for of in planned):
-        return True
-    return (bool(user.items) or minted) and look_is_due(user.username, last_look, now)
+def has_work(planned: Iterable[PlannedItem], now: datetime) -> bool:
+    """Whether a user gets a message although it is not time for its full look."""
+    return not all(rests(of.item, of.secret, of.step, now) for of in planned)
 
 
 def by_user(inventory: Inventory, names: Iterable[str]) -> list[tuple[User, tuple[str, ...]]]:
@@ -55,14 +50,26 @@ def by_user(inventory: Inventory, names: Iterable[str]) -> list[tuple[User, tupl
     return parts
 
 
-def elsewhere(user: User, minted_in: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """Organizations in which the user minted what is current, and in which none of its items is.
+def elsewhere(user: User, minted_in: Iterable[str], others: Iterable[str], now: datetime) -> tuple[str, ...]:
+    """Organizations to look in besides those of the user's items: where its current PATs are, and `others`.
 
-    Tags are for anyone to write who may write secrets: what cannot be an organization's name is left out.
+    Tags are for anyone to write who may write secrets: what cannot be an organization's name is left out. Of more
+    `others` than an order takes, each day has its own, in turns.
     """
     own = {item.organization.casefold() for item in user.items}
-    found = (name for name in minted_in.get(user.key, ()) if ORGANIZATION.fullmatch(name))
-    return tuple(name for name in found if name.casefold() not in own)[:MOST_ORGANIZATIONS]
+    first = _without(own, minted_in)[:MOST_ORGANIZATIONS]
+    rest = _without(own | {name.casefold() for name in first}, others)
+    room = MOST_ORGANIZATIONS - len(first)
+    if len(rest) > room:
+        begin = (now.toordinal() * room) % len(rest)
+        rest = [*rest[begin:], *rest[:begin]][:room]
+    return (*first, *rest)
+
+
+def _without(taken: Container[str], names: Iterable[str]) -> list[str]:
+    """What can be an organization's name and is not `taken`, each once, in an order that all machines agree on."""
+    found = {name.casefold(): name for name in sorted(names, reverse=True) if ORGANIZATION.fullmatch(name)}
+    return [found[key] for key in sorted(found) if key not in taken]
 
 
 def _split(names: Sequence[str]) -> list[tuple[str, ...]]:

@@ -84,8 +84,8 @@ MOST_ORGANIZATIONS = 100
 class Order:
     """What one of `of` messages of a run is to do, as whoever planned the run wrote it down: the message points to it.
 
-    `names`: only these secrets of the user; None: whatever is due. `organizations`: where else tags in the vault say
-    that the user minted. `deadline`: after it the work is left.
+    `names`: only these secrets of the user; None: whatever is due. `organizations`: where else to look for PATs of the
+    user. `full_look`: it is the user's daily full look (rule 13). `deadline`: after it the work is left.
     """
 
     username: str
@@ -96,6 +96,7 @@ class Order:
     dry_run: bool = False
     published_before: datetime | None = None
     organizations: tuple[str, ...] = ()
+    full_look: bool = False
 
     def __post_init__(self) -> None:
         if self.force and (self.names is None or self.published_before is None):
@@ -262,6 +263,7 @@ def order_json(order: Order) -> dict[str, object]:
         # To the microsecond: whole seconds would be an earlier instant.
         "published_before": None if order.published_before is None else order.published_before.isoformat(),
         "organizations": list(order.organizations),
+        "full_look": order.full_look,
     }
 
 
@@ -279,6 +281,8 @@ def read_order(found: Mapping[str, Any]) -> Order:
         dry_run=found["dry_run"],
         published_before=read_instant(found["published_before"]),
         organizations=tuple(found["organizations"]),
+        # Of an older version's order it cannot be told, so the next run looks.
+        full_look=found.get("full_look") is True,
     )
 
 

@@ -67,8 +67,7 @@ def observe(world: World, inventory: Inventory, mark: Mark, request: Request) ->
     check_clock(listing.ahead)
     # A former owner's PATs never drop out of sight (rule 13).
     minted = minted_in(listing, mark)
-    everywhere = {item.organization.casefold(): item.organization for item in inventory.items()}
-    everywhere |= {name.casefold(): name for names in minted.values() for name in names}
+    everywhere = organizations(inventory, minted)
     full = _full_looks(world, inventory, minted, tuple(everywhere.values()), begun + listing.ahead)
     return Estate(
         inventory=inventory,
@@ -104,6 +103,7 @@ def observe_user(
         wanted=wanted,
         elsewhere={share.user.key: share.organizations},
         managed=inventory.managed(),
+        full_looks=(share.user,) if share.full_look else (),
     )
 
 
@@ -141,6 +141,12 @@ def minted_in(listing: VaultListing, mark: Mark) -> dict[str, tuple[str, ...]]:
         if stamp is not None and is_ours(row.tags, mark):
             found.setdefault(stamp.username.casefold(), set()).add(stamp.organization)
     return {username: tuple(sorted(names)) for username, names in found.items()}
+
+
+def organizations(inventory: Inventory, minted: Mapping[str, tuple[str, ...]]) -> dict[str, str]:
+    """Every organization that pats.yaml or a tag names, by casefolded name."""
+    named = {item.organization.casefold(): item.organization for item in inventory.items()}
+    return {name.casefold(): name for names in minted.values() for name in names} | named
 
 
 def unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 
 from shared.model.errors import PatrolError
-from shared.model.items import Inventory, Item
+from shared.model.items import Inventory, Item, User
 from shared.model.request import Request, check_names
 from shared.model.secret_state import Nothing, VaultListing
 from shared.model.tags import Mark
@@ -43,7 +43,10 @@ def run(
     """
     with heartbeat("run", world, request) as beat:
         estate = observe(beat.world, inventory, mark, request)
-        return beat.end(_work(Run.begin(estate, beat.world, request, threads or Threads(), watch), beat.started_at))
+        work = Run.begin(estate, beat.world, request, threads or Threads(), watch)
+        report, looked_at = _work(work, beat.started_at)
+        remember_looks(beat.world, looked_at)
+        return beat.end(report)
 
 
 def run_user(
@@ -53,8 +56,8 @@ def run_user(
     request: Request,
     share: UserShare,
     threads: Threads,
-) -> Report:
-    """One technical user's share of a run, from what the vault has of this user alone.
+) -> tuple[Report, tuple[User, ...]]:
+    """One technical user's share of a run, from what the vault has of this user alone; and whose full look was done.
 
     Tells of items, not of the run. Raises Misconfigured when nothing could be attempted.
     """
@@ -107,7 +110,14 @@ def _together(report: Report, refreshed: Report) -> Report:
     )
 
 
-def _work(run: Run, started: datetime) -> Report:
+def remember_looks(world: World, users: Iterable[User]) -> None:
+    """Note whose full look was done, so that the next one is a day later."""
+    for user in users:
+        world.runs.looked(user)
+
+
+def _work(run: Run, started: datetime) -> tuple[Report, tuple[User, ...]]:
+    """The report, and whose full look was done."""
     works = [UserWork(user, run) for user in run.estate.users]
     parts = run.threads.side_by_side([work.do for work in works if work.anything()])
     handovers = [handover for part in parts for handover in part.handovers]
@@ -121,7 +131,6 @@ def _work(run: Run, started: datetime) -> Report:
         ]
         parts += run.threads.side_by_side(orphans)
         parts += run.threads.side_by_side([job for owner in owners for job in _former(owner, handovers)])
-        _remember_looks(run, parts)
     wanted = run.estate.wanted
     invalid = [item for item in run.estate.inventory.invalid if wanted is None or item.key in wanted]
     rows = [*(row for part in parts for row in part.rows), *run.sign_ins.warnings()]
@@ -133,7 +142,7 @@ def _work(run: Run, started: datetime) -> Report:
     leftovers = {leftover for part in parts for leftover in part.leftovers}
     leftovers |= {_ownerless(handover) for handover in handovers if not any(owner.owns(handover) for owner in owners)}
     refused = run.sign_ins.refused
-    return Report(
+    report = Report(
         run_id=run.request.run_id,
         started_at=started,
         finished_at=run.world.clock.now(),
@@ -144,6 +153,14 @@ def _work(run: Run, started: datetime) -> Report:
         unmanaged=run.estate.unmanaged(),
         misconfigured=None if refused is None else Failure.of(refused),
     )
+    return report, _looked_at(run, parts)
+
+
+def _looked_at(run: Run, parts: Iterable[UserWorkDone]) -> tuple[User, ...]:
+    if run.dry or run.estate.wanted is not None:
+        return ()
+    listed = {part.user.key for part in parts if part.listed}
+    return tuple(user for user in run.estate.full_looks if user.key in listed)
 
 
 def _former(owner: UserWork, handovers: Iterable[Handover]) -> list[Callable[[], UserWorkDone]]:
@@ -186,15 +203,6 @@ def _marked(parts: Iterable[UserWorkDone], run: Run) -> set[str]:
     """Secrets that PATs with our mark were made for."""
     pats = (pat for part in parts for listed in part.listed.values() for pat in listed.values())
     return {name for pat in pats if (name := run.mark.secret_of(pat.display_name)) is not None}
-
-
-def _remember_looks(run: Run, parts: Iterable[UserWorkDone]) -> None:
-    """Note whose full look was done, so that the next one is a day later."""
-    if run.estate.whole and run.estate.wanted is None:
-        listed = {part.user.key for part in parts if part.listed}
-        for user in run.estate.full_looks:
-            if user.key in listed:
-                run.world.runs.looked(user)
 
 
 def tell_expiring(run: Run, items: Iterable[Item], listing: VaultListing, rows: Iterable[Row]) -> None:

@@ -64,10 +64,14 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class UserShare:
-    """One technical user's share of a run. `organizations`: where its PATs may be besides where its items are."""
+    """One technical user's share of a run.
+
+    `organizations`: where its PATs may be besides where its items are. `full_look`: its daily one (rule 13).
+    """
 
     user: User
     organizations: tuple[str, ...] = ()
+    full_look: bool = False
 
 
 def asked_of(request: Request, arrived: datetime) -> Asked:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud.large_estate import Size, user
-from sandbox.cloud.seed import AGENTS
+from sandbox.cloud.seed import AGENTS, SONAR
 from shared.fan_out.queue_message import DueWork, Message, read
 from shared.fan_out.who_is_queued import WORTH_WHILE
 from shared.functions.rotation_timer import RunFailed, rotate_due
@@ -22,6 +22,8 @@ from shared.settings import Settings
 from tests.lab.lab import ENVIRONMENT, Lab, days, hours, item, outcomes
 from tests.lab.queue_lab import QueueLab, many
 from tests.lab.scenarios import SECRET, retirement, rotation
+from tests.promises.test_evidence import estate as two_organizations
+from tests.promises.test_evidence import two_users
 
 STORAGE = {"AzureWebJobsStorage": "UseDevelopmentStorage=true"}
 
@@ -158,6 +160,82 @@ def test_a_former_organization_goes_along_so_that_what_was_minted_there_still_en
         lab.wait(hours(6))
         sign_ins.work_off()
     assert [pat.organization for pat in lab.live()] == [lab.cloud.pats.organization("fabrikam").guid]
+
+
+def moved(change: str, others: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    if change == "user":
+        return two_users([], [item(SECRET), *others])
+    return two_users([item(SECRET, organization="fabrikam")], others)
+
+
+@pytest.mark.parametrize("change", ["user", "organization"])
+def test_rule_13_what_a_former_owner_minted_and_never_published_ends_over_the_queue_too(change: str) -> None:
+    """No tag names it: only the daily full look of its minter finds it, wherever pats.yaml names an organization."""
+    others = [item("other-pat", organization="fabrikam"), item("another-pat")]
+    lab = Lab(users=two_users([item(SECRET)], others), estate=two_organizations(), quick=True)
+    lab.trouble.before = lambda operation: (
+        Unclear(Code.PUBLISH_UNCLEAR, "no answer", "-") if operation == "vault.set" and lab.live(SECRET) else None
+    )
+    lab.run()
+    lab.end_trouble()
+    (lost,) = lab.live(SECRET)
+    lab.users = moved(change, others)
+    sign_ins = QueueLab(lab)
+    for _ in range(5):
+        lab.wait(hours(6))
+        sign_ins.work_off()
+    assert lost.revoked
+    assert lab.works(SECRET, "contoso" if change == "user" else "fabrikam")
+    assert len(lab.live(SECRET)) == 1
+    assert len(sign_ins.runs.looks()) == 2
+
+
+def test_rule_13_a_former_owner_whose_predecessor_dropped_off_the_tags_is_looked_at_over_the_queue() -> None:
+    lab = Lab(users=two_users([item(SECRET)], []), estate=two_organizations(), quick=True)
+    lab.run()
+    first = lab.live(SECRET)[0]
+    lab.wait(days(2))
+    lab.users = moved("user", [])
+    sign_ins = QueueLab(lab)
+    sign_ins.work_off()
+    kept = {name: value for name, value in lab.current(SECRET).tags.items() if name != "predecessors"}
+    lab.vault.update(SECRET, "", {"tags": kept})
+    for _ in range(8):
+        lab.wait(hours(6))
+        sign_ins.work_off()
+    assert first.revoked
+    assert lab.works(SECRET)
+
+
+def test_rule_13_a_message_for_what_is_due_alone_lists_no_other_organization_and_is_no_full_look() -> None:
+    lab = Lab(users=two_users([item()], [item("other-pat", organization="fabrikam")]), estate=two_organizations())
+    lab.run()
+    lab.wait(days(24))
+    sign_ins = looked_at(QueueLab(lab))
+    before = sign_ins.runs.looks()
+    lab.wait(timedelta(minutes=1))
+    first, second = sign_ins.dispatch().orders
+    assert (first.full_look, first.organizations) == (False, ())
+    assert (second.full_look, second.organizations) == (False, ())
+    sign_ins.work_off()
+    assert sign_ins.runs.looks() == before
+
+
+def test_a_former_user_that_could_not_sign_in_is_queued_again_by_the_next_run() -> None:
+    lab = Lab(users=two_users([item()], []), estate=two_organizations(), quick=True)
+    lab.run()
+    sign_ins = QueueLab(lab)
+    lab.trouble.before = lambda operation: (
+        Unclear(Code.SIGN_IN_UNAVAILABLE, "no answer", "-") if operation == "entra.token" else None
+    )
+    done = sign_ins.dispatch()
+    assert [order.username for order in done.orders] == [AGENTS, SONAR]
+    sign_ins.deliver(done.messages[1])
+    lab.end_trouble()
+    again = sign_ins.dispatch()
+    assert [order.username for order in again.orders] == [AGENTS, SONAR]
+    sign_ins.deliver(again.messages[1])
+    assert [order.username for order in sign_ins.dispatch().orders] == [AGENTS]
 
 
 # --- what fails -------------------------------------------------------------------------------------------------------

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 
 from shared.fan_out import who_is_queued
-from shared.fan_out.queue_message import MOST_NAMES
-from shared.fan_out.who_is_queued import PlannedItem, by_user, elsewhere, is_queued
+from shared.fan_out.who_is_queued import PlannedItem, by_user, elsewhere, has_work
 from shared.inventory.pats_yaml import load
 from shared.model.items import Inventory, Item, User
 from shared.model.pats import PatId
 from shared.model.secret_state import Foreign, Nothing, Published, Secret, Unmarked
 from shared.model.tags import Predecessor, Stamp
+from shared.report.kept_run import MOST_ORGANIZATIONS
 from shared.rules.full_look import DAY, look_is_due, slot
 from tests.lab.lab import Lab, days, hours, item
 
@@ -125,16 +125,7 @@ MANY_DAYS = days(20)
 )
 def test_nothing_due_nothing_queued(keys: dict[str, Any], secret: Secret, queued: bool) -> None:
     one = the_item(**keys)
-    user = replace(estate(**keys).users[0], items=(one,))
-    standing = PlannedItem.of(one, secret, NOW)
-    assert is_queued(user, [standing], True, NOW - timedelta(seconds=1), NOW) is queued
-    assert is_queued(user, [standing], True, None, NOW), "a full look is due"
-
-
-def test_a_former_user_is_looked_at_as_long_as_tags_name_it() -> None:
-    former = replace(estate().users[0], items=())
-    assert is_queued(former, [], True, None, NOW)
-    assert not is_queued(former, [], False, None, NOW)
+    assert has_work([PlannedItem.of(one, secret, NOW)], NOW) is queued
 
 
 def test_names_are_divided_by_user_and_then_by_a_hundred() -> None:
@@ -146,10 +137,17 @@ def test_names_are_divided_by_user_and_then_by_a_hundred() -> None:
     assert by_user(one, ["no-such-pat"]) == []
 
 
-def test_where_else_a_user_minted_without_what_no_organization_can_be_called() -> None:
+def test_where_else_a_user_may_have_minted_without_what_no_organization_can_be_called() -> None:
     user: User = estate().users[0]
-    minted = {user.key: ("contoso", "Fabrikam", "", "../x", "two words", "x" * 51, *(f"o{n}" for n in range(500)))}
-    found = elsewhere(user, minted)
-    assert found[:3] == ("Fabrikam", "o0", "o1")
-    assert len(found) == MOST_NAMES
-    assert elsewhere(user, {}) == ()
+    found = elsewhere(user, ("contoso", "Fabrikam", "", "../x", "two words", "x" * 51), (), NOW)
+    assert found == ("Fabrikam",)
+    assert elsewhere(user, (), (), NOW) == ()
+
+
+def test_rule_13_more_organizations_than_one_order_takes_are_looked_at_in_turns() -> None:
+    user: User = estate().users[0]
+    names = tuple(f"o{number:03}" for number in range(250))
+    looks = [elsewhere(user, ("minted-here", "O000"), names, NOW + days(day)) for day in range(3)]
+    assert {len(found) for found in looks} == {MOST_ORGANIZATIONS}
+    assert {found[:2] for found in looks} == {("minted-here", "O000")}, "where tags say that it minted, every day"
+    assert {name.casefold() for found in looks for name in found} == {*names, "minted-here"}
