@@ -71,8 +71,11 @@ class Proposals:
             "username": self.user.username,
             "password_secret_name": self.user.password_secret_name,
             "organization": self.organization,
-            "items": [{**about(one.pat), "item": one.lines, "notes": list(one.notes)} for one in self.items],
-            "left_out": [{**about(one.pat), "says": one.says, "item": one.suggested} for one in self.left_out],
+            "items": [
+                {**about(proposal.pat), "item": proposal.lines, "notes": list(proposal.notes)}
+                for proposal in self.items
+            ],
+            "left_out": [{**about(left.pat), "says": left.says, "item": left.suggested} for left in self.left_out],
             "pats_yaml": text_of(self),
         }
 

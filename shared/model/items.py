@@ -158,16 +158,16 @@ class Inventory:
 
     def credential_names(self) -> frozenset[str]:
         """The secrets that hold what patrol signs in and pushes with, casefolded: nothing is published there."""
-        named = [self.sign_in.credential, *(one.credential for one in self.tokens)]
-        names = [one.name for one in named if not isinstance(one, FederatedIdentity)]
+        named = [self.sign_in.credential, *(token.credential for token in self.tokens)]
+        names = [credential.name for credential in named if not isinstance(credential, FederatedIdentity)]
         names += [user.password_secret_name for user in self.users]
         names += [item.then.token_secret_name for item in self.items() if item.then is not None]
         return frozenset(name.casefold() for name in names)
 
     def token_keys(self) -> frozenset[str]:
         """Casefolded names of the secrets that hold tokens."""
-        return frozenset({one.key for one in self.tokens} | {one.key for one in self.invalid_tokens})
+        return frozenset({token.key for token in self.tokens} | {token.key for token in self.invalid_tokens})
 
     def managed(self) -> frozenset[str]:
         """Casefolded names of all secrets that `pats.yaml` names as published, of both kinds."""
-        return self.token_keys() | {item.key for item in self.items()} | {one.key for one in self.invalid}
+        return self.token_keys() | {item.key for item in self.items()} | {item.key for item in self.invalid}

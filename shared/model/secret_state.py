@@ -80,10 +80,10 @@ def classify(tags: Mapping[str, str], mark: Mark, versions: Iterable[VersionSeen
 
 def expiry(seen: Seen) -> datetime | None:
     """When the published value stops working: the earlier of what the vault says and what the API says."""
-    known = [seen.pat.validity.ends] if seen.pat else []
+    ends = [seen.pat.validity.ends] if seen.pat else []
     if isinstance(seen.secret, Published) and seen.secret.expires_on:
-        known.append(seen.secret.expires_on)
-    return min(known) if known else None
+        ends.append(seen.secret.expires_on)
+    return min(ends) if ends else None
 
 
 CONTENT_TYPE = "application/vnd.patrol.azure-devops-pat"

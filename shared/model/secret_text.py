@@ -39,7 +39,7 @@ class SecretText:
 
 def printable(text: str) -> str:
     """Without control characters: a PAT's display name is anybody's text, and could steer the terminal."""
-    return "".join(one if one.isprintable() else "?" for one in text)
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
 
 
 # The two shapes of a PAT: since 2024, and before. Somebody pastes one where its secret's name belongs.

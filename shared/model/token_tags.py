@@ -55,13 +55,13 @@ def write(stamp: TokenStamp, previous: Mapping[str, str]) -> dict[str, str]:
     written[CLIENT_ID] = stamp.client_id
     written[ORGANIZATION] = stamp.organization
     if stamp.replaced:
-        written[PREDECESSORS] = " ".join(f"{one.version}@{one.over_at:%Y-%m-%dT%H:%M:%SZ}" for one in stamp.replaced)
+        written[PREDECESSORS] = " ".join(f"{old.version}@{old.over_at:%Y-%m-%dT%H:%M:%SZ}" for old in stamp.replaced)
     return written
 
 
 def newest(replaced: tuple[Replaced, ...]) -> tuple[Replaced, ...]:
     """As many as a tag holds. One that no longer fits stays enabled: its token ends by itself."""
-    return tuple(sorted(replaced, key=lambda one: (one.over_at, one.version), reverse=True)[:MOST_PREDECESSORS])
+    return tuple(sorted(replaced, key=lambda old: (old.over_at, old.version), reverse=True)[:MOST_PREDECESSORS])
 
 
 def _read(text: str) -> tuple[Replaced, ...]:

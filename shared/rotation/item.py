@@ -62,7 +62,7 @@ class ItemWork:
             try:
                 work, seen, step = self._up_to_date(seen, step, turn)
             except PatrolError as failure:
-                return Ended([self.run.told(failed(self.item, Because.NOT_SEEN, failure))]), None
+                return Ended([self.run.tell_row(failed(self.item, Because.NOT_SEEN, failure))]), None
             if work.at_rest(seen, step):
                 return work.do_now(seen, step)
             if self.run.deadline.passed():
@@ -126,7 +126,7 @@ class ItemWork:
         try:
             row, rows, now_there = self._main(seen, step)
         except PatrolError as failure:
-            ended.rows.append(self.run.told(failed(self.item, step.because, failure, verb=verb_of(step))))
+            ended.rows.append(self.run.tell_row(failed(self.item, step.because, failure, verb=verb_of(step))))
             left_there = _after(failure, secret)
             # While the published value is dead and could not be replaced, a predecessor may be all that still works.
             only_hope = seen.gone or _expired(seen, self.run.clock.now())
@@ -134,18 +134,18 @@ class ItemWork:
             if isinstance(left_there, Published) and not stays:
                 self._finish(left_there, step, ended)
             return ended, left_there
-        ended.rows += [self.run.told(one) for one in (row, *rows)]
+        ended.rows += [self.run.tell_row(done) for done in (row, *rows)]
         if isinstance(now_there, Published) and not (self.item.paused and not self.run.asked.emergency):
             now_there = self._finish(now_there, step, ended)
         elif self.run.asked.emergency and isinstance(step, Fail):
             ended.rows += [
-                self.run.told(one) for one in generations.still_lives(self.item, self.listed.values(), self.run)
+                self.run.tell_row(row) for row in generations.still_lives(self.item, self.listed.values(), self.run)
             ]
         return ended, now_there
 
     def _finish(self, secret: Published, step: Step, ended: Ended) -> Published:
         """What leaked is ended before a consumer is asked for anything; all else waits for it."""
-        at_once = self.run.asked.emergency or any(one.at_once for one in secret.stamp.predecessors)
+        at_once = self.run.asked.emergency or any(predecessor.at_once for predecessor in secret.stamp.predecessors)
         if at_once:
             self._end_generations(secret, ended)
             return self._push(secret, step, ended)
@@ -160,7 +160,7 @@ class ItemWork:
             rows = generations.emergency(self.item, secret.stamp.authorization_id, before, self.run)
         except PatrolError as failure:
             rows = [failed(self.item, Because.EMERGENCY, failure, verb=Verb.RETIRE)]
-        ended.rows += [self.run.told(row) for row in rows]
+        ended.rows += [self.run.tell_row(row) for row in rows]
 
     def _retire(self, secret: Published, ended: Ended) -> None:
         owner = Owner(secret.stamp.username, secret.stamp.organization)
@@ -169,7 +169,7 @@ class ItemWork:
             return
         later = retire(self._ending(secret), self.run)
         for row in later.rows:
-            self.run.told(row)
+            self.run.tell_row(row)
         ended.add(later)
 
     @property
@@ -194,7 +194,7 @@ class ItemWork:
             secret = (published(pushed) if pushed else None) or secret
             ends = secret.expires_on
             row = self._row(Verb.ROTATE, Because.NOT_PUSHED, f"{to} has taken the published value.", ends)
-        ended.rows.append(self.run.told(row))
+        ended.rows.append(self.run.tell_row(row))
         return secret
 
     def _main(self, seen: Seen, step: Step) -> tuple[Row, list[Row], Secret | None]:

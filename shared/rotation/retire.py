@@ -82,8 +82,8 @@ class Ended:
 
 def predecessors_at_rest(ending: Ending, run: Run, now: VaultInstant) -> bool:
     """Whether every predecessor stays as it is for now."""
-    known = (ending.fate(predecessor, run, now) for predecessor in ending.secret.stamp.predecessors)
-    return all(what is Fate.KEEP for what in known)
+    fates = (ending.fate(predecessor, run, now) for predecessor in ending.secret.stamp.predecessors)
+    return all(fate is Fate.KEEP for fate in fates)
 
 
 def retire(ending: Ending, run: Run) -> Ended:

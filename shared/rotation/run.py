@@ -134,7 +134,7 @@ def _work(run: Run, started: datetime) -> tuple[Report, tuple[User, ...]]:
     wanted = run.estate.wanted
     invalid = [item for item in run.estate.inventory.invalid if wanted is None or item.key in wanted]
     rows = [*(row for part in parts for row in part.rows), *run.sign_ins.warnings()]
-    rows += [run.told(invalid_row(item)) for item in invalid if run.estate.whole]
+    rows += [run.tell_row(invalid_row(item)) for item in invalid if run.estate.whole]
     if wanted is None and not run.dry:
         # Of one user's share, what was looked at: nothing is looked up for this.
         listing = VaultListing(dict(run.listing.secrets), run.listing.ahead)

@@ -132,7 +132,7 @@ class Run:
     def with_deadline(self, deadline: Deadline) -> Run:
         return replace(self, world=replace(self.world, deadline=deadline))
 
-    def told(self, row: Row) -> Row:
+    def tell_row(self, row: Row) -> Row:
         """Tell a row, and give it."""
         self.watch(row)
         tell_row(self.world.tell, row)

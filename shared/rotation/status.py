@@ -200,8 +200,8 @@ def _state(item: Item, secret: Secret, step: Step, ends: datetime | None, now: d
         return "paused"
     if isinstance(secret, Unmarked) and isinstance(step, Rotate):
         return "due"  # adopted: patrol takes it over at the next run
-    known = _vault_state(secret, ends, now)
-    return "due" if known == "healthy" and isinstance(step, Rotate | Renew) else known
+    state = _vault_state(secret, ends, now)
+    return "due" if state == "healthy" and isinstance(step, Rotate | Renew) else state
 
 
 def _vault_state(secret: Secret | TokenSecret, ends: datetime | None, now: datetime) -> str:

@@ -39,7 +39,7 @@ class Threads:
         with ThreadPoolExecutor(self._many, thread_name_prefix="run", initializer=self._enter) as pool:
             self._pool, self._wanted = pool, len(jobs)
             started = [self._start(pool, job) for job in jobs]
-            return [one.result() for one in started]
+            return [job.result() for job in started]
 
     def together(self, jobs: Sequence[Callable[[], Result]]) -> list[Result]:
         """Inside a job: do these in this order, with the help of threads that no other job wants."""
@@ -64,8 +64,8 @@ class Threads:
                 helpers.append(self._start(pool, help_out))
             if not next_one():
                 break
-        for one in helpers:
-            one.result()
+        for helper in helpers:
+            helper.result()
         return [results[place] for place in range(len(jobs))]
 
     def _free_hand(self, lent: int) -> ThreadPoolExecutor | None:

@@ -80,8 +80,8 @@ def refresh(run: Refresh, item: TokenItem, because: Because, secret: TokenSecret
 
     Raises NotDone when nothing changed, Unclear when the new token may be current.
     """
-    known = secret.tags if isinstance(secret, PublishedToken | Unmarked) else {}
-    _check_publish(run, item, known)
+    own_tags = secret.tags if isinstance(secret, PublishedToken | Unmarked) else {}
+    _check_publish(run, item, own_tags)
     current = secret.version if isinstance(secret, PublishedToken) else ""
     disabled = _disable(run, item, over(secret, run.clock.now()), current)
     proof = run.world.proofs.of(item.credential, run.clock.now())
@@ -104,16 +104,16 @@ def refresh(run: Refresh, item: TokenItem, because: Because, secret: TokenSecret
             _NEXT,
         )
     stamp = TokenStamp(run.mark.text, item.client_id, item.organization, replaced(secret, now, disabled))
-    _publish(run, item, fresh, ends, token_tags.write(stamp, known))
+    _publish(run, item, fresh, ends, token_tags.write(stamp, own_tags))
     run.world.tell("token.published", secret=item.secret, client_id=item.client_id, expires=ends, because=because)
     return Refreshed(ends, proof.expires_on)
 
 
-def _check_publish(run: Refresh, item: TokenItem, known: Mapping[str, str]) -> None:
+def _check_publish(run: Refresh, item: TokenItem, own_tags: Mapping[str, str]) -> None:
     """Refuse before asking for a token what the vault would refuse after it (rule 11)."""
     spare = tuple(Replaced("0" * 32, run.clock.now()) for _ in range(tags.MOST_PREDECESSORS))
     widest = TokenStamp(run.mark.text, item.client_id, item.organization, spare)
-    if problem := tags.why_it_would_not_fit(token_tags.write(widest, known)):
+    if problem := tags.why_it_would_not_fit(token_tags.write(widest, own_tags)):
         raise NotDone(
             Code.PUBLISH_WOULD_FAIL,
             f"Key Vault would refuse the write: {problem}.",
@@ -124,8 +124,8 @@ def _check_publish(run: Refresh, item: TokenItem, known: Mapping[str, str]) -> N
 def _disable(run: Refresh, item: TokenItem, versions: tuple[Replaced, ...], current: str) -> frozenset[str]:
     """Disable these; gives those that are. One that could not be is the next refresh's: a fresh value matters more."""
     done = set()
-    for one in versions:
-        allowed = may_end.replaced_token(one.version, item.secret, current)
+    for old in versions:
+        allowed = may_end.replaced_token(old.version, item.secret, current)
         if allowed is None:
             continue
         try:
@@ -133,9 +133,9 @@ def _disable(run: Refresh, item: TokenItem, versions: tuple[Replaced, ...], curr
         except Absent:
             pass
         except PatrolError as failure:
-            run.world.tell("disable.failed", secret=item.secret, version=one.version, code=failure.code)
+            run.world.tell("disable.failed", secret=item.secret, version=old.version, code=failure.code)
             continue
-        done.add(one.version)
+        done.add(old.version)
     return frozenset(done)
 
 

@@ -65,21 +65,21 @@ def _refresh(
     check_names(inventory, request)
     wanted = None if request.names is None else frozenset(name.casefold() for name in request.names)
 
-    def told(row: Row) -> Row:
+    def tell(row: Row) -> Row:
         watch(row)
         tell_row(world.tell, row)
         return row
 
     items = [item for item in inventory.tokens if wanted is None or item.key in wanted]
-    works = [TokenWork(item, world, mark, inventory.sign_in.tenant, request, started, told) for item in items]
+    works = [TokenWork(item, world, mark, inventory.sign_in.tenant, request, started, tell) for item in items]
     looked = threads.side_by_side([work.look for work in works])
-    for one in looked:
-        if isinstance(one, Seen):
-            check_clock(one.ahead)
-    jobs = [partial(work.do, one) for work, one in zip(works, looked, strict=True) if isinstance(one, Seen)]
-    rows = [one for one in looked if isinstance(one, Row)] + threads.side_by_side(jobs)
-    invalid = [one for one in inventory.invalid_tokens if wanted is None or one.key in wanted]
-    rows += [told(invalid_row(one)) for one in invalid]
+    for seen in looked:
+        if isinstance(seen, Seen):
+            check_clock(seen.ahead)
+    jobs = [partial(work.do, seen) for work, seen in zip(works, looked, strict=True) if isinstance(seen, Seen)]
+    rows = [row for row in looked if isinstance(row, Row)] + threads.side_by_side(jobs)
+    invalid = [item for item in inventory.invalid_tokens if wanted is None or item.key in wanted]
+    rows += [tell(invalid_row(item)) for item in invalid]
     return Report(request.run_id, started, world.clock.now(), in_order(rows))
 
 
@@ -101,16 +101,16 @@ class TokenWork:
     tenant: str
     request: Request
     started: datetime
-    told: Callable[[Row], Row]
+    tell: Callable[[Row], Row]
 
     def look(self) -> Seen | Row:
         """The secret, or the row that says why it could not be looked at."""
         try:
             return Seen(*look(self.item.secret, self.world.vault, self.mark))
         except PatrolError as failure:
-            return self.told(failed(self.item, Because.NOT_SEEN, failure))
+            return self.tell(failed(self.item, Because.NOT_SEEN, failure))
         except Exception as failure:  # noqa: BLE001  # what nobody expected is told, without its text
-            return self.told(unexpected(self.item, failure))
+            return self.tell(unexpected(self.item, failure))
 
     def do(self, seen: Seen) -> Row:
         """Plan, and do what is due."""
@@ -128,7 +128,7 @@ class TokenWork:
         if not (self.request.dry_run or self.item.paused) and is_short(ends, clock.now()):
             # The event of PATs, so that the same alert sees it.
             self.world.tell("pat.expiring", secret=self.item.secret, username=self.item.username, expires=ends)
-        return self.told(row)
+        return self.tell(row)
 
     def _plan(self, secret: TokenSecret, now: datetime, seen: Seen) -> Step:
         arrived = (self.request.arrived_at or self.started) + seen.ahead
@@ -180,8 +180,8 @@ class TokenWork:
 
     def _row(self, because: Because, says: str, ends: datetime | None, outcome: Outcome) -> Row:
         item, verb = self.item, Verb.HOLD if outcome is Outcome.HELD else Verb.ROTATE
-        told = f"{item.secret}: {says}"
-        return Row(item.secret, item.username, item.organization, verb, outcome, because, told, ends)
+        sentence = f"{item.secret}: {says}"
+        return Row(item.secret, item.username, item.organization, verb, outcome, because, sentence, ends)
 
 
 def _ends(secret: TokenSecret) -> datetime | None:

@@ -66,9 +66,9 @@ class UserWork:
         try:
             self._do(items, done)
         except Exception as failure:  # noqa: BLE001  # what nobody expected is told on every item it left without a word
-            told = {row.secret for row in done.rows}
-            silent = [item for item in items if item.secret not in told] or items
-            done.rows += [self.run.told(unexpected(item, failure)) for item in silent]
+            with_row = {row.secret for row in done.rows}
+            silent = [item for item in items if item.secret not in with_row] or items
+            done.rows += [self.run.tell_row(unexpected(item, failure)) for item in silent]
         return done
 
     def anything(self) -> bool:
@@ -80,7 +80,7 @@ class UserWork:
 
     def _do(self, items: list[Item], done: UserWorkDone) -> None:
         if self.run.deadline.passed():
-            done.rows += [self.run.told(left(item)) for item in items]
+            done.rows += [self.run.tell_row(left(item)) for item in items]
             return
         if (rows := self._all_rest(items)) is not None:
             done.rows += rows
@@ -112,18 +112,18 @@ class UserWork:
             if not (isinstance(secret, Published) and isinstance(step, Hold) and rests(item, secret, step, now)):
                 return None
             rows.append(held(item, step.because, step.until, secret.expires_on))
-        return [run.told(row) for row in rows]
+        return [run.tell_row(row) for row in rows]
 
     def _sign_in(self, items: list[Item], done: UserWorkDone) -> SignedIn | None:
         try:
             return SignedIn(self.user, self.run.sign_ins.sign_in(self.user), self.run.sign_ins)
         except PatrolError as failure:
             because, outcome = (Because.BLOCKED, Outcome.BLOCKED) if is_refused(failure) else _USER_FAILED
-            done.rows += [self.run.told(failed(item, because, failure, outcome)) for item in items]
+            done.rows += [self.run.tell_row(failed(item, because, failure, outcome)) for item in items]
             if not items:
                 self.run.tell("user.failed", username=self.user.username, code=failure.code)
         except Exception as failure:  # noqa: BLE001  # promise 5: one broken user never stops the others
-            done.rows += [self.run.told(unexpected(item, failure)) for item in items]
+            done.rows += [self.run.tell_row(unexpected(item, failure)) for item in items]
         return None
 
     def _list(self, user: SignedIn, items: list[Item], done: UserWorkDone) -> dict[str, Listed]:
@@ -132,16 +132,16 @@ class UserWork:
         for organization in self.run.estate.organizations_of(self.user):
             mine = [item for item in items if item.organization.casefold() == organization.casefold()]
             if self.run.deadline.passed():
-                done.rows += [self.run.told(left(item)) for item in mine]
+                done.rows += [self.run.tell_row(left(item)) for item in mine]
                 continue
             try:
                 listed[organization.casefold()] = self.run.active(user.api, organization)
             except PatrolError as failure:
-                done.rows += [self.run.told(failed(item, Because.ORGANIZATION_FAILED, failure)) for item in mine]
+                done.rows += [self.run.tell_row(failed(item, Because.ORGANIZATION_FAILED, failure)) for item in mine]
                 # Where no item of pats.yaml needs it, only an old tag names it, and it may be gone.
                 self.run.tell("organization.failed", organization=organization, code=failure.code)
             except Exception as failure:  # noqa: BLE001
-                done.rows += [self.run.told(unexpected(item, failure)) for item in mine]
+                done.rows += [self.run.tell_row(unexpected(item, failure)) for item in mine]
         return listed
 
     def _do_items(self, user: SignedIn, items: list[Item], done: UserWorkDone) -> None:
@@ -150,17 +150,17 @@ class UserWork:
         looked = together([partial(self._look, user, item, done.listed) for item in items])
         done.rows += [row for row in looked if isinstance(row, Row)]
         now = self.run.clock.now()
-        planned = [one for one in looked if not isinstance(one, Row)]
-        planned.sort(key=lambda one: urgency(one[1], one[2], now))
-        firsts = together([partial(self._do_item, user, one, done.listed) for one in planned])
+        planned = [work for work in looked if not isinstance(work, Row)]
+        planned.sort(key=lambda work: urgency(work[1], work[2], now))
+        firsts = together([partial(self._do_item, user, work, done.listed) for work in planned])
         # What another runner works on is waited for last, so that it holds back nothing else.
         until = min(deadline.at, deadline.clock.now() + PATIENCE)
-        for one, first in zip(planned, firsts, strict=True):
-            item, _, step = one
+        for work, first in zip(planned, firsts, strict=True):
+            item, _, step = work
             again = isinstance(first, Busy) and not deadline.passed()
-            what = self._do_item(user, one, done.listed, until) if again else first
+            what = self._do_item(user, work, done.listed, until) if again else first
             if isinstance(what, Busy):
-                done.rows.append(self.run.told(held_elsewhere(item, step, what)))
+                done.rows.append(self.run.tell_row(held_elsewhere(item, step, what)))
                 continue
             ended, secret_now = what
             done.add(ended)
@@ -175,9 +175,9 @@ class UserWork:
             seen = item_seen(item, secret, listed[item.organization.casefold()], user.api, run.mark, now)
             return item, seen, plan(item, seen, now, run.asked)
         except PatrolError as failure:
-            return run.told(failed(item, Because.NOT_SEEN, failure))
+            return run.tell_row(failed(item, Because.NOT_SEEN, failure))
         except Exception as failure:  # noqa: BLE001
-            return run.told(unexpected(item, failure))
+            return run.tell_row(unexpected(item, failure))
 
     def _do_item(
         self, user: SignedIn, planned: Planned, listed: Mapping[str, Listed], wait_until: datetime | None = None
@@ -187,13 +187,13 @@ class UserWork:
         try:
             work = ItemWork(self.run, user, item, listed[item.organization.casefold()])
             if self.run.deadline.passed() and not work.at_rest(seen, step):
-                return Ended([self.run.told(left(item))]), None
+                return Ended([self.run.tell_row(left(item))]), None
             now = self.run.deadline.clock.now()
             return work.do(seen, step, wait_until or now, last=wait_until is not None)
         except Busy as busy:
             return busy
         except Exception as failure:  # noqa: BLE001
-            return Ended([self.run.told(unexpected(item, failure))]), None
+            return Ended([self.run.tell_row(unexpected(item, failure))]), None
 
     def _end_unmanaged(self, user: SignedIn, done: UserWorkDone) -> None:
         """Items that vanished from pats.yaml: their current PAT and value stay, what was promised to end still ends."""
@@ -248,7 +248,7 @@ class UserWork:
             except PatrolError as failure:
                 done.leftovers.append(leftover(handover, f"{failure.cause} {failure.remedy}"))
                 if is_refused(failure):
-                    done.rows.append(self.run.told(_blocked(handover, failure)))
+                    done.rows.append(self.run.tell_row(_blocked(handover, failure)))
             except Exception as failure:  # noqa: BLE001  # as above; the text may carry a secret
                 says = f"patrol itself failed ({type(failure).__name__}); the next run tries again."
                 done.leftovers.append(leftover(handover, says))
@@ -264,7 +264,7 @@ class UserWork:
             return Ended()
         predecessor = handover.predecessor
         ended = retire(Ending(handover.secret, handover.item, owner, secret, pats, api, predecessor.id), run)
-        return Ended([run.told(row) for row in ended.rows], ended.leftovers)
+        return Ended([run.tell_row(row) for row in ended.rows], ended.leftovers)
 
 
 _USER_FAILED = (Because.USER_FAILED, Outcome.FAILED)

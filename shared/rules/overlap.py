@@ -65,14 +65,14 @@ def stamp_after(
     item: Item, because: Because, minted: Minted, secret: Secret, old: Pat | None, now: datetime, mark: Mark
 ) -> Stamp:
     """Our facts on the version that publishes `minted`. `old`: the live PAT it succeeds; `now` in vault time."""
-    known: tuple[Predecessor, ...] = ()
+    earlier: tuple[Predecessor, ...] = ()
     if isinstance(secret, Published):
         # From here on another PAT's overlap counts from `created`: what counted until now is written down.
-        known = tuple(_settled(predecessor, secret, item) for predecessor in secret.stamp.predecessors)
+        earlier = tuple(_settled(predecessor, secret, item) for predecessor in secret.stamp.predecessors)
     given = isinstance(secret, Published) and bool(secret.stamp.pushed_to)
     if given:
         # The consumer took the value that is current until now, so it uses none of the earlier ones.
-        known = tuple(replace(predecessor, pushed=False) for predecessor in known)
+        earlier = tuple(replace(predecessor, pushed=False) for predecessor in earlier)
     first = None
     if old is not None:
         first = Predecessor(old.id, retire_at(item, old.validity.ends, now), pushed=given)
@@ -84,7 +84,7 @@ def stamp_after(
         first = Predecessor(secret.stamp.authorization_id, whole_seconds(now), pushed=given)
     if because is Because.EMERGENCY:
         first = first and _at_once(first, now)
-        known = tuple(_at_once(predecessor, now) for predecessor in known)
+        earlier = tuple(_at_once(predecessor, now) for predecessor in earlier)
     return Stamp(
         managed_by=mark.text,
         authorization_id=minted.pat.id,
@@ -92,7 +92,7 @@ def stamp_after(
         organization_id=minted.pat.organization_id or "",
         username=item.username,
         scopes=scopes_text(item.scopes),
-        predecessors=generations(first, known, minted.pat.id),
+        predecessors=generations(first, earlier, minted.pat.id),
     )
 
 
@@ -104,12 +104,12 @@ def _at_once(predecessor: Predecessor, now: datetime) -> Predecessor:
     return replace(predecessor, retire_at=min(predecessor.retire_at, whole_seconds(now)), at_once=True)
 
 
-def generations(first: Predecessor | None, known: Iterable[Predecessor], current: PatId) -> tuple[Predecessor, ...]:
+def generations(first: Predecessor | None, earlier: Iterable[Predecessor], current: PatId) -> tuple[Predecessor, ...]:
     """The `predecessors` tag of a new version: the one it succeeds, then the newest, three in all (rule 7).
 
     Never the current one (rule 9). One that no longer fits is found again by rule 4: an older version names it.
     """
-    by_id = {predecessor.id: predecessor for predecessor in known}
+    by_id = {predecessor.id: predecessor for predecessor in earlier}
     if first is not None:
         by_id.pop(first.id, None)
     by_id.pop(current, None)

@@ -96,7 +96,7 @@ def _plan_asked(item: Item, secret: Published, due: Step, now: datetime, asked: 
         return Rotate(Because.EMERGENCY)
     if isinstance(due, Rotate):
         return due
-    ends = [overlap_end(one, secret, item.overlap) for one in secret.stamp.predecessors]
+    ends = [overlap_end(predecessor, secret, item.overlap) for predecessor in secret.stamp.predecessors]
     in_overlap = [end for end in ends if end > now]
     if not in_overlap:
         return Rotate(Because.FORCED)

@@ -88,12 +88,12 @@ def _plan_published(item: TokenItem, secret: PublishedToken, now: datetime) -> S
 
 def over(secret: TokenSecret, now: datetime) -> tuple[Replaced, ...]:
     """The older versions whose overlap is over at `now`; never the current one."""
-    return tuple(one for one in _older(secret) if one.over_at <= now)
+    return tuple(old for old in _older(secret) if old.over_at <= now)
 
 
 def replaced(secret: TokenSecret, now: datetime, disabled: frozenset[str]) -> tuple[Replaced, ...]:
     """What the next version says it replaced: the current one from `now` on, and those not yet `disabled`."""
-    kept = tuple(one for one in _older(secret) if one.version not in disabled)
+    kept = tuple(old for old in _older(secret) if old.version not in disabled)
     if isinstance(secret, PublishedToken) and secret.version:
         kept += (Replaced(secret.version, whole_seconds(now) + OVERLAP),)
     return token_tags.newest(kept)
@@ -117,7 +117,7 @@ def is_short(ends: datetime | None, now: datetime) -> bool:
 def _older(secret: TokenSecret) -> tuple[Replaced, ...]:
     if not isinstance(secret, PublishedToken):
         return ()
-    return tuple(one for one in secret.stamp.replaced if one.version != secret.version)
+    return tuple(old for old in secret.stamp.replaced if old.version != secret.version)
 
 
 # --- what a person must look at --------------------------------------------------------------------------------------

@@ -48,5 +48,5 @@ class Accounts:
             user = judge("GET", organization, response).get("authenticatedUser")
         except (requests.RequestException, PatrolError):
             return None
-        known = user.get("id") if isinstance(user, dict) else None
-        return known.lower() if isinstance(known, str) and known.lower() != ANONYMOUS else None
+        identity = user.get("id") if isinstance(user, dict) else None
+        return identity.lower() if isinstance(identity, str) and identity.lower() != ANONYMOUS else None

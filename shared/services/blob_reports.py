@@ -145,12 +145,12 @@ class BlobReports:
         found: list[Brief] = []
         try:
             for day in self._days():
-                found += sorted(self._of_day(day), key=lambda one: one.run_id, reverse=True)
+                found += sorted(self._of_day(day), key=lambda brief: brief.run_id, reverse=True)
                 if len(found) >= most:
                     break
         except Exception as failure:  # noqa: BLE001  # as above
             self._unreadable(failure)
-        return tuple(self._settled(one) if settled else one for one in found[:most])
+        return tuple(self._settled(brief) if settled else brief for brief in found[:most])
 
     def looked(self, user: User) -> None:
         def write() -> None:
@@ -171,7 +171,7 @@ class BlobReports:
     def _days(self) -> list[str]:
         """The folders of the days that have reports, latest first."""
         found = self._list(self._container.walk_blobs, f"{self._folder}/", delimiter="/")
-        days = [one.name for one in found if _DAY.fullmatch(one.name.removeprefix(f"{self._folder}/"))]
+        days = [blob.name for blob in found if _DAY.fullmatch(blob.name.removeprefix(f"{self._folder}/"))]
         return sorted(days, reverse=True)
 
     def _of_day(self, day: str) -> Iterable[Brief]:

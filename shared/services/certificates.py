@@ -77,7 +77,7 @@ def _from_pfx(text: str) -> tuple[PrivateKeyTypes | None, list[Certificate]]:
     except binascii.Error:
         raise ValueError("not base64") from None
     key, certificate, more = pkcs12.load_key_and_certificates(raw, None)
-    return key, [one for one in (certificate, *more) if one is not None]
+    return key, [part for part in (certificate, *more) if part is not None]
 
 
 def _from_pem(text: str) -> tuple[PrivateKeyTypes | None, list[Certificate]]:

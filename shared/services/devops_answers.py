@@ -63,12 +63,12 @@ def judge(
         if refusal.pat_error:
             raise _pat_refused(refusal.pat_error)
         words = " ".join(word for word in (str(refusal.status), refusal.type_key, refusal.number) if word)
-        told = f"{SERVICE} answered HTTP {words}{_activity(answer)}"
+        answered = f"{SERVICE} answered HTTP {words}{_activity(answer)}"
         if refusal.status in (401, 403) or 300 <= refusal.status < 400:
-            cause = f"{told}: {organization} does not accept {what}."
+            cause = f"{answered}: {organization} does not accept {what}."
             way = _BY_NUMBER.get(refusal.number) or remedy or ACCESS
             raise Denied(Code.ORGANIZATION_DENIED, cause, way, refusal.number or refusal.type_key)
-        raise _refused(refusal, told, method, organization)
+        raise _refused(refusal, answered, method, organization)
     if answer.status == requests.codes.no_content:
         return {}
     if answer.status == requests.codes.ok:
@@ -101,18 +101,18 @@ def _done(method: str, answer: Answer) -> Mapping[str, Any]:
     return body
 
 
-def _refused(refusal: DevOpsRefusal, told: str, method: str, organization: str) -> PatrolError:
+def _refused(refusal: DevOpsRefusal, answered: str, method: str, organization: str) -> PatrolError:
     """A refusal in Azure DevOps' own words: nothing was done."""
     if refusal.status == requests.codes.not_found and refusal.type_key == "SessionTokenNotFoundException":
         return Absent(Code.PAT_UNKNOWN, f"{SERVICE} does not know the PAT.", "The next run replaces it.")
     if refusal.status == requests.codes.not_found:
         # Of a PAT that says nothing (rule 5); of one that was to be made, that it was not.
         kind = NotDone if method == "POST" else Unclear
-        return kind(Code.ORGANIZATION_UNKNOWN, f"{told} for the organization {organization}.", ORGANIZATION)
+        return kind(Code.ORGANIZATION_UNKNOWN, f"{answered} for the organization {organization}.", ORGANIZATION)
     if refusal.status == requests.codes.too_many_requests:
-        return Busy(Code.DEVOPS_UNAVAILABLE, f"{told}: too many requests.", LATER)
+        return Busy(Code.DEVOPS_UNAVAILABLE, f"{answered}: too many requests.", LATER)
     read = "Read the activity in the organization's audit log."
-    return Refused(Code.DEVOPS_REFUSED, f"{told}.", read, refusal.word)
+    return Refused(Code.DEVOPS_REFUSED, f"{answered}.", read, refusal.word)
 
 
 def _pat_refused(word: str) -> PatrolError:
@@ -125,17 +125,17 @@ def _pat_refused(word: str) -> PatrolError:
 def _doubt(answer: Answer, organization: str) -> Unclear:
     """No refusal in Azure DevOps' own words: its own trouble (5xx), an unknown organization, or somebody in between."""
     status, activity = answer.status, _activity(answer)
-    told = f"{SERVICE} answered HTTP {status}{activity}"
+    answered = f"{SERVICE} answered HTTP {status}{activity}"
     between = f"{SERVICE} ({organization}): {answers.in_between(answer, SERVICE)}."
     if status == requests.codes.not_found:
         # An unknown or renamed organization answers with a page: that says nothing about a PAT (rule 5).
-        cause = f"{told} for the organization {organization}." if activity else between
+        cause = f"{answered} for the organization {organization}." if activity else between
         remedy = ORGANIZATION if activity else f"{ORGANIZATION} {answers.look_between(SERVICE)}"
         return Unclear(Code.ORGANIZATION_UNKNOWN, cause, remedy)
     passing = status in (requests.codes.request_timeout, requests.codes.too_many_requests) or status >= 500
     code = Code.DEVOPS_UNAVAILABLE if passing else Code.DEVOPS_UNCLEAR
     if activity:
-        return Unclear(code, f"{told}.", LATER)
+        return Unclear(code, f"{answered}.", LATER)
     return Unclear(code, between, answers.look_between(SERVICE))
 
 

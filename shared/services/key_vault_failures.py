@@ -88,31 +88,31 @@ def unreadable(what: str) -> Unclear:
     return Unclear(Code.VAULT_UNCLEAR, f"Key Vault answered without `{what}`.", _LATER)
 
 
-def _refusal(action: Action, told: str, refusal: answers.Refusal) -> PatrolError:
+def _refusal(action: Action, cause: str, refusal: answers.Refusal) -> PatrolError:
     """A refusal in Key Vault's own words: nothing happened."""
     word = refusal.word
     match refusal.status:
         case _ if word == "SecretDisabled":
-            return Denied(Code.DISABLED, told, "Enable the current version of the secret.", word)
+            return Denied(Code.DISABLED, cause, "Enable the current version of the secret.", word)
         case 403 if word == "ForbiddenByPolicy":
-            return Refused(Code.VAULT_REFUSED, told, _POLICY, word)
+            return Refused(Code.VAULT_REFUSED, cause, _POLICY, word)
         case 403 if word in ("ForbiddenByFirewall", "ForbiddenByConnection"):
-            return Denied(Code.VAULT_FORBIDDEN, told, _NETWORK, word)
+            return Denied(Code.VAULT_FORBIDDEN, cause, _NETWORK, word)
         case 401:
-            return Denied(Code.VAULT_FORBIDDEN, told, _TENANT, word)
+            return Denied(Code.VAULT_FORBIDDEN, cause, _TENANT, word)
         case 403:
-            return Denied(Code.VAULT_FORBIDDEN, told, action.role, word)
+            return Denied(Code.VAULT_FORBIDDEN, cause, action.role, word)
         case 404:
-            return Absent(Code.VAULT_REFUSED, told, "Create the secret, or correct its name in pats.yaml.")
+            return Absent(Code.VAULT_REFUSED, cause, "Create the secret, or correct its name in pats.yaml.")
         case 409 if word in _SETTLING:
-            return Settling(Code.VAULT_UNREACHABLE, told, "Nothing to do: it passes, and the next run tries again.")
+            return Settling(Code.VAULT_UNREACHABLE, cause, "Nothing to do: it passes, and the next run tries again.")
         case 409:
-            return Refused(Code.SECRET_DELETED, told, "Recover or purge the soft-deleted secret of that name.", word)
+            return Refused(Code.SECRET_DELETED, cause, "Recover or purge the soft-deleted secret of that name.", word)
         case 429:
-            return Busy(Code.VAULT_UNREACHABLE, told, "Nothing to do: the next run tries again.")
+            return Busy(Code.VAULT_UNREACHABLE, cause, "Nothing to do: the next run tries again.")
         case _:
             limits = "Check the secret's name and tags against Key Vault's limits."
-            return Refused(Code.VAULT_REFUSED, told, limits, word)
+            return Refused(Code.VAULT_REFUSED, cause, limits, word)
 
 
 def _doubt(could_not: str, answer: answers.Answer) -> Unclear:
@@ -125,11 +125,14 @@ def _doubt(could_not: str, answer: answers.Answer) -> Unclear:
     return Unclear(Code.VAULT_UNCLEAR, cause, answers.look_between("Key Vault"))
 
 
-def _without_token(could_not: str, known: PatrolError) -> PatrolError:
-    if isinstance(known, Misconfigured):
-        return known
+def _without_token(could_not: str, failure: PatrolError) -> PatrolError:
+    if isinstance(failure, Misconfigured):
+        return failure
     return Denied(
-        known.code, f"{could_not}: {known.cause}", known.remedy, known.word if isinstance(known, Denied) else ""
+        failure.code,
+        f"{could_not}: {failure.cause}",
+        failure.remedy,
+        failure.word if isinstance(failure, Denied) else "",
     )
 
 

@@ -39,12 +39,12 @@ def shows(assertion: SecretText) -> str:
         return ""
     try:
         claims = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
-        told = [str(claims[name]) for name in ("iss", "sub", "aud")]
+        shown = [str(claims[name]) for name in ("iss", "sub", "aud")]
     except (ValueError, TypeError, KeyError):
         return ""
-    if not all(re.fullmatch(r"[!-~]{1,200}", text) for text in told):
+    if not all(re.fullmatch(r"[!-~]{1,200}", text) for text in shown):
         return ""
-    return "The identity shows issuer {}, subject {}, audience {}.".format(*told)
+    return "The identity shows issuer {}, subject {}, audience {}.".format(*shown)
 
 
 class ManagedAssertion:

@@ -102,7 +102,7 @@ class SonarQubeServer:
 def _judge(to: SonarQube, name: str, response: requests.Response) -> Mapping[str, Any]:
     """What an answer means. Only its status is shown: the texts of refusals may carry anything."""
     answer = Answer.of(response)
-    told = f"{to} answered {name} with HTTP {answer.status}"
+    answered = f"{to} answered {name} with HTTP {answer.status}"
     if answer.status == requests.codes.no_content:
         return {}
     if answer.status == requests.codes.ok and isinstance(answer.json(), dict):
@@ -111,16 +111,16 @@ def _judge(to: SonarQube, name: str, response: requests.Response) -> Mapping[str
         raise _doubt(to, name, answer)
     match answer.status:
         case 401:
-            cause = f"{told}: its token is not valid."
+            cause = f"{answered}: its token is not valid."
             raise Denied(Code.CONSUMER_REFUSED, cause, _TOKEN.format(name=to.token_secret_name))
         case 403:
-            cause = f"{told}: its token's user may not do that."
+            cause = f"{answered}: its token's user may not do that."
             raise Denied(Code.CONSUMER_REFUSED, cause, _TOKEN.format(name=to.token_secret_name))
         case 404:
-            raise Refused(Code.CONSUMER_REFUSED, f"{told}: it does not know the setting.", _KEY)
+            raise Refused(Code.CONSUMER_REFUSED, f"{answered}: it does not know the setting.", _KEY)
         case 429:
-            raise Busy(Code.CONSUMER_UNREACHABLE, f"{told}.", _LATER)
-    raise Refused(Code.CONSUMER_REFUSED, f"{told}.", _KEY)
+            raise Busy(Code.CONSUMER_UNREACHABLE, f"{answered}.", _LATER)
+    raise Refused(Code.CONSUMER_REFUSED, f"{answered}.", _KEY)
 
 
 def _is_unknown_token(name: str, answer: Answer) -> bool:

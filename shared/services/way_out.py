@@ -49,13 +49,15 @@ def lost(failure: BaseException) -> Lost:
     """Judge what requests raised in place of an answer."""
     chain = list(_chain(failure))
     by_proxy = isinstance(failure, ProxyError)
-    status = next((int(found[1]) for one in chain if (found := _TUNNEL.match(str(one)))), None) if by_proxy else None
+    status = (
+        next((int(found[1]) for error in chain if (found := _TUNNEL.match(str(error)))), None) if by_proxy else None
+    )
     if status is not None:
         remedy = _LOGIN if status == 407 else _FORBIDS if 400 <= status < 500 else _PROXY
         return Lost(False, status >= 500, f"the proxy (HTTPS_PROXY) answered HTTP {status}", remedy)
-    if any(isinstance(one, ssl.SSLCertVerificationError) for one in chain):
+    if any(isinstance(error, ssl.SSLCertVerificationError) for error in chain):
         return Lost(False, False, f"the certificate was not accepted ({type(failure).__name__})", _TRUST)
-    if by_proxy and any(_PLAIN_PROXY in str(one) for one in chain):
+    if by_proxy and any(_PLAIN_PROXY in str(error) for error in chain):
         return Lost(False, False, "the proxy (HTTPS_PROXY) does not speak TLS", _NO_TLS)
     if isinstance(failure, SSLError):
         return Lost(True, True, f"no TLS connection ({type(failure).__name__})", _TRUST)
@@ -90,7 +92,7 @@ def never_sent(failure: BaseException) -> bool:
             return True
     if isinstance(failure, SSLError):
         # Only a refused certificate is surely before the request: a broken TLS session may be after it.
-        return any(isinstance(one, ssl.SSLCertVerificationError) for one in _chain(failure))
+        return any(isinstance(error, ssl.SSLCertVerificationError) for error in _chain(failure))
     return isinstance(reason, NewConnectionError | ConnectTimeoutError)
 
 
@@ -100,9 +102,9 @@ def _chain(failure: BaseException, deep: int = 0) -> Iterator[BaseException]:
     if deep == _DEEPEST:
         return
     made_of = [*failure.args, getattr(failure, "reason", None), getattr(failure, "original_error", None)]
-    for one in made_of:
-        if isinstance(one, BaseException):
-            yield from _chain(one, deep + 1)
+    for error in made_of:
+        if isinstance(error, BaseException):
+            yield from _chain(error, deep + 1)
 
 
 # What ends a request before it begins. Libraries between here and whoever asked turn exceptions into their own.
