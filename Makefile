@@ -61,7 +61,7 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile --quiet --universal --pyth
   --custom-compile-command "make lock, by uv pip compile --universal --python-version 3.11 --generate-hashes" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment node demo serve sandbox test test-all chaos bench check format schema infra scan package lock clean
+.PHONY: help setup environment node demo recording serve sandbox test test-all chaos bench check format schema infra scan package wheel lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -112,6 +112,9 @@ demo: environment ## watch patrol rotate an estate in a sandbox of Azure, and le
 
 serve: environment node ## the functions on localhost, over the sandbox; for people without the Functions Core Tools
 	@$(ALONE) $(BIN)/python -m sandbox.serve $(ARGS)
+
+recording: environment ## write docs/demo.svg again: `make demo` as a moving picture
+	@$(ALONE) $(BIN)/python -m sandbox.recording
 
 sandbox: environment ## keep the sandbox up, and print the environment to use with it
 	@$(ALONE) $(BIN)/python -m sandbox serve --seed demo $(ARGS)

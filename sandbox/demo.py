@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import tempfile
@@ -17,6 +18,7 @@ from sandbox.cloud import seed
 from sandbox.cloud.pat_values import read_instant
 from sandbox.process.running import ROOT, Running, start
 
+WIDTH = 118
 ORGANIZATION_OF = {"sonarqube-pat": "fabrikam"}
 ITEMS = {
     "agents-linux-pat": "healthy",
@@ -39,7 +41,7 @@ class Stage:
         self.failures: list[str] = []
 
     def step(self, text: str) -> None:
-        print(self._paint("1", f"\n[{time.monotonic() - self._began:4.1f} s] {text}"), flush=True)
+        print("\n" + self._paint("1", f"[{time.monotonic() - self._began:4.1f} s] {text}"), flush=True)
 
     def say(self, text: str) -> None:
         print(f"  {text}", flush=True)
@@ -101,9 +103,24 @@ def _fire(stage: Stage, cloud: Running, inventory: Path) -> None:
     for raw in errors.splitlines():
         line = raw.removeprefix("INFO:patrol:").removeprefix("WARNING:patrol:")
         if any(word in line for word in ("pat.", "item.failed", "user.", "run.finished", "Error", "Failed")):
-            stage.say(line if len(line) < 150 else f"{line[:147]}...")
+            stage.say(_event(line))
     stage.say(f"{len(cloud.client.log()) - calls} calls went out.")
     stage.check("the timer function succeeded", child.returncode == 0)
+
+
+def _event(line: str) -> str:
+    """A line of the app's log as a person reads it: what, of which secret or user, and what more it says."""
+    name, _, text = line.partition(" ")
+    try:
+        fields = json.loads(text)
+    except ValueError:
+        return line
+    whose = fields.pop("secret", "") or fields.pop("username", "")
+    more = ", ".join(
+        f"{key} {value}" for key, value in fields.items() if key != "run_id" and value not in ("", None, 0)
+    )
+    shown = f"{name:<15}  {whose:<19}  {more}".rstrip()
+    return shown if len(shown) <= WIDTH else f"{shown[: WIDTH - 3]}..."
 
 
 def _show(stage: Stage, now: dict[str, Any], then: dict[str, Any] | None) -> None:
