@@ -32,6 +32,7 @@ class PlannedItem:
 
     @classmethod
     def of(cls, item: Item, secret: Secret, now: datetime) -> PlannedItem:
+        """What the plan says of it with nobody signed in."""
         return cls(item, secret, plan(item, Seen(secret), now))
 
 

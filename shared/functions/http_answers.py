@@ -165,6 +165,7 @@ def of_run(run: KeptRun) -> Answer:
 
 
 def of_unknown_run() -> Answer:
+    """404: never kept, or deleted since."""
     failure = Failure(
         Code.RUN_UNKNOWN,
         f"No report is kept under this id: reports are deleted after {KEPT_DAYS} days.",

@@ -77,6 +77,7 @@ def whole_seconds(instant: datetime) -> datetime:
 
 
 def instant(at: datetime | None) -> str | None:
+    """As a report, an answer and a log write it: ISO 8601 in UTC with `Z`, whole seconds; None stays None."""
     return None if at is None else at.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
@@ -89,7 +90,10 @@ MOST_SKEW = timedelta(minutes=5)
 
 
 def check_clock(ahead: timedelta) -> None:
-    """Stop a machine with a wrong clock before it rotates the estate (rule 15)."""
+    """Stop a machine with a wrong clock before it rotates the estate (rule 15). Raises Misconfigured.
+
+    `ahead`: the vault's clock minus ours.
+    """
     if abs(ahead) > MOST_SKEW:
         minutes = round(abs(ahead).total_seconds() / 60)
         side = "behind" if ahead > timedelta(0) else "ahead of"

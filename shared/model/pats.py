@@ -20,6 +20,7 @@ class Validity:
     ends: datetime
 
     def left(self, now: datetime) -> timedelta:
+        """Negative once it ended."""
         return self.ends - now
 
 
@@ -69,6 +70,7 @@ class Owner:
         return self.username.casefold(), self.organization.casefold()
 
     def same(self, other: Owner) -> bool:
+        """Whether it is the same user in the same organization, however each is spelt."""
         return self.key == other.key
 
 

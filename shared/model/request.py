@@ -31,7 +31,7 @@ class Request:
 
 
 def check_names(inventory: Inventory, request: Request) -> None:
-    """Refuse a request that names an unknown secret before anything is attempted."""
+    """Refuse a request that names an unknown secret before anything is attempted. Raises Misconfigured."""
     known = inventory.managed()
     unknown = [name for name in request.names or () if name.casefold() not in known]
     if unknown:

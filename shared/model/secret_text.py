@@ -47,4 +47,5 @@ _PAT = re.compile(r".*[0-9A-Za-z]{76}AZDO[0-9A-Za-z]{4}.*|[a-z2-7]{52}", re.DOTA
 
 
 def looks_like_a_pat(text: str) -> bool:
+    """Whether a text has a PAT's form, so that it must not be repeated."""
     return _PAT.fullmatch(text) is not None

@@ -43,9 +43,11 @@ class Mark:
 
     @classmethod
     def of(cls, deployment: str, vault_host: str) -> Mark:
+        """The mark of a deployment; `vault_host` is that of its PATs."""
         return cls(f"patrol/{deployment}-{hashlib.sha256(vault_host.lower().encode()).hexdigest()[:6]}")
 
     def display_name(self, secret: str) -> str:
+        """What a PAT that is minted for `secret` is called."""
         return f"{self.text}/{secret}"
 
     def secret_of(self, display_name: str) -> str | None:

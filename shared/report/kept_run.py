@@ -253,6 +253,7 @@ def read_run(found: Mapping[str, Any]) -> KeptRun:
 
 
 def order_json(order: Order) -> dict[str, object]:
+    """What a message is to do, as it is kept."""
     return {
         "username": order.username,
         "deadline": instant(order.deadline),
@@ -287,6 +288,7 @@ def read_order(found: Mapping[str, Any]) -> Order:
 
 
 def part_json(part: MessageDone) -> dict[str, object]:
+    """What came of a message, as it is kept."""
     return {
         "part": part.part,
         "delivery": part.delivery,

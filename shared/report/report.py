@@ -129,6 +129,7 @@ def in_order(rows: Iterable[Row]) -> tuple[Row, ...]:
 
 
 def row_json(row: Row) -> dict[str, object]:
+    """A row as every report's JSON has it."""
     return {
         "secret": row.secret,
         "username": row.username,
@@ -158,6 +159,7 @@ def read_row(found: Mapping[str, Any]) -> Row:
 
 
 def leftover_json(leftover: Leftover) -> dict[str, object]:
+    """A leftover as every report's JSON has it."""
     return {
         "secret": leftover.secret,
         "authorization_id": leftover.authorization_id,
@@ -173,6 +175,7 @@ def read_leftover(found: Mapping[str, Any]) -> Leftover:
 
 
 def failure_json(failure: Failure | None) -> dict[str, object] | None:
+    """A failure as every report's JSON has it; None stays None."""
     if failure is None:
         return None
     return {"code": failure.code.value, "message": failure.message, "remedy": failure.remedy}

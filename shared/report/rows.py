@@ -62,6 +62,7 @@ def failed(
     outcome: Outcome = Outcome.FAILED,
     verb: Verb = Verb.HOLD,
 ) -> Row:
+    """An item whose step failed, with cause and remedy."""
     says = f"{item.secret}: {failure.cause} {failure.remedy}"
     return Row(item.secret, item.username, item.organization, verb, outcome, because, says, error=Failure.of(failure))
 
@@ -83,6 +84,7 @@ def unexpected(item: Named, failure: Exception) -> Row:
 
 
 def verb_of(step: Step) -> Verb:
+    """What a report calls the step; what only looks is held."""
     match step:
         case Rotate() | Wait() | Recover():
             return Verb.ROTATE
@@ -101,6 +103,7 @@ def counts(rows: Iterable[Row]) -> dict[str, int]:
 
 
 def invalid_row(item: InvalidItem) -> Row:
+    """An item that pats.yaml spoilt."""
     problem = PatrolError(Code.ITEM_INVALID, item.problem, "Correct pats.yaml; `patrol check` shows the line.")
     says = f"{item.secret}: {problem.cause} {problem.remedy}"
     return Row(
@@ -116,6 +119,7 @@ def invalid_row(item: InvalidItem) -> Row:
 
 
 def tell_row(tell: Events, row: Row) -> None:
+    """Log one row, unless it is held."""
     # What is held is in the report; a line for each of thousands of healthy PATs on every run would be noise.
     if row.outcome is Outcome.HELD:
         return

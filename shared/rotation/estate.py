@@ -150,6 +150,7 @@ def organizations(inventory: Inventory, minted: Mapping[str, tuple[str, ...]]) -
 
 
 def unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tuple[str, ...]:
+    """Names of the secrets with our mark that pats.yaml does not have, nor ends."""
     names = [
         row.name
         for key, row in listing.secrets.items()

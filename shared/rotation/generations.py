@@ -47,6 +47,7 @@ class Generations:
     made_before: datetime | None = None
 
     def is_meant(self, pat: Pat) -> bool:
+        """Whether a PAT is one of those to end."""
         if pat.id == self.spared:
             return False
         return self.made_before is None or pat.validity.starts <= whole_seconds(self.made_before)

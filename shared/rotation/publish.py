@@ -145,6 +145,7 @@ class Publisher:
 
 
 def overtaken() -> Unclear:
+    """That somebody else's value became current meanwhile."""
     return Unclear(
         Code.VAULT_UNCLEAR,
         "Another run replaced the secret meanwhile.",
@@ -176,6 +177,7 @@ def verify(verifier: Verifier, claim: Claim, value: SecretText, clock: Clock, de
 
 
 def claim_of(item: Item, organization_id: str | None) -> Claim:
+    """Of whom a value of `item` must be, and how that is proved."""
     return Claim(item.username, item.organization, organization_id, item.verify)
 
 

@@ -59,10 +59,12 @@ class Ending:
     only: PatId | None = None
 
     def overlap(self, run: Run) -> timedelta:
+        """How long its predecessors go on working."""
         current = self.listed.get(self.secret.stamp.authorization_id)
         return overlap_of(self.item, self.secret, current, run.estate.inventory.overlap)
 
     def fate(self, predecessor: Predecessor, run: Run, now: VaultInstant) -> Fate:
+        """What becomes of one predecessor at `now`."""
         listed = self.listed.get(predecessor.id)
         overlap = self.overlap(run)
         return fate(predecessor, self.secret, listed, self.item, self.name, run.mark, overlap, now)

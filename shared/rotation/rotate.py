@@ -33,6 +33,7 @@ class Done:
     because: Because
 
     def published(self) -> Published:
+        """The facts of that version. Raises ValueError for one that patrol did not write."""
         facts = published(self.version)
         if facts is None:
             raise ValueError("a version that patrol wrote carries its mark")

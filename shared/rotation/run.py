@@ -212,6 +212,7 @@ def tell_expiring(run: Run, items: Iterable[Item], listing: VaultListing, rows: 
 
 
 def tell_soon(world: World, found: Iterable[tuple[Item, datetime]]) -> None:
+    """Log what expires soon, so that alerts see it before it happens."""
     for item, ends in found:
         world.tell("pat.expiring", secret=item.secret, username=item.username, expires=ends)
 

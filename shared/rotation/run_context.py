@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from shared.model.clock import Deadline, VaultTime
-from shared.model.errors import Code, NotDone, PatrolError, Unclear
+from shared.model.errors import Code, NotDone, Unclear
 from shared.model.items import User
 from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import Events, PatApi
@@ -130,6 +130,7 @@ class Run:
         return self.request.dry_run
 
     def with_deadline(self, deadline: Deadline) -> Run:
+        """The same run, with its own time."""
         return replace(self, world=replace(self.world, deadline=deadline))
 
     def tell_row(self, row: Row) -> Row:
@@ -146,8 +147,6 @@ class Run:
         except Unclear:
             self.organizations.silent(organization)
             raise
-        except PatrolError:
-            raise
         self.organizations.answered(organization)
         self.known.update(pats)
         return pats
@@ -157,7 +156,7 @@ class Run:
         return self.signed_in(owner).api
 
     def signed_in(self, owner: Owner) -> SignedIn:
-        """See `api_of`."""
+        """The same, able to sign in again. Raises as `api_of`."""
         user = next((user for user in self.estate.inventory.users if user.key == owner.username.casefold()), None)
         if user is None:
             raise NotDone(

@@ -44,10 +44,12 @@ class Ledger:
             return self._turns.setdefault(user.key, threading.RLock())
 
     def block(self, user: User) -> Block | None:
+        """The refusal that this process remembers of a user; None: none."""
         with self._lock:
             return self._blocks.get(user.key)
 
     def keep(self, user: User, block: Block | None) -> None:
+        """Remember a refusal."""
         with self._lock:
             if block is None:
                 self._blocks.pop(user.key, None)

@@ -76,6 +76,7 @@ class UserWork:
         return bool(self.run.estate.items_of(self.user) or self.run.estate.organizations_of(self.user))
 
     def owns(self, handover: Handover) -> bool:
+        """Whether this user has to end what another one's item handed over."""
         return handover.owner.username.casefold() == self.user.key
 
     def _do(self, items: list[Item], done: UserWorkDone) -> None:
@@ -276,6 +277,7 @@ def is_refused(failure: PatrolError) -> bool:
 
 
 def leftover(handover: Handover, says: str) -> Leftover:
+    """A predecessor that nobody of pats.yaml can end."""
     owner = handover.owner
     return Leftover(handover.secret, handover.predecessor.id, owner.username, owner.organization, says)
 

@@ -43,6 +43,7 @@ class Facts:
 
     @classmethod
     def of(cls, username: str, sign_in: SignIn, password_version: str, client_version: str) -> Facts:
+        """Compared without regard to case, as Entra ID does."""
         return cls(
             username.casefold(),
             sign_in.tenant.casefold(),
@@ -113,6 +114,7 @@ def may_pass(block: Block) -> bool:
 
 
 def write(block: Block, mark: Mark) -> dict[str, str]:
+    """The note of a block, as tags."""
     facts = block.facts
     written = {
         **_write_facts(facts, mark),
@@ -133,10 +135,12 @@ def proven(facts: Facts, mark: Mark) -> dict[str, str]:
 
 
 def is_proven(tags: Mapping[str, str], facts: Facts) -> bool:
+    """Whether the note says that the user signed in with exactly these facts."""
     return tags.get("state") == "proven" and _read_facts(tags) == facts
 
 
 def released(tags: Mapping[str, str]) -> dict[str, str]:
+    """The note after a person let patrol try again; what it remembers stays."""
     return {**tags, "state": "released"}
 
 

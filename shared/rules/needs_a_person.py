@@ -10,6 +10,7 @@ from shared.model.tags import Stamp
 
 
 def moved(stamp: Stamp) -> Fail:
+    """Somebody else must end the PAT of a decommissioned item."""
     return Fail(
         Because.USER_CHANGED,
         Code.OWNER_CHANGED,
@@ -19,6 +20,7 @@ def moved(stamp: Stamp) -> Fail:
 
 
 def edited(item: Item) -> Fail:
+    """Whoever wrote the secret wins until it is taken back (rule 10)."""
     return Fail(
         Because.EDITED,
         Code.EDITED,
@@ -28,6 +30,7 @@ def edited(item: Item) -> Fail:
 
 
 def foreign(secret: Foreign) -> Fail:
+    """Two deployments want one secret (rule 3)."""
     return Fail(
         Because.FOREIGN,
         Code.FOREIGN,
@@ -37,6 +40,7 @@ def foreign(secret: Foreign) -> Fail:
 
 
 def unmarked() -> Fail:
+    """What patrol did not make is taken over only when pats.yaml says so (promise 4)."""
     return Fail(
         Because.UNMARKED,
         Code.UNMARKED,
@@ -46,6 +50,7 @@ def unmarked() -> Fail:
 
 
 def disabled(item: Item) -> Fail:
+    """A person took the value away from its consumers."""
     return Fail(
         Because.DISABLED,
         Code.DISABLED,
@@ -55,6 +60,7 @@ def disabled(item: Item) -> Fail:
 
 
 def deleted(name: str) -> Fail:
+    """A name that cannot be written, told before anything is minted (rule 11)."""
     return Fail(
         Because.DELETED,
         Code.SECRET_DELETED,
@@ -64,6 +70,7 @@ def deleted(name: str) -> Fail:
 
 
 def paused() -> Fail:
+    """Asked for by name, and pats.yaml says not now."""
     return Fail(
         Because.PAUSED,
         Code.PAUSED,

@@ -30,6 +30,7 @@ class Accounts:
         self._tokens: dict[str, SecretText] = {}
 
     def keep(self, user: User, token: SecretText) -> None:
+        """Remember how a user can be asked for its id."""
         self._tokens[user.key] = token
 
     def id_of(self, organization: str, username: str) -> str | None:

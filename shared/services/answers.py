@@ -45,6 +45,7 @@ class Answer:
 
     @classmethod
     def of(cls, response: requests.Response) -> Answer:
+        """What a response of requests says."""
         return cls(response.status_code, response.headers, response.content or b"")
 
     @classmethod

@@ -75,6 +75,7 @@ def cause(host: str | None, what: str, failure: Exception) -> str:
 
 
 def remedy(storage: Storage, failure: Exception) -> str:
+    """What an operator can do about `failure`, of the storage or on the way to it."""
     if isinstance(failure, NoToken | PatrolError):
         return (failure.known if isinstance(failure, NoToken) else failure).remedy
     answer = _answer(failure)

@@ -24,6 +24,7 @@ _NAME = (
 
 
 def unusable(name: str, problem: str, remedy: str) -> Misconfigured:
+    """Names the secret and what is wrong with it, never its text."""
     return Misconfigured(Code.CLIENT_CERTIFICATE_UNUSABLE, f"The client certificate {name} {problem}.", remedy)
 
 

@@ -82,6 +82,7 @@ def lost(failure: requests.RequestException, organization: str) -> PatrolError:
 
 
 def unreadable(what: str, answer: Answer | None = None) -> Unclear:
+    """An answer of 200 that is not what was asked for, so that nothing may be assumed."""
     where = _activity(answer) if answer is not None else ""
     return Unclear(Code.DEVOPS_UNCLEAR, f"{SERVICE} answered with something that is not {what}{where}.", LATER)
 

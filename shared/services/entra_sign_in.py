@@ -152,6 +152,7 @@ def raise_at_discovery(wire: Wire, tenant: str, authority_host: str) -> None:
 
 
 def another_host(authority_host: str) -> Misconfigured:
+    """That something in between would send the sign-in elsewhere."""
     cause = f"What answers as {authority_host} names another host to sign in at; nothing was sent there."
     return Misconfigured(Code.SETTINGS_INVALID, cause, _AUTHORITY)
 

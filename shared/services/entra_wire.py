@@ -58,6 +58,7 @@ class Wire:
         self.answer: Answer | None = None
 
     def get(self, url: str, **kwargs: Any) -> requests.Response:
+        """As msal asks; discovery is asked once. Raises Federated for a user whose domain has a server of its own."""
         if not url.endswith(_DISCOVERY):
             answer = self._send("GET", url, **kwargs)
             if self.path.startswith(_REALM) and Answer.of(answer).facts().get("account_type") == "Federated":
@@ -73,6 +74,7 @@ class Wire:
             return self._discovered[url]
 
     def post(self, url: str, **kwargs: Any) -> requests.Response:
+        """As msal asks; from here on a password may have been judged. Raises NotEntras for foreign words."""
         self._check_host("POST", url)
         self.sent = True
         try:
@@ -94,9 +96,11 @@ class Wire:
         return None if self.answer is None else answers.entra(self.answer)
 
     def at_discovery(self) -> bool:
+        """Whether the last request was for the tenant's endpoints."""
         return self.path.endswith(_DISCOVERY)
 
     def at_instance_discovery(self) -> bool:
+        """Whether the last request was for the clouds that Entra ID knows."""
         return self.path == _INSTANCES[1]
 
     def _send(self, method: str, url: str, **kwargs: Any) -> requests.Response:

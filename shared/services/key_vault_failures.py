@@ -85,6 +85,7 @@ def wait_asked(failure: Exception, now: datetime) -> timedelta | None:
 
 
 def unreadable(what: str) -> Unclear:
+    """An answer of 200 without a field that it must have."""
     return Unclear(Code.VAULT_UNCLEAR, f"Key Vault answered without `{what}`.", _LATER)
 
 
