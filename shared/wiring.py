@@ -27,6 +27,7 @@ from shared.rotation.sign_in import Ledger
 from shared.rotation.world import World
 from shared.services.accounts import Accounts
 from shared.services.client_credentials import ClientCredentials
+from shared.services.entra_enrolled import EnrolledUsers
 from shared.services.entra_sign_in import Entra
 from shared.services.entra_tokens import EntraTokens
 from shared.services.host_storage import ByIdentity, Storage
@@ -193,6 +194,8 @@ class _Clients:
             credentials=credentials,
             proofs=ClientCredentials(credentials, ManagedAssertion(self.federated, authority)),
             directory=Entra(http, authority, clock, deadline, api_for, sign_ins),
+            enrolled=EnrolledUsers(http, authority, clock, deadline, api_for, sign_ins),
+            refresh_tokens=credentials,
             verifier=Prover(self.alone, http, clock, deadline, accounts),
             consumer=SonarQubeServer(http, clock, deadline),
             tokens=EntraTokens(http, authority, clock, deadline),

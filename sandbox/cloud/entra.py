@@ -15,7 +15,7 @@ from sandbox.cloud.chance import Chance
 from sandbox.cloud.entra_estate import App, Tenant, User, UserState
 from sandbox.cloud.entra_refusals import EntraRefused
 from sandbox.cloud.entra_scopes import AZURE_DEVOPS, AZURE_DEVOPS_NAMES, granted_scope
-from sandbox.cloud.entra_tokens import Bearer, IssuedTokens, Token, revoked_text
+from sandbox.cloud.entra_tokens import Bearer, IssuedTokens, RefreshToken, Token, revoked_text, too_old_text
 from sandbox.cloud.federation import FederationServer
 from sandbox.cloud.switches import Switches
 
@@ -112,6 +112,10 @@ class Directory:
         """Raises KeyError when unknown; user names are case-insensitive."""
         return self._users[upn.lower()]
 
+    def user_of(self, object_id: str) -> User:
+        """Raises StopIteration when unknown."""
+        return next(user for user in self._users.values() if user.object_id == object_id)
+
     def users(self) -> list[User]:
         return list(self._users.values())
 
@@ -203,13 +207,31 @@ class Directory:
         known = self._issued.refresh_token(refresh_token, app, home)
         user = self.user(known.upn)
         user.token_requests += 1
+        self._judge_age(known, user)
         if known.revoked is not None:
             raise EntraRefused(50173, text=revoked_text(known.issued, known.revoked))
         if user.state is UserState.DISABLED:
             raise EntraRefused(50057)
         if user.state is not UserState.PASSWORD_EXPIRED and not (known.strong and user.state is UserState.MFA_REQUIRED):
             self._judge_state(user)
-        return self._issued.grant(home, app, user, wanted, strong=known.strong)
+        return self._issued.grant(home, app, user, wanted, strong=known.strong, signed_in=known.signed_in)
+
+    def enroll(self, upn: str, client_id: str) -> Token:
+        """As if a person had signed in as `upn` at a page of the app, passing all that was asked for."""
+        app, user = self.app(client_id), self.user(upn)
+        wanted = granted_scope(app, f"{AZURE_DEVOPS}/.default offline_access openid profile")
+        return self._issued.grant(self.tenants()[0], app, user, wanted, strong=True)
+
+    def _judge_age(self, known: RefreshToken, user: User) -> None:
+        """Sign-in frequency binds public clients, and others where the switch says so. Raises EntraRefused."""
+        hours, switches = self._switches.sign_in_frequency_hours, self._switches
+        if hours is not None and (known.app.public or switches.sign_in_frequency_for == "all"):
+            life = timedelta(hours=hours)
+            if known.signed_in is not None and self._now() - known.signed_in >= life:
+                raise EntraRefused(70043, text=too_old_text(known.issued, life))
+        if user.refresh_refusal:
+            claims = POLICY_CLAIMS if str(user.refresh_refusal).startswith("53") else ""
+            raise EntraRefused(user.refresh_refusal, claims=claims)
 
     def judge_in_person(self, upn: str) -> None:
         """Whether a person who does whatever a page asks for may sign in as `upn`. Raises EntraRefused."""
@@ -221,14 +243,16 @@ class Directory:
         if user.state not in (UserState.MFA_REQUIRED, UserState.PASSWORD_EXPIRED):
             self._judge_state(user)
 
-    def grant_in_person(self, tenant: str, proof: Proof, upn: str, scope: str, nonce: str = "") -> Token:
+    def grant_in_person(
+        self, tenant: str, proof: Proof, upn: str, scope: str, nonce: str = "", *, strong: bool = True
+    ) -> Token:
         """Tokens for a person who signed in at a page. Raises EntraRefused."""
         app = self.judge_client(tenant, proof)
         wanted = granted_scope(app, scope)
         self.judge_in_person(upn)
         user = self.user(upn)
         user.token_requests += 1
-        return self._issued.grant(self.home(tenant), app, user, wanted, strong=True, nonce=nonce)
+        return self._issued.grant(self.home(tenant), app, user, wanted, strong=strong, nonce=nonce)
 
     def judge_client(self, tenant: str, proof: Proof) -> App:
         """The app that `proof` proves. Raises EntraRefused."""

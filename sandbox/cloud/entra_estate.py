@@ -63,3 +63,5 @@ class User:
     locked_until: datetime | None = None
     token_requests: int = 0
     password_attempts: int = 0
+    refresh_refusal: int = 0
+    """The number that redeeming this user's refresh tokens is refused with, whatever else holds; 0: none."""

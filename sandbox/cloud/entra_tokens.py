@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from sandbox.cloud import assertions
 from sandbox.cloud.chance import Chance
-from sandbox.cloud.entra_estate import App, Tenant, User
+from sandbox.cloud.entra_estate import App, Tenant, User, UserState
 from sandbox.cloud.entra_refusals import EntraRefused
 from sandbox.cloud.entra_scopes import AZURE_DEVOPS, GrantedScope
 from sandbox.cloud.switches import Switches
@@ -16,6 +16,8 @@ from sandbox.cloud.switches import Switches
 TOKEN_LIFE = timedelta(hours=1)
 STORAGE = "https://storage.azure.com"
 STORAGE_SPREAD = timedelta(days=3650)
+HOME_OF_GUESTS = "https://sts.windows.net/9e000000-0000-4000-8000-000000000009/"
+"""The directory that proves who a guest is, as the id token names it."""
 REFRESH_LIFE = timedelta(days=90)
 
 
@@ -58,6 +60,8 @@ class RefreshToken:
     strong: bool = False
     """Whether a person proved more than a password when it was granted: that lasts."""
     revoked: datetime | None = None
+    signed_in: datetime | None = None
+    """When somebody last signed in: redeeming it does not put that off."""
 
 
 class IssuedTokens:
@@ -71,9 +75,20 @@ class IssuedTokens:
         self._refreshes: dict[str, RefreshToken] = {}
 
     def grant(
-        self, tenant: Tenant, app: App, user: User, wanted: GrantedScope, *, strong: bool = False, nonce: str = ""
+        self,
+        tenant: Tenant,
+        app: App,
+        user: User,
+        wanted: GrantedScope,
+        *,
+        strong: bool = False,
+        nonce: str = "",
+        signed_in: datetime | None = None,
     ) -> Token:
-        """Tokens for `user`; `strong`: a person proved more than a password, which redeeming it keeps."""
+        """Tokens for `user`; `strong`: a person proved more than a password, which redeeming it keeps.
+
+        `signed_in`: when, where it is not now.
+        """
         now = self._now()
         expires = now + timedelta(seconds=self._switches.user_token_seconds)
         stamp, end = int(now.timestamp()), int(expires.timestamp())
@@ -93,9 +108,14 @@ class IssuedTokens:
         refresh = identity = ""
         if "offline_access" in wanted.openid:
             refresh = self._chance.remember(f"0.{self._chance.text(120)}")
-            self._refreshes[refresh] = RefreshToken(app, tenant.guid, user.upn.lower(), now, now + REFRESH_LIFE, strong)
+            ends, upn = now + REFRESH_LIFE, user.upn.lower()
+            self._refreshes[refresh] = RefreshToken(
+                app, tenant.guid, upn, now, ends, strong, signed_in=signed_in or now
+            )
         if "openid" in wanted.openid:
             whom = {"sub": user.object_id, "preferred_username": user.upn, "name": user.upn}
+            if user.state is UserState.GUEST:
+                whom["idp"] = HOME_OF_GUESTS
             if nonce:
                 whom["nonce"] = nonce
             identity = self._chance.jwt({**person, "aud": app.client_id, "iss": issuer, **whom, "ver": "2.0"})
@@ -194,6 +214,15 @@ class IssuedTokens:
         for value, refresh in self._refreshes.items():
             if refresh.upn == upn.lower() and (refresh.app.public or not public_only):
                 self._refreshes[value] = replace(refresh, revoked=now)
+
+
+def too_old_text(issued: datetime, life: timedelta) -> str:
+    """What Entra ID says of a refresh token that a sign-in frequency policy ended."""
+    return (
+        "The refresh token has expired or is invalid due to sign-in frequency checks by conditional access. The token "
+        f"was issued on {_stamp(issued)} and the maximum allowed lifetime for this request is "
+        f"{int(life.total_seconds())}."
+    )
 
 
 def revoked_text(issued: datetime, revoked: datetime) -> str:

@@ -10,14 +10,17 @@ import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from urllib.parse import urlsplit, urlunsplit
 
 from sandbox.cloud.chance import Chance
 from sandbox.cloud.entra import Directory, Proof, Token
+from sandbox.cloud.entra_estate import UserState
 from sandbox.cloud.entra_refusals import EntraRefused
 
 CODE_LIFE = timedelta(minutes=10)
 DEVICE_LIFE = timedelta(minutes=15)
 USER_CODE_LETTERS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
+LOOPBACK = ("localhost", "127.0.0.1")
 PENDING, DECLINED = 70016, 65004
 
 
@@ -26,7 +29,17 @@ class _Code:
     upn: str
     asked: Mapping[str, str]
     expires: datetime
+    strong: bool = True
     used: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AtPage:
+    """What a person does at a page: signs in as `upn`, `strong` with a second factor; or `declines`."""
+
+    upn: str
+    strong: bool = True
+    declines: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +72,26 @@ class InPerson:
 
     # authorization codes
 
-    def authorize(self, tenant: str, asked: Mapping[str, str]) -> str | None:
+    def authorize(self, tenant: str, asked: Mapping[str, str], person: AtPage | None = None) -> str | None:
         """A code for whoever is at the browser, None while nobody is. `asked` are the request's parameters.
 
-        Raises EntraRefused.
+        `person` fills in the page that is shown while nobody is. Raises EntraRefused.
         """
         self._directory.home(tenant)
         app = self._directory.app(asked.get("client_id", ""))
-        if asked.get("redirect_uri", "") not in app.redirect_uris:
+        if _without_port(asked.get("redirect_uri", "")) not in map(_without_port, app.redirect_uris):
             raise EntraRefused(50011)
-        if self.declines:
-            raise EntraRefused(DECLINED)
-        if self.at_browser is None:
+        if person is None and (self.at_browser is not None or self.declines):
+            person = AtPage(self.at_browser or "", declines=self.declines)
+        if person is None:
             return None
-        self._directory.judge_in_person(self.at_browser)
+        if person.declines:
+            raise EntraRefused(DECLINED)
+        self._directory.judge_in_person(person.upn)
+        if not person.strong and self._directory.user(person.upn).state is UserState.MFA_REQUIRED:
+            raise EntraRefused(50076)
         code = self._chance.remember(f"1.{self._chance.text(100)}")
-        self._codes[code] = _Code(self.at_browser, dict(asked), self._now() + CODE_LIFE)
+        self._codes[code] = _Code(person.upn, dict(asked), self._now() + CODE_LIFE, person.strong)
         return code
 
     def redeem_code(self, tenant: str, proof: Proof, form: Mapping[str, str]) -> Token:
@@ -93,7 +110,8 @@ class InPerson:
         if challenge and challenge != _challenge(form.get("code_verifier", "")):
             raise EntraRefused(501481)
         scope = form.get("scope") or known.asked.get("scope", "")
-        token = self._directory.grant_in_person(tenant, proof, known.upn, scope, known.asked.get("nonce", ""))
+        nonce = known.asked.get("nonce", "")
+        token = self._directory.grant_in_person(tenant, proof, known.upn, scope, nonce, strong=known.strong)
         self._codes[code] = replace(known, used=True)
         return token
 
@@ -136,6 +154,12 @@ class InPerson:
         token = self._directory.grant_in_person(tenant, proof, known.upn, known.scope)
         del self._devices[device_code]
         return token
+
+
+def _without_port(uri: str) -> str:
+    """The port of a loopback address does not count (RFC 8252)."""
+    parts = urlsplit(uri)
+    return urlunsplit(parts._replace(netloc=parts.hostname)) if parts.hostname in LOOPBACK else uri
 
 
 def _challenge(verifier: str) -> str:

@@ -53,7 +53,8 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
     """Add everything `estate` describes to `cloud`. Raises KeyError or ValueError for a description that is not one.
 
     Keys, all optional: `tenants` [{domain, guid}], `clients` [{client_id, and what `change_client` takes}],
-    `users` [{upn, password, state}], `organizations` [{name, guid, members}], `identity` {client_ids, principal_id},
+    `users` [{upn, password, state, enrolled_in: host of the vault that holds the refresh token}],
+    `organizations` [{name, guid, members}], `identity` {client_ids, principal_id},
     `federations` [{domain, host, accounts: {upn: password}, cloud_passwords}],
     `workload_identities` [{client_id, issuer, subject, audience}],
     `pats` [{owner, organization, display_name, scope, valid_from, valid_to, revoked, all_orgs, authorization_id}],
@@ -71,6 +72,9 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
             _add_pat(cloud, row, now)
         for row in estate.get("vaults", []):
             _add_vault(cloud, row, now)
+        for row in estate.get("users", []):
+            if "enrolled_in" in row:
+                enroll(cloud, row["upn"], row["enrolled_in"])
         for row in estate.get("sonarqubes", []):
             _add_sonarqube(cloud, row)
 
@@ -106,6 +110,24 @@ def _add_sonarqube(cloud: Cloud, row: Mapping[str, Any]) -> None:
     for setting in row.get("azure", []):
         pat = cloud.pats.pat(setting["pat_of"]).value if "pat_of" in setting else ""
         server.azure[setting["key"]] = AzureSetting(setting["key"], setting["url"], pat)
+
+
+def enroll(cloud: Cloud, upn: str, vault_host: str, *, client_id: str = CLIENT, tenant: str = TENANT) -> str:
+    """As if a person had enrolled the user just now: the refresh token in its secret. Gives the secret's name."""
+    now = cloud.now()
+    token = cloud.directory.enroll(upn, client_id)
+    name = f"patrol-enrolled-{hashlib.sha256(upn.casefold().encode()).hexdigest()[:12]}"
+    tags = {
+        "managed-by": deployment(),
+        "username": upn,
+        "tenant": tenant,
+        "client-id": client_id,
+        "object-id": token.user_id,
+        "enrolled-at": write_instant(now.replace(microsecond=0)),
+    }
+    kind, ends = "application/vnd.patrol.refresh-token", int((now + timedelta(days=90)).timestamp())
+    cloud.vaults[vault_host].seed(name, token.refresh_token, created=now, tags=tags, content_type=kind, expires=ends)
+    return name
 
 
 def change_client(cloud: Cloud, app: App, row: Mapping[str, Any]) -> None:

@@ -17,6 +17,8 @@ class Switches:
     user_token_seconds: int = 3599  # life of a user's access token; 3,599 to 5,187 were recorded
     guest_code: int = 50034  # 50034 or 50020: the password grant of an invited personal account
     conditional_access_error: str = "invalid_grant"  # "invalid_grant" or "interaction_required", with 53003
+    sign_in_frequency_hours: int | None = None  # a policy: how long a sign-in lasts; None: there is none
+    sign_in_frequency_for: str = "public"  # "public" (clients) or "all": whom that policy binds
     service_token_minutes: int = 60  # life of a service principal's token; the real one draws 60 to 90
     exchange_token_seconds: int = 3600  # life of an identity's token for the exchange; negative: it comes expired
 
@@ -73,6 +75,7 @@ class Switches:
                 "longest_life_days",
                 "vault_creations_per_10s",
                 "vault_retry_after",
+                "sign_in_frequency_hours",
             )
             if not (isinstance(value, type(before)) or nullable or isinstance(before, float)):
                 raise ValueError(f"switch {name!r} takes {type(before).__name__}")

@@ -139,6 +139,8 @@ class _Room:
                 user.state = UserState(body["state"])
             if "password" in body:
                 self._cloud.directory.set_password(user.upn, body["password"])
+            if "refresh_refusal" in body:
+                user.refresh_refusal = int(body["refresh_refusal"])
             if body.get("revoke_tokens"):
                 self._cloud.directory.revoke_tokens(user.upn)
         return _done()

@@ -6,16 +6,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
-from html import escape
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qsl, unquote, urlencode
+from urllib.parse import parse_qsl, unquote
 
 from sandbox.cloud import assertions
 from sandbox.cloud.chance import client_info
 from sandbox.cloud.entra import Proof, Token
 from sandbox.cloud.entra_refusals import EntraRefused
-from sandbox.wire import federation
-from sandbox.wire.exchange import HTML_TYPE, Reply, Request, Response, Route, html_response, json_response
+from sandbox.wire import entra_pages, federation
+from sandbox.wire.exchange import Reply, Request, Route, html_response, json_response
 
 if TYPE_CHECKING:
     from sandbox.cloud.cloud import Cloud
@@ -56,9 +55,11 @@ def route(cloud: Cloud, request: Request) -> Route:
         subject = form.get("username") or (form.get("client_id", "") if form.get("grant_type") == CLIENT_GRANT else "")
         return Route("entra.token", subject, lambda: _answer(cloud, request, partial(_token, cloud, tenant, form)))
     if lowered.endswith(AUTHORIZE) and request.method in ("GET", "POST"):
-        asked = dict(parse_qsl(request.query, keep_blank_values=True)) or request.form()
-        tenant = path[1 : -len(AUTHORIZE)]
-        return Route("entra.authorize", asked.get("client_id", ""), lambda: _authorize(cloud, tenant, asked))
+        asked = dict(parse_qsl(request.query, keep_blank_values=True))
+        form = request.form() if request.method == "POST" else {}
+        tenant, played = path[1 : -len(AUTHORIZE)], form if asked else {}
+        page = partial(entra_pages.authorize, cloud, tenant, asked or form, played)
+        return Route("entra.authorize", (asked or form).get("client_id", ""), page)
     if lowered.endswith(DEVICE_CODE) and request.method == "POST":
         tenant, form = path[1 : -len(DEVICE_CODE)], request.form()
         started = partial(_device_code, cloud, tenant, form)
@@ -189,30 +190,6 @@ def _device_code(cloud: Cloud, tenant: str, form: dict[str, str], ids: _Ids) -> 
         "to authenticate.",
     }
     return Reply(json_response(200, value))
-
-
-def _authorize(cloud: Cloud, tenant: str, asked: dict[str, str]) -> Reply:
-    """The page of a browser: to the redirect URI with a code or a refusal, or a page where somebody has to act."""
-    given = {"state": asked["state"]} if "state" in asked else {}
-    try:
-        code = cloud.in_person.authorize(tenant, asked)
-    except EntraRefused as refused:
-        text = f"AADSTS{refused.code}: {refused.text}"
-        if refused.error != "access_denied":
-            return Reply(html_response(refused.status, text))
-        given |= {"error": refused.error, "error_description": text}
-    else:
-        if code is None:
-            return Reply(html_response(200, "Sign in to your account"))
-        given |= {"code": code, "session_state": cloud.chance.guid()}
-    target = asked["redirect_uri"]
-    if asked.get("response_mode") == "form_post":
-        fields = "".join(f'<input type="hidden" name="{name}" value="{escape(text)}"/>' for name, text in given.items())
-        form = f'<form method="POST" action="{escape(target)}">{fields}</form>'
-        page = f"<html><head><title>Working...</title></head><body>{form}</body></html>"
-        return Reply(Response(200, {"Content-Type": HTML_TYPE}, page.encode()))
-    joint = "&" if "?" in target else "?"
-    return Reply(html_response(302, "Object moved", {"Location": f"{target}{joint}{urlencode(given)}"}))
 
 
 def _granted(cloud: Cloud, token: Token, *, client_info_asked: bool) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from datetime import datetime
 from shared.cli import global_pats
 from shared.model.clock import Clock, VaultTime, check_clock
 from shared.model.credentials import credential_in_words
-from shared.model.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, UserRefused
+from shared.model.errors import A_PERSON_MUST_ACT, Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError
 from shared.model.items import Inventory, Item, SonarQube, TokenItem, User
 from shared.model.pats import Pat, PatId
 from shared.model.secret_state import VersionSeen
@@ -154,6 +154,6 @@ def _right(what: str, call: Callable[[], None]) -> Finding:
 
 
 def _failed(what: str, failure: PatrolError) -> Finding:
-    refused = isinstance(failure, UserRefused) or failure.code is Code.USER_BLOCKED
+    refused = failure.code in A_PERSON_MUST_ACT
     exit_code = 2 if isinstance(failure, Misconfigured) else 3 if refused else 1
     return Finding(what, f"{failure.cause} {failure.remedy}", failure.code, exit_code)

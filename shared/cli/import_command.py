@@ -139,9 +139,12 @@ def _to_fit_into(options: argparse.Namespace, path: Path) -> tuple[str, User, bo
         cause = f"pats.yaml has no user {options.user}, so patrol does not know the secret with the password."
         raise wrong(cause, "Add --password-secret-name NAME: the name of a Key Vault secret, not the password.")
     if user is not None and named is not None and named.casefold() != user.password_secret_name.casefold():
-        raise wrong(
-            f"pats.yaml names {user.password_secret_name} for {options.user}.", "Leave --password-secret-name out."
+        has = (
+            "says that there is no password (`enrolled: true`)"
+            if user.enrolled
+            else f"names {user.password_secret_name}"
         )
+        raise wrong(f"pats.yaml {has} for {options.user}.", "Leave --password-secret-name out.")
     return text, user or User(options.user, named), True
 
 

@@ -143,7 +143,7 @@ def _do(terminal: Terminal) -> int:
 
 def _tell_failure(terminal: Terminal, failure: PatrolError) -> int:
     """The cause first: whoever reads one line reads that."""
-    from shared.model.errors import Code, Misconfigured
+    from shared.model.errors import A_PERSON_MUST_ACT, Misconfigured
 
     if terminal.options.json:
         terminal.screen.json(
@@ -153,7 +153,7 @@ def _tell_failure(terminal: Terminal, failure: PatrolError) -> int:
     terminal.errors.line(f"        {failure.remedy}")
     if isinstance(failure, Misconfigured):
         return MISCONFIGURED
-    return HUMAN if failure.code in (Code.SIGN_IN_REFUSED, Code.USER_BLOCKED) else NOT_DONE
+    return HUMAN if failure.code in A_PERSON_MUST_ACT else NOT_DONE
 
 
 def _real_world(settings: Settings, budget: timedelta, tell: Events) -> World:

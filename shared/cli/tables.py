@@ -19,7 +19,7 @@ MOST_DEEDS = 20
 
 _TONES = {Outcome.DONE: "good", Outcome.PLANNED: "warning", Outcome.HELD: "", Outcome.LEFT: "warning"}
 # All is well, and a person is still to do something: end the adopted PAT, replace the credential.
-_FOR_A_PERSON = frozenset({Because.ADOPTED, Because.CREDENTIAL_NEAR_EXPIRY})
+_FOR_A_PERSON = frozenset({Because.ADOPTED, Because.CREDENTIAL_NEAR_EXPIRY, Because.ENROLLMENT_NEAR_END})
 _DEEDS = frozenset({Outcome.DONE, Outcome.PLANNED})
 _STATES = {"healthy": "good", "due": "warning", "paused": "faint"}
 
@@ -93,7 +93,7 @@ def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], needs:
     screen.say("Seen in the vault alone; `plan` also signs in and looks at Azure DevOps.", "faint")
     show_causes(screen, ((row.secret, needs[key]) for row in rows if (key := row.secret.casefold()) in needs))
     for username, block in seen.blocks.items():
-        failure = blocked(username, block)
+        failure = blocked(username, block, enrolled=username in seen.enrolled)
         screen.say(f"Blocked: {username}", "bad")
         screen.paragraph(f"{failure.cause} {failure.remedy}")
 

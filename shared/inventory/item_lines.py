@@ -13,7 +13,7 @@ from shared.inventory import scopes, yaml_text
 from shared.inventory.texts import SCOPE
 from shared.model.pats import Pat
 from shared.model.secret_text import looks_like_a_pat, printable
-from shared.model.tags import BLOCKED_PREFIX
+from shared.model.tags import OWN_PREFIXES
 
 LONGEST_NAME = 120  # of 127, so that a number fits behind it
 
@@ -52,7 +52,7 @@ def name_of(pat: Pat) -> str:
     plain = unicodedata.normalize("NFKD", pat.display_name).encode("ascii", "ignore").decode().lower()
     name = re.sub(r"[^0-9a-z]+", "-", plain).strip("-")[:LONGEST_NAME].strip("-")
     # A name that holds a value must not become the name of a secret: it would be copied to where everybody reads it.
-    if not name or looks_like_a_pat(pat.display_name) or name.startswith(BLOCKED_PREFIX):
+    if not name or looks_like_a_pat(pat.display_name) or name.startswith(OWN_PREFIXES):
         return f"pat-{pat.id[:8]}"
     return name
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from shared.inventory import scopes, service_principals, texts, yaml_text
+from shared.inventory import scopes, service_principals, sign_in_kinds, texts, yaml_text
 from shared.inventory.mistakes import Found, sentence, shown, unknown_key, unreadable, validate
 from shared.inventory.schema import DefaultsPart, FilePart, ItemPart, SignInPart, UserPart
 from shared.inventory.service_principals import Principals
@@ -203,13 +203,14 @@ def _defaults(raw: Any, examined: _Examined) -> tuple[dict[str, str], dict[str, 
 
 def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None:
     if not isinstance(raw, dict):
-        says = "must be a user with username, password_secret_name and pats"
+        says = "must be a user with username, password_secret_name (or enrolled) and pats"
         examined.problems.append(Found(path, says))
         examined.invalid.append(InvalidItem(shown(path), "", "", f"{shown(path)} {says}."))
         return
     pats = raw.get("pats")
     # The items are read one by one, below: a mistake in one must not take the others along.
     part, problems = validate(UserPart, {**raw, "pats": []}, path)
+    problems += sign_in_kinds.mistakes(path, raw)
     username = texts.if_it_is(texts.user_name, raw.get("username"))
     if part is not None and username.casefold() in context.usernames:
         problems.append(Found((*path, "username"), f"{username} comes twice; put its PATs under one entry"))
@@ -218,8 +219,8 @@ def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None
     if pats is not None and not isinstance(pats, list):
         problems.append(Found((*path, "pats"), "must be a list of PATs"))
     examined.problems += problems
-    # A key that patrol does not know may be a comment gone wrong; username and password say whether to work.
-    lasting = [mistake for mistake in problems if mistake.path[-1] in ("username", "password_secret_name", "pats")]
+    # A key that patrol does not know may be a comment gone wrong; these say whether to work.
+    lasting = [mistake for mistake in problems if mistake.path[-1] in sign_in_kinds.NEEDED]
     items: list[Item] = []
     for number, entry in enumerate(pats if isinstance(pats, list) else []):
         item = _item((*path, "pats", number), entry, username, context, examined, lasting)
@@ -229,7 +230,9 @@ def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None
         # Without an item to fail, the user would drop out of the run without a word.
         examined.invalid.append(InvalidItem(shown(path), username, "", sentence(lasting)))
     if not lasting:
-        examined.users.append(User(username, str(raw["password_secret_name"]), tuple(items)))
+        enrolled = raw.get("enrolled") is True
+        password = "" if enrolled else str(raw["password_secret_name"])
+        examined.users.append(User(username, password, tuple(items), enrolled))
 
 
 def _item(

@@ -21,7 +21,7 @@ from shared.model.items import Inventory, User
 from shared.model.pats import Pat
 from shared.model.secret_state import SecretSeen, is_ours
 from shared.model.secret_text import printable
-from shared.model.tags import BLOCKED_PREFIX, Mark
+from shared.model.tags import OWN_PREFIXES, Mark
 
 # Microsoft's own rotation tool keeps the id under the second name (Azure/azure-sdk-tools, tools/secret-rotation).
 ID_TAGS = (tags.AUTHORIZATION_ID, "AdoPatAuthorizationId")
@@ -69,7 +69,7 @@ class Proposals:
 
         return {
             "username": self.user.username,
-            "password_secret_name": self.user.password_secret_name,
+            **_kind(self.user),
             "organization": self.organization,
             "items": [
                 {**about(proposal.pat), "item": proposal.lines, "notes": list(proposal.notes)}
@@ -129,7 +129,7 @@ class _Work:
         self._prove = prove
         self._proofs: dict[str, str] = {}
         self._own = inventory.managed()
-        self._taken = {*self._own, *inventory.credential_names(), user.password_secret_name.casefold()}
+        self._taken = {*self._own, *inventory.credential_names(), user.credential_name.casefold()}
         self._kept = {pat: row.name for row in listed.values() if is_ours(row.tags, mark) for pat in _of_stamp(row)}
         self._foreign = {pat for row in listed.values() if not is_ours(row.tags, mark) for pat in _of_stamp(row)}
         self.items: list[Proposal] = []
@@ -212,7 +212,7 @@ class _Work:
     def _strangers(self) -> Iterator[SecretSeen]:
         for key in sorted(self._listed):
             row = self._listed[key]
-            if key not in self._taken and not key.startswith(BLOCKED_PREFIX) and tags.read(row.tags) is None:
+            if key not in self._taken and not key.startswith(OWN_PREFIXES) and tags.read(row.tags) is None:
                 yield row
 
     def _free(self, wanted: str) -> str:
@@ -229,9 +229,14 @@ class _Work:
         return {**lines, **own}
 
     def _problems(self, lines: Lines) -> bool:
-        user = {"username": self._user.username, "password_secret_name": self._user.password_secret_name}
+        user = {"username": self._user.username, **_kind(self._user)}
         whole = {**self._raw, "users": [{**user, "pats": [lines]}]}
         return any(problem.path.startswith("users") for problem in pats_yaml.check(yaml.safe_dump(whole)))
+
+
+def _kind(user: User) -> dict[str, Any]:
+    """How the user signs in, as pats.yaml has it."""
+    return {"enrolled": True} if user.enrolled else {"password_secret_name": user.password_secret_name}
 
 
 def _of_stamp(row: SecretSeen) -> Iterator[str]:
@@ -270,7 +275,7 @@ def _written(found: Proposals) -> Iterator[str]:
         yield "users:"
     if not found.has_user:
         yield f"  - username: {scalar(found.user.username)}"
-        yield f"    password_secret_name: {scalar(found.user.password_secret_name)}"
+        yield from (f"    {key}: {scalar(value)}" for key, value in _kind(found.user).items())
         yield "    pats:" if found.items else "    pats: []"
     for proposal in found.items:
         yield _comment(f"{shown_name(proposal.pat)}, works until {instant(proposal.pat.validity.ends)}")

@@ -18,6 +18,12 @@ def _given_name(name: Any) -> Any:
     return texts.secret_name(name) if isinstance(name, str) else name
 
 
+def _password_name(name: Any) -> Any:
+    if name is None:
+        raise ValueError("is empty: name the secret that holds the password, or write `enrolled: true` instead")
+    return texts.secret_name(name) if isinstance(name, str) else name
+
+
 Duration = Annotated[
     str, AfterValidator(texts.duration), WithJsonSchema({"type": "string", "pattern": f"^{durations.PATTERN}$"})
 ]
@@ -33,6 +39,11 @@ SecretName = Annotated[
 GivenName = Annotated[
     str | None,
     BeforeValidator(_given_name),
+    WithJsonSchema({"type": "string", "pattern": f"^{texts.SECRET_NAME}$"}),
+]
+PasswordName = Annotated[
+    str | None,
+    BeforeValidator(_password_name),
     WithJsonSchema({"type": "string", "pattern": f"^{texts.SECRET_NAME}$"}),
 ]
 Organization = Annotated[
@@ -129,9 +140,27 @@ class ItemPart(DefaultsPart):
     allow_unknown_scopes: bool = _told("true: lets scopes be ones that patrol does not know.", False)
 
 
+_ENROLLED: dict[str, Any] = {"required": ["enrolled"], "properties": {"enrolled": {"const": True}}}
+
+
 class UserPart(_Part):
+    """How it signs in, by one of two keys, is held together in pats_yaml.py, beside what else may be wrong."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "description": "A technical user, which signs in with a password, or was enrolled by a person.",
+            "oneOf": [
+                {"required": ["password_secret_name"], "not": _ENROLLED},
+                {**_ENROLLED, "not": {"required": ["password_secret_name"]}},
+            ],
+        }
+    )
+
     username: Annotated[str, AfterValidator(texts.user_name)] = Field(description="User principal name.")
-    password_secret_name: SecretName = Field(description="The Key Vault secret that holds the password.")
+    password_secret_name: PasswordName = _told("The Key Vault secret that holds the password.")
+    enrolled: bool = _told(
+        "true: there is no password. A person signs in once: `patrol enroll UPN`, or POST /api/enroll.", False
+    )
     pats: list[ItemPart] | None = Field(
         default=None, description="Its PATs; [] for a former user whose PATs still end."
     )

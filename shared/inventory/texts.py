@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit
 from shared.inventory import portal_scopes
 from shared.model import durations
 from shared.model.secret_text import looks_like_a_pat, printable
-from shared.model.tags import BLOCKED_PREFIX
+from shared.model.tags import OWN_PREFIXES
 
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 SECRET_NAME = r"[0-9A-Za-z-]{1,127}"
@@ -63,8 +63,9 @@ def secret_name(text: str) -> str:
         raise ValueError("must be the name of a Key Vault secret: 1 to 127 letters, digits and hyphens")
     if looks_like_a_pat(text):
         raise ValueError("looks like a PAT: name the Key Vault secret here, and revoke that PAT")
-    if text.lower().startswith(BLOCKED_PREFIX):
-        raise ValueError(f"must not begin with {BLOCKED_PREFIX}: such names are patrol's own")
+    own = next((prefix for prefix in OWN_PREFIXES if text.lower().startswith(prefix)), None)
+    if own is not None:
+        raise ValueError(f"must not begin with {own}: such names are patrol's own")
     return text
 
 
@@ -84,6 +85,11 @@ def user_name(text: str) -> str:
     if "#EXT#" in text.upper():
         raise ValueError(
             "is a guest: a guest's password is another tenant's, so it cannot sign in here; use a member of this tenant"
+        )
+    if re.fullmatch(GUID, text):
+        raise ValueError(
+            "is an id, as a service principal has: a user is written as svc-agents@contoso.com, and what needs no user "
+            "goes under service_principals"
         )
     # 64 and 113 characters are the limits of Entra ID.
     plain = re.fullmatch(r"[^\s@/\\:?#%<>]{1,64}@[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)+", text)

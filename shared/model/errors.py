@@ -35,6 +35,8 @@ class Code(StrEnum):
     SIGN_IN_UNAVAILABLE = "sign-in-unavailable"
     SIGN_IN_UNCLEAR = "sign-in-unclear"
     USER_BLOCKED = "user-blocked"
+    ENROLLMENT_NEEDED = "enrollment-needed"
+    ENROLLMENT_ENDED = "enrollment-ended"
     NOTE_UNWRITABLE = "note-unwritable"
 
     # One service principal.
@@ -93,6 +95,10 @@ class Code(StrEnum):
     REPORT_UNREADABLE = "report-unreadable"
 
 
+A_PERSON_MUST_ACT = frozenset({Code.SIGN_IN_REFUSED, Code.USER_BLOCKED, Code.ENROLLMENT_NEEDED, Code.ENROLLMENT_ENDED})
+"""Of a user who signs in again when somebody has done something: exit 3."""
+
+
 class PatrolError(Exception):
     """An expected failure: `code` for programs, `cause` and `remedy` for people."""
 
@@ -147,7 +153,7 @@ class Again(StrEnum):
     LOCKED = "locked"
     """Smart lock-out: once after 30 minutes, then once a day."""
     UNCLEAR = "unclear"
-    """The password went out and no usable answer came: two in a row hold for 30 minutes."""
+    """What signs in went out and no usable answer came: two in a row hold for 30 minutes."""
 
     @property
     def judged_the_password(self) -> bool:
@@ -160,12 +166,24 @@ FEDERATED = "federated"
 
 
 class UserRefused(NotDone):
-    """Entra ID refused to sign a user in; `word` is its number, such as "AADSTS50126", or `FEDERATED`."""
+    """Entra ID refused to sign a user in; `word` is its number, such as "AADSTS50126", or `FEDERATED`.
 
-    def __init__(self, cause: str, remedy: str, word: str, again: Again) -> None:
-        super().__init__(Code.SIGN_IN_REFUSED, cause, remedy)
+    `longest_life`: how long a policy lets an enrolled user's sign-in last, where the refusal says so.
+    """
+
+    def __init__(
+        self,
+        cause: str,
+        remedy: str,
+        word: str,
+        again: Again,
+        code: Code = Code.SIGN_IN_REFUSED,
+        longest_life: timedelta | None = None,
+    ) -> None:
+        super().__init__(code, cause, remedy)
         self.word = word
         self.again = again
+        self.longest_life = longest_life
 
 
 class Absent(NotDone):

@@ -14,6 +14,7 @@ from shared.model.credentials import (
     SignIn,
 )
 from shared.model.pats import PatId
+from shared.model.tags import ENROLLED_PREFIX
 
 
 class Strategy(StrEnum):
@@ -123,15 +124,21 @@ def digest(username: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One technical user: the unit of work."""
+    """One technical user: the unit of work. `password_secret_name` is "" for one that is `enrolled` (rule 16)."""
 
     username: str
     password_secret_name: str
     items: tuple[Item, ...] = ()
+    enrolled: bool = False
 
     @property
     def key(self) -> str:
         return self.username.casefold()
+
+    @property
+    def credential_name(self) -> str:
+        """The secret by which the user signs in: it holds a password, or the refresh token of an enrolled user."""
+        return ENROLLED_PREFIX + self.digest if self.enrolled else self.password_secret_name
 
     @property
     def digest(self) -> str:
@@ -160,7 +167,7 @@ class Inventory:
         """The secrets that hold what patrol signs in and pushes with, casefolded: nothing is published there."""
         named = [self.sign_in.credential, *(token.credential for token in self.tokens)]
         names = [credential.name for credential in named if not isinstance(credential, FederatedIdentity)]
-        names += [user.password_secret_name for user in self.users]
+        names += [user.credential_name for user in self.users]
         names += [item.then.token_secret_name for item in self.items() if item.then is not None]
         return frozenset(name.casefold() for name in names)
 

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.model.credentials import ClientCredential, ClientProof, Credential, SignIn
+from shared.model.enrollment import Redeemed, SignInPage
 from shared.model.items import SonarQube, TokenItem, User
 from shared.model.pats import Claim, Minted, Pat, PatId, ServiceToken
 from shared.model.secret_state import CONTENT_TYPE, Current, Look, VaultListing, VersionListing, VersionSeen
@@ -189,6 +190,47 @@ class Directory(Protocol):
         One attempt judges the password at most once.
         """
         ...
+
+
+class EnrolledDirectory(Protocol):
+    """Entra ID, for users whom a person enrolled (rule 16)."""
+
+    def redeem(self, sign_in: SignIn, user: User, refresh_token: SecretText, proof: ClientProof) -> Redeemed:
+        """An access token for a refresh token, once. Raises UserRefused (`Code.ENROLLMENT_ENDED`), and as `sign_in`."""
+        ...
+
+    def page(self, sign_in: SignIn, user: User, redirect_uri: str, proof: ClientProof) -> SignInPage:
+        """Where a browser goes for a person to sign in as `user`. Raises Misconfigured or Unclear."""
+        ...
+
+    def finish(
+        self, sign_in: SignIn, user: User, page: SignInPage, answer: Mapping[str, str], proof: ClientProof
+    ) -> Redeemed:
+        """Redeem what the browser brought back from `page`. Raises UserRefused, and as `redeem`."""
+        ...
+
+
+class RefreshTokens(Protocol):
+    """The credentials' vault, where refresh tokens of enrolled users are kept."""
+
+    def versions(self, name: str) -> VersionListing: ...
+
+    def read_version(self, name: str, version: str) -> Credential:
+        """One version's value. Raises as `Credentials.read`."""
+        ...
+
+    def publish(
+        self, name: str, value: SecretText, expires_on: datetime, tags: Mapping[str, str], content_type: str
+    ) -> VersionSeen: ...
+
+    def change(
+        self,
+        name: str,
+        version: VersionSeen,
+        *,
+        tags: Mapping[str, str] | None = None,
+        expires_on: datetime | None = None,
+    ) -> VersionSeen: ...
 
 
 class Events(Protocol):

@@ -41,6 +41,7 @@ class Because(StrEnum):
     ROTATED_ELSEWHERE = "rotated-elsewhere"
 
     CREDENTIAL_NEAR_EXPIRY = "credential-near-expiry"
+    ENROLLMENT_NEAR_END = "enrollment-near-end"
 
     INVALID = "invalid"
     EDITED = "edited"

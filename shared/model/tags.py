@@ -166,3 +166,6 @@ def _read_predecessors(text: str) -> tuple[Predecessor, ...]:
 
 
 BLOCKED_PREFIX = "patrol-blocked-"
+ENROLLED_PREFIX = "patrol-enrolled-"
+OWN_PREFIXES = (BLOCKED_PREFIX, ENROLLED_PREFIX)
+"""Of secrets that patrol keeps for itself; in lower case."""

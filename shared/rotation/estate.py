@@ -11,7 +11,7 @@ from shared.model.clock import VaultInstant, VaultTime, check_clock
 from shared.model.items import Inventory, Item, User
 from shared.model.request import Request, check_names
 from shared.model.secret_state import VaultListing, is_ours
-from shared.model.tags import BLOCKED_PREFIX, Mark
+from shared.model.tags import OWN_PREFIXES, Mark
 from shared.rotation.observe import look_up
 from shared.rotation.threads import Threads
 from shared.rotation.world import UserShare, World
@@ -156,6 +156,6 @@ def unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tup
         for key, row in listing.secrets.items()
         if (is_ours(row.tags, mark) or token_tags.is_ours(row.tags, mark))
         and key not in managed
-        and not key.startswith(BLOCKED_PREFIX)
+        and not key.startswith(OWN_PREFIXES)
     ]
     return tuple(sorted(names, key=str.casefold))

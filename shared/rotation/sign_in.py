@@ -10,18 +10,30 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import TypeGuard
 
 from shared.model.clock import Clock, Deadline, check_clock, instant
-from shared.model.credentials import ClientProof, Credential, SignIn, credential_secret
-from shared.model.errors import Absent, Busy, Code, Misconfigured, NotDone, PatrolError, Unclear, UserRefused
+from shared.model.credentials import ClientProof, SignIn, credential_secret
+from shared.model.errors import (
+    A_PERSON_MUST_ACT,
+    Again,
+    Busy,
+    Code,
+    Misconfigured,
+    NotDone,
+    PatrolError,
+    Unclear,
+    UserRefused,
+)
 from shared.model.items import Inventory, User
-from shared.model.ports import ClientProofs, Credentials, Directory, Events, PatApi, Vault
+from shared.model.ports import ClientProofs, Events, PatApi, Vault
 from shared.model.secret_state import VersionSeen
 from shared.model.single_flight import SingleFlight
 from shared.model.steps import Because
 from shared.model.tags import Mark
 from shared.report.report import Outcome, Row, Verb
+from shared.rotation.sign_in_kinds import PASSWORD, Means, SignInKinds, credential_ending
 from shared.rules import lock_out
 from shared.rules.lock_out import Block, Facts
 
@@ -79,8 +91,7 @@ class SignIns:
     def __init__(
         self,
         sign_in: SignIn,
-        directory: Directory,
-        credentials: Credentials,
+        kinds: SignInKinds,
         proofs: ClientProofs,
         vault: Vault,
         flight: SingleFlight,
@@ -93,8 +104,7 @@ class SignIns:
         urgent: bool = False,
     ) -> None:
         self._sign_in = sign_in
-        self._directory = directory
-        self._credentials = credentials
+        self._kinds = kinds
         self._proofs = proofs
         self._vault = vault
         self._flight = flight
@@ -116,15 +126,14 @@ class SignIns:
         """Sign `user` in, or give what this run already has; `again`: its access token may have expired.
 
         Raises Misconfigured (tenant, client, its credential), UserRefused (refused now), NotDone with
-        Code.USER_BLOCKED (refused earlier) or Code.NOTE_UNWRITABLE, or whatever reading the password raises.
+        Code.USER_BLOCKED or Code.ENROLLMENT_ENDED (refused earlier), Code.ENROLLMENT_NEEDED or Code.NOTE_UNWRITABLE, or
+        whatever reading what signs in raises.
         """
         with self._ledger.turn(user):
             if user.key in self._apis and not again:
                 return self._apis[user.key]
             try:
-                proof = self._fetch_proof()
-                password = self._read_password(user)
-                self._apis[user.key] = self._try(user, password, proof)
+                self._apis[user.key] = self._try(user, self._fetch_proof())
             except Misconfigured as refusal:
                 self.refused = self.refused or refusal
                 raise
@@ -141,9 +150,11 @@ class SignIns:
         """One row for each credential read in this run whose own expiry is near."""
         return list(self._warnings.values())
 
-    def _try(self, user: User, password: Credential, proof: ClientProof) -> PatApi:
-        facts = Facts.of(user.username, self._sign_in, password.version, proof.version)
+    def _try(self, user: User, proof: ClientProof) -> PatApi:
         with self._turn(user):
+            means = self._kinds.of(user, self._sign_in)
+            self._warn(user, means, means.expires_on)
+            facts = Facts.of(user.username, self._sign_in, means.version, proof.version)
             note = self._read_note(user)
             before = self._later(note.block(facts), self._ledger.block(user))
             self._refuse_blocked(user, facts, before)
@@ -151,15 +162,15 @@ class SignIns:
                 raise self.refused
             ahead = None
             if not lock_out.is_proven(note.tags, facts):
-                ahead = self._write_ahead(user, facts, before)
+                ahead = self._write_ahead(user, facts, before, means.what)
             try:
-                api = self._directory.sign_in(self._sign_in, user, password.value, proof)
+                signed_in = means.sign_in(proof)
             except UserRefused as refusal:
                 self._remember(user, lock_out.remembered(facts, refusal, before, self._clock.now()), ahead)
                 raise
             except Unclear as doubt:
                 if getattr(doubt, "sent", True):
-                    self._remember(user, lock_out.unanswered(facts, before, self._clock.now()), ahead)
+                    self._remember(user, lock_out.unanswered(facts, before, self._clock.now(), means.what), ahead)
                 else:
                     self._forget_attempt(user, note, ahead)
                 raise
@@ -169,7 +180,8 @@ class SignIns:
             self._ledger.keep(user, None)
             if ahead is not None:
                 self._note(user, lock_out.proven(facts, self._mark), ahead)
-            return api
+            self._warn(user, means, signed_in.ends)
+            return signed_in.api
 
     @contextmanager
     def _turn(self, user: User) -> Iterator[None]:
@@ -192,7 +204,7 @@ class SignIns:
         if self._urgent and lock_out.may_pass(before) and user.key not in self._passed:
             self._passed.add(user.key)
             return
-        raise blocked(user.username, before)
+        raise blocked(user.username, before, enrolled=user.enrolled)
 
     def _later(self, noted: Block | None, kept: Block | None) -> Block | None:
         """What counts: the vault's note is everybody's, this process's memory stands in where none could be written."""
@@ -208,24 +220,24 @@ class SignIns:
             self._ledger.keep(user, None)
         return _Note(words[0] if words else {}, words)
 
-    def _write_ahead(self, user: User, facts: Facts, before: Block | None) -> VersionSeen:
-        """Note the attempt before the password goes out: what cannot be remembered is not tried."""
+    def _write_ahead(self, user: User, facts: Facts, before: Block | None, what: str) -> VersionSeen:
+        """Note the attempt before what signs in goes out: what cannot be remembered is not tried."""
         try:
-            return self._write(user, self._ahead(facts, before))
+            return self._write(user, self._ahead(facts, before, what))
         except PatrolError as failure:
             if failure.code is not Code.SECRET_DELETED:
-                raise _unwritable(user, failure) from None
+                raise _unwritable(user, what, failure) from None
         # Somebody deleted the note: patrol's own, so it comes back, and what it remembered still counts.
         try:
             self._vault.recover(lock_out.note_name(user.username))
             before = self._read_note(user).block(facts)
             self._refuse_blocked(user, facts, before)
-            return self._write(user, self._ahead(facts, before))
+            return self._write(user, self._ahead(facts, before, what))
         except PatrolError as trouble:
-            raise (trouble if trouble.code is Code.USER_BLOCKED else _unwritable(user, trouble)) from None
+            raise (trouble if trouble.code in A_PERSON_MUST_ACT else _unwritable(user, what, trouble)) from None
 
-    def _ahead(self, facts: Facts, before: Block | None) -> dict[str, str]:
-        return lock_out.write(lock_out.unanswered(facts, before, self._clock.now()), self._mark)
+    def _ahead(self, facts: Facts, before: Block | None, what: str) -> dict[str, str]:
+        return lock_out.write(lock_out.unanswered(facts, before, self._clock.now(), what), self._mark)
 
     def _forget_attempt(self, user: User, note: _Note, ahead: VersionSeen | None) -> None:
         """Nobody judged anything: the note says again what it said."""
@@ -258,45 +270,50 @@ class SignIns:
             if self._proof is None:
                 credential = self._sign_in.credential
                 self._proof = self._proofs.of(credential, self._clock.now())
-                self._warn(credential_secret(credential), "", self._proof)
+                name, ends = credential_secret(credential), self._proof.expires_on
+                if self._is_near(ends):
+                    because, says = Because.CREDENTIAL_NEAR_EXPIRY, credential_ending(name, ends)
+                    self._warnings[name.casefold()] = _warning(name, "", because, says, ends)
             return self._proof
 
-    def _read_password(self, user: User) -> Credential:
-        try:
-            password = self._credentials.read(user.password_secret_name)
-        except Absent as failure:
-            raise NotDone(Code.CREDENTIAL_UNREADABLE, failure.cause, failure.remedy) from None
-        self._warn(user.password_secret_name, user.username, password)
-        return password
-
-    def _warn(self, name: str, username: str, credential: Credential | ClientProof) -> None:
-        ends = credential.expires_on
-        if ends is None or ends - self._clock.now() > CREDENTIAL_WARNING:
+    def _warn(self, user: User, means: Means, ends: datetime | None) -> None:
+        if not self._is_near(ends):
             return
-        says = f"{name}: this credential expires at {instant(ends)}; replace it before patrol can no longer sign in."
-        self._warnings[name.casefold()] = Row(
-            name, username, "", Verb.HOLD, Outcome.HELD, Because.CREDENTIAL_NEAR_EXPIRY, says, ends
+        if user.enrolled:
+            self._tell("enrollment.ending", username=user.username, ends=ends)
+        self._warnings[means.name.casefold()] = _warning(
+            means.name, user.username, means.because, means.ending(ends), ends
         )
 
+    def _is_near(self, ends: datetime | None) -> TypeGuard[datetime]:
+        return ends is not None and ends - self._clock.now() <= CREDENTIAL_WARNING
 
-def _unwritable(user: User, failure: PatrolError) -> NotDone:
+
+def _warning(name: str, username: str, because: Because, says: str, ends: datetime) -> Row:
+    return Row(name, username, "", Verb.HOLD, Outcome.HELD, because, says, ends)
+
+
+def _unwritable(user: User, what: str, failure: PatrolError) -> NotDone:
+    nothing = "No password" if what == PASSWORD else f"No{what.removeprefix('The')}"
     return NotDone(
         Code.NOTE_UNWRITABLE,
-        f"No password was sent for {user.username}, because what became of it could not be remembered. {failure.cause}",
+        f"{nothing} was sent for {user.username}, because what became of it could not be remembered. {failure.cause}",
         f"{failure.remedy} Without its notes patrol could lock the user out.",
     )
 
 
-def blocked(username: str, block: Block) -> NotDone:
+def blocked(username: str, block: Block, *, enrolled: bool) -> NotDone:
     """The failure of a user whose sign-in was refused earlier and is not tried now."""
     again = block.next_try()
     when = f"It is tried again at {instant(again)}." if again else "It is not tried again until something changed."
     cause = block.cause or f"Entra ID refused to sign {username} in ({block.word})."
     remedy = block.remedy or "Correct the cause."
+    ended = enrolled and block.again is not Again.UNCLEAR
+    released_by = "A new enrollment" if enrolled else "A new version of the password's secret"
     return NotDone(
-        Code.USER_BLOCKED,
+        Code.ENROLLMENT_ENDED if ended else Code.USER_BLOCKED,
         f"{cause} That was at {instant(block.refused_at)}. {when}",
-        f"{remedy} A new version of the password's secret lets patrol try, and so does `patrol unblock {username}`.",
+        f"{remedy} {released_by} lets patrol try, and so does `patrol unblock {username}`.",
     )
 
 

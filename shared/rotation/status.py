@@ -59,11 +59,15 @@ class ItemStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """`blocks`: refused sign-ins by casefolded username, of users without items too."""
+    """`blocks`: refused sign-ins by casefolded username, of users without items too.
+
+    `enrolled`: users without a password.
+    """
 
     as_of: datetime
     pats: tuple[ItemStatus, ...]
     blocks: Mapping[str, Block] = field(default_factory=dict)
+    enrolled: frozenset[str] = frozenset()
 
     def to_json(self) -> dict[str, object]:
         return {"as_of": instant(self.as_of), "seen": "vault", "pats": [_json(item) for item in self.pats]}
@@ -75,6 +79,7 @@ def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark
     What fails then is that one item's: its state is told as far as pats.yaml and the listing know it (promise 5).
     """
     blocks = blocked_users(inventory, listing)
+    enrolled = frozenset(user.key for user in inventory.users if user.enrolled)
 
     def pat(name: str) -> Secret:
         return secret_seen(name, listing, vault, mark, look_for_deleted=False)
@@ -108,7 +113,7 @@ def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark
         *(of_invalid(item, pat) for item in inventory.invalid),
         *(of_invalid(item, token) for item in inventory.invalid_tokens),
     ]
-    return Status(now, tuple(sorted(found, key=lambda item: item.secret.casefold())), blocks)
+    return Status(now, tuple(sorted(found, key=lambda item: item.secret.casefold())), blocks, enrolled)
 
 
 def blocked_users(inventory: Inventory, listing: VaultListing) -> dict[str, Block]:

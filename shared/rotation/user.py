@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
 
-from shared.model.errors import Busy, Code, PatrolError, UserRefused
+from shared.model.errors import A_PERSON_MUST_ACT, Busy, Code, PatrolError
 from shared.model.items import Item, User
 from shared.model.pats import Owner
 from shared.model.secret_state import Published, Secret, Seen, is_ours
@@ -273,7 +273,7 @@ _USER_FAILED = (Because.USER_FAILED, Outcome.FAILED)
 
 def is_refused(failure: PatrolError) -> bool:
     """Whether a person must act before the user can sign in (exit 3)."""
-    return isinstance(failure, UserRefused) or failure.code is Code.USER_BLOCKED
+    return failure.code in A_PERSON_MUST_ACT
 
 
 def leftover(handover: Handover, says: str) -> Leftover:

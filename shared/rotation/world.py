@@ -13,7 +13,9 @@ from shared.model.ports import (
     Consumer,
     Credentials,
     Directory,
+    EnrolledDirectory,
     Events,
+    RefreshTokens,
     ServiceTokens,
     Vault,
     Verifier,
@@ -23,6 +25,7 @@ from shared.model.single_flight import Alone, SingleFlight
 from shared.model.tags import Mark
 from shared.report.history import History, NoHistory
 from shared.rotation.sign_in import Ledger, SignIns
+from shared.rotation.sign_in_kinds import SignInKinds
 from shared.rules.plan import Asked
 
 
@@ -34,6 +37,8 @@ class World:
     credentials: Credentials
     proofs: ClientProofs
     directory: Directory
+    enrolled: EnrolledDirectory
+    refresh_tokens: RefreshTokens
     verifier: Verifier
     consumer: Consumer
     tokens: ServiceTokens
@@ -48,8 +53,7 @@ class World:
         """Where this world's users sign in; `clock` shows vault time. `urgent`: for an emergency."""
         return SignIns(
             sign_in,
-            self.directory,
-            self.credentials,
+            SignInKinds(self.directory, self.credentials, self.enrolled, self.refresh_tokens, clock, mark, self.tell),
             self.proofs,
             self.vault,
             self.flight,

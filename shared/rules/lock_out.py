@@ -19,7 +19,7 @@ LOCK_OUT = timedelta(minutes=30)
 DAILY = timedelta(days=1)
 
 UNANSWERED = "unanswered"
-_NO_ANSWER = "The password was sent to Entra ID, and no answer came that says what became of it."
+_NO_ANSWER = "{} was sent to Entra ID, and no answer came that says what became of it."
 _LOOK = "Look at the network between patrol and Entra ID; it is tried again by itself."
 
 _FORMAT = "%Y-%m-%dT%H:%M:%SZ"
@@ -38,6 +38,7 @@ class Facts:
     tenant: str
     client_id: str
     password_version: str
+    """Of an enrolled user: when a person enrolled it, whichever version holds that enrollment now."""
     client_version: str
     """Of the client secret or certificate; a constant for a federated identity, which has none."""
 
@@ -96,8 +97,8 @@ def remembered(facts: Facts, refusal: UserRefused, before: Block | None, now: da
     return Block(facts, refusal.word, refusal.again, whole_seconds(now), times, refusal.cause, refusal.remedy)
 
 
-def unanswered(facts: Facts, before: Block | None, now: datetime) -> Block:
-    """The memory of a password that went out without an answer that says what came of it.
+def unanswered(facts: Facts, before: Block | None, now: datetime, what: str = "The password") -> Block:
+    """The memory of a password, or whatever else `what` is, that went out without an answer that says what came of it.
 
     Written before the password goes out as well, so that a process that dies in between is remembered. An earlier
     refusal of the same facts is not forgotten by it.
@@ -105,7 +106,7 @@ def unanswered(facts: Facts, before: Block | None, now: datetime) -> Block:
     if before is not None and before.facts == facts and before.again is not Again.UNCLEAR:
         return replace(before, refused_at=whole_seconds(now), times=before.times + 1)
     times = before.times + 1 if before is not None and before.facts == facts else 1
-    return Block(facts, UNANSWERED, Again.UNCLEAR, whole_seconds(now), times, _NO_ANSWER, _LOOK)
+    return Block(facts, UNANSWERED, Again.UNCLEAR, whole_seconds(now), times, _NO_ANSWER.format(what), _LOOK)
 
 
 def may_pass(block: Block) -> bool:

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -23,6 +24,8 @@ LONGEST_WORD: Final = 64
 _WORD = re.compile(rf"[A-Za-z][A-Za-z0-9_.]{{0,{LONGEST_WORD - 1}}}")
 _CODE_AND_NUMBER = re.compile(r"(TF|VS)\d{4,9}(?!\d)")
 _AADSTS = re.compile(r"AADSTS(\d{4,8})(?!\d)")
+_ISSUED = re.compile(r"issued on '?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)")
+_LONGEST_LIFE = re.compile(r"maximum allowed lifetime for this request is '?(\d{1,9})(?!\d)")
 _STORAGE_XML = re.compile(rb"<Error>\s*<Code>([A-Za-z]{1,64})</Code>")
 _HOST = re.compile(r"[0-9A-Za-z.-]{1,253}")
 
@@ -164,11 +167,17 @@ def _is_sign_in(location: str | None) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class EntraRefusal:
-    """`error` as OAuth has it, and the AADSTS numbers, the first of them first."""
+    """`error` as OAuth has it, and the AADSTS numbers, the first of them first.
+
+    `issued` and `longest_life`: when a refused refresh token was issued, and how long a policy lets one live, where the
+    text says so. Nothing else of the text is kept.
+    """
 
     status: int
     error: str
     numbers: tuple[int, ...]
+    issued: datetime | None = None
+    longest_life: timedelta | None = None
 
     @property
     def word(self) -> str:
@@ -186,7 +195,23 @@ def entra(answer: Answer) -> EntraRefusal | None:
     numbers = [code for code in codes if type(code) is int and 0 < code < 10**8] if isinstance(codes, list) else []
     if not numbers and isinstance(text, str) and (found := _AADSTS.match(text)):
         numbers = [int(found[1])]
-    return EntraRefusal(answer.status, error, tuple(numbers)) if numbers else None
+    if not numbers:
+        return None
+    said = text if isinstance(text, str) else ""
+    return EntraRefusal(answer.status, error, tuple(numbers), _issued(said), _longest_life(said))
+
+
+def _issued(text: str) -> datetime | None:
+    found = _ISSUED.search(text)
+    try:
+        return None if found is None else datetime.fromisoformat(found[1]).replace(tzinfo=UTC)
+    except ValueError:
+        return None
+
+
+def _longest_life(text: str) -> timedelta | None:
+    found = _LONGEST_LIFE.search(text)
+    return None if found is None else timedelta(seconds=int(found[1]))
 
 
 def storage(answer: Answer) -> Refusal | None:

@@ -242,16 +242,24 @@ class SecretVault:
 
     def read(self, name: str) -> Credential:
         """See `ports.Credentials`."""
-        held = self.read_certificate(name)
+        return self._checked(name, self.read_certificate(name))
+
+    def read_version(self, name: str, version: str) -> Credential:
+        """See `ports.RefreshTokens`."""
+        return self._checked(name, self._credential(name, self._get(name, version=version)))
+
+    def read_certificate(self, name: str) -> Credential:
+        """See `ports.Credentials`."""
+        return self._credential(name, self._get(name))
+
+    def _checked(self, name: str, held: Credential) -> Credential:
         if problem := kept_text.why_not_text(held.value, held.content_type):
             raise NotDone(
                 Code.CREDENTIAL_UNREADABLE, f"The secret {name} in {self._host} {problem.what}.", problem.remedy
             )
         return held
 
-    def read_certificate(self, name: str) -> Credential:
-        """See `ports.Credentials`."""
-        secret = self._get(name)
+    def _credential(self, name: str, secret: KeyVaultSecret) -> Credential:
         seen, value = secret.properties, _value_of(secret)
         if not value:
             raise Absent(Code.CREDENTIAL_UNREADABLE, f"The secret {name} in {self._host} is empty.", "Write its value.")
@@ -259,12 +267,12 @@ class SecretVault:
             SecretText(value), seen.version or _unreadable("id"), seen.expires_on, seen.content_type or ""
         )
 
-    def _get(self, name: str, dates: _Dates | None = None) -> KeyVaultSecret:
+    def _get(self, name: str, dates: _Dates | None = None, version: str | None = None) -> KeyVaultSecret:
         kept = dates or _Dates(self._clock)
 
         def attempt() -> KeyVaultSecret:
             kept.forget()
-            return self._client.get_secret(name, raw_response_hook=kept.keep, **self._limits())
+            return self._client.get_secret(name, version, raw_response_hook=kept.keep, **self._limits())
 
         return self._ask_again(Action.READ, name, attempt)
 

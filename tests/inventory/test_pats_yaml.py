@@ -193,6 +193,10 @@ def test_an_unknown_key_outside_an_item_is_told_and_stops_nothing(text: str, pat
         ({"password_secret_name": "p w"}, "password_secret_name", "1 to 127 letters, digits and hyphens"),
         ({"password_secret_name": None}, "password_secret_name", "is empty"),
         ({"password_secret_name": "patrol-blocked-0"}, "password_secret_name", "patrol's own"),
+        ({"password_secret_name": "patrol-enrolled-0"}, "password_secret_name", "patrol's own"),
+        ({"username": "22222222-3333-4444-5555-666666666666"}, "username", "service_principals"),
+        ({"enrolled": True}, "enrolled", "take one of the two out"),
+        ({"enrolled": "yes"}, "enrolled", "must be true or false"),
     ],
 )
 def test_a_user_that_cannot_sign_in_fails_with_all_its_items(keys: Tree, path: str, says: str) -> None:
@@ -216,6 +220,16 @@ def test_a_user_that_cannot_sign_in_fails_with_all_its_items(keys: Tree, path: s
 def test_a_user_without_a_readable_item_does_not_vanish_from_the_run(user: Any, says: str) -> None:
     fails_alone(text_of(an_estate(user)), only_problem(text_of(an_estate(user))).path, says)
     assert load(text_of(an_estate(user))).users == ()
+
+
+def test_rule_16_a_user_has_a_password_or_was_enrolled_and_neither_is_a_mistake() -> None:
+    user = {"username": "svc@contoso.com", "enrolled": True, "pats": [an_item()]}
+    enrolled = load(text_of(an_estate(user))).users[0]
+    assert enrolled.enrolled
+    assert enrolled.credential_name == "patrol-enrolled-17aa89f71f35"
+    for keys in ({}, {"enrolled": False}):
+        neither = text_of(an_estate({**user, **keys} if keys else {"username": "svc@contoso.com", "pats": [an_item()]}))
+        fails_alone(neither, "users[0].password_secret_name", "or write `enrolled: true`")
 
 
 def test_a_username_comes_once_whatever_its_case() -> None:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from urllib.parse import urlsplit
 
 from sandbox.cloud.cloud import Cloud
-from sandbox.cloud.entra import AZURE_DEVOPS
+from sandbox.cloud.entra import AZURE_DEVOPS, Proof, Token
 from sandbox.cloud.entra_refusals import EntraRefused
 from sandbox.cloud.key_vault import VaultRefused, Version
 from sandbox.cloud.pat_paging import ListQuery
@@ -27,6 +27,7 @@ from sandbox.cloud.sonarqube import SonarRefused
 from sandbox.wire.sonarqube import projects_status
 from shared.model.clock import Clock, VaultInstant, whole_seconds
 from shared.model.credentials import ClientProof, Credential, SignIn
+from shared.model.enrollment import Person, Redeemed, SignInPage
 from shared.model.errors import (
     Absent,
     Busy,
@@ -60,8 +61,8 @@ from shared.report.kept_run import (
     read_run,
     run_json,
 )
-from shared.services import kept_text, pat_token_errors
-from shared.services.entra_errors import Concerns, refusal
+from shared.services import answers, enrollment_errors, kept_text, pat_token_errors
+from shared.services.entra_errors import Concerns, Refusal, refusal
 
 Answer = TypeVar("Answer")
 
@@ -193,6 +194,14 @@ class FakeVault:
         if problem := kept_text.why_not_text(held.value, held.content_type):
             raise NotDone(Code.CREDENTIAL_UNREADABLE, problem.what, problem.remedy)
         return held
+
+    def read_version(self, name: str, version: str) -> Credential:
+        def effect() -> Credential:
+            value = str(self._vault.get(name, version)["value"])
+            seen = self._vault.secret(name).versions[version]
+            return Credential(SecretText(value), seen.id, _instant(seen.expires), seen.content_type or "")
+
+        return self._do("vault.get", effect)
 
     def read_certificate(self, name: str) -> Credential:
         def effect() -> Credential:
@@ -413,8 +422,7 @@ class FakeDirectory:
 
     def sign_in(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi:
         scope = "499b84ac-1321-427f-aa17-267ca6975798/.default"
-        secret = proof.means.reveal() if isinstance(proof.means, SecretText) else None
-        assertion = proof.means().reveal() if callable(proof.means) else None
+        secret, assertion = _shown(proof)
 
         def effect() -> PatApi:
             asked = (sign_in.tenant, sign_in.client_id, secret, user.username, password.reveal())
@@ -428,10 +436,68 @@ class FakeDirectory:
             word = f"AADSTS{refused.code}"
             if why.concerns is Concerns.USER:
                 raise UserRefused(why.cause, why.remedy, word, why.again) from None
-            if why.concerns is Concerns.NOBODY:
-                raise Busy(Code.SIGN_IN_UNAVAILABLE, why.cause, why.remedy) from None
-            code = Code.TENANT_UNKNOWN if why.concerns is Concerns.TENANT else Code.CLIENT_REFUSED
-            raise ClientRefused(code, why.cause, why.remedy) from None
+            raise _not_the_users(why) from None
+
+
+class FakeEnrolled:
+    """`ports.EnrolledDirectory` over the cloud's Entra ID."""
+
+    def __init__(self, cloud: Cloud, trouble: Trouble) -> None:
+        self._cloud = cloud
+        self._trouble = trouble
+
+    def redeem(self, sign_in: SignIn, user: User, refresh_token: SecretText, proof: ClientProof) -> Redeemed:
+        secret, assertion = _shown(proof)
+        asked = (sign_in.tenant, sign_in.client_id, secret, refresh_token.reveal(), _EVERYTHING)
+        return self._redeemed(user, lambda: self._cloud.directory.refresh(*asked, assertion=assertion))
+
+    def page(self, sign_in: SignIn, user: User, redirect_uri: str, proof: ClientProof) -> SignInPage:
+        asked = {"client_id": sign_in.client_id, "redirect_uri": redirect_uri, "scope": _EVERYTHING, "state": "s"}
+        return SignInPage("https://login.microsoftonline.com/", "s", SecretText(json.dumps(asked)))
+
+    def finish(
+        self, sign_in: SignIn, user: User, page: SignInPage, answer: Mapping[str, str], proof: ClientProof
+    ) -> Redeemed:
+        secret, assertion = _shown(proof)
+        form = {**json.loads(page.kept.reveal()), **answer}
+        client = Proof(sign_in.client_id, secret, assertion)
+        return self._redeemed(user, lambda: self._cloud.in_person.redeem_code(sign_in.tenant, client, form))
+
+    def _redeemed(self, user: User, effect: Callable[[], Token]) -> Redeemed:
+        try:
+            token = self._trouble.around("entra.token", effect)
+        except EntraRefused as refused:
+            said = answers.entra(answers.Answer(refused.status, {}, json.dumps(_body(refused)).encode()))
+            assert said is not None
+            why = refusal(refused.error, [refused.code])
+            if why.concerns is Concerns.USER:
+                raise enrollment_errors.ended(user, said, why) from None
+            raise _not_the_users(why) from None
+        known = self._cloud.directory.user_of(token.user_id)
+        api = FakePats(self._cloud, user.username, self._trouble)
+        granted = frozenset(word.rpartition("/")[2] for word in token.scope.split())
+        return Redeemed(api, SecretText(token.refresh_token), Person(known.upn, known.object_id), granted)
+
+
+_EVERYTHING = f"{AZURE_DEVOPS}/.default offline_access openid profile"
+
+
+def _body(refused: EntraRefused) -> dict[str, object]:
+    text = f"AADSTS{refused.code}: {refused.text}"
+    return {"error": refused.error, "error_codes": [refused.code], "error_description": text}
+
+
+def _shown(proof: ClientProof) -> tuple[str | None, str | None]:
+    """A secret or an assertion."""
+    secret = proof.means.reveal() if isinstance(proof.means, SecretText) else None
+    return secret, proof.means().reveal() if callable(proof.means) else None
+
+
+def _not_the_users(why: Refusal) -> PatrolError:
+    if why.concerns is Concerns.NOBODY:
+        return Busy(Code.SIGN_IN_UNAVAILABLE, why.cause, why.remedy)
+    code = Code.TENANT_UNKNOWN if why.concerns is Concerns.TENANT else Code.CLIENT_REFUSED
+    return ClientRefused(code, why.cause, why.remedy)
 
 
 def _pat(pat: SandboxPat) -> Pat:

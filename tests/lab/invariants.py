@@ -6,7 +6,7 @@ An invariant that is broken is noted and not raised: a run isolates what nobody 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -15,10 +15,11 @@ from sandbox.cloud.key_vault import Vault as CloudVault
 from sandbox.cloud.key_vault import Version
 from sandbox.cloud.pats import Pat as CloudPat
 from shared.model.credentials import ClientProof, SignIn
+from shared.model.enrollment import Redeemed, SignInPage
 from shared.model.errors import Again, UserRefused
 from shared.model.items import Item, User
 from shared.model.pats import Pat, PatId
-from shared.model.ports import Directory, PatApi, Vault
+from shared.model.ports import Directory, EnrolledDirectory, PatApi, Vault
 from shared.model.secret_state import CONTENT_TYPE, VersionSeen
 from shared.model.secret_text import SecretText
 from shared.model.tags import Mark, read
@@ -183,3 +184,23 @@ class WatchedDirectory:
             if refusal.again is Again.NEVER:
                 self._watch.refused.add(facts)
             raise
+
+
+class WatchedEnrolled:
+    """Entra ID, whose enrolled users' PATs are watched like everybody's."""
+
+    def __init__(self, directory: EnrolledDirectory, watch: Watch) -> None:
+        self._directory = directory
+        self._watch = watch
+
+    def redeem(self, sign_in: SignIn, user: User, refresh_token: SecretText, proof: ClientProof) -> Redeemed:
+        redeemed = self._directory.redeem(sign_in, user, refresh_token, proof)
+        return replace(redeemed, api=WatchedPats(redeemed.api, self._watch))
+
+    def page(self, sign_in: SignIn, user: User, redirect_uri: str, proof: ClientProof) -> SignInPage:
+        return self._directory.page(sign_in, user, redirect_uri, proof)
+
+    def finish(
+        self, sign_in: SignIn, user: User, page: SignInPage, answer: Mapping[str, str], proof: ClientProof
+    ) -> Redeemed:
+        return self._directory.finish(sign_in, user, page, answer, proof)

@@ -21,7 +21,7 @@ from sandbox.cloud.clock import ManualClock
 from sandbox.cloud.cloud import Cloud
 from sandbox.cloud.key_vault import Vault, Version
 from sandbox.cloud.pats import Pat
-from sandbox.cloud.seed import AGENTS, CREDENTIALS_VAULT, PATS_VAULT, apply, mark, small_estate
+from sandbox.cloud.seed import AGENTS, CREDENTIALS_VAULT, PATS_VAULT, apply, enroll, mark, small_estate
 from sandbox.cloud.sonarqube import AzureSetting, SonarQube
 from sandbox.process.in_process import SandboxAdapter, session_for
 from shared import settings, wiring
@@ -40,8 +40,8 @@ from shared.rotation.tokens import refresh
 from shared.rotation.world import World
 from shared.services.client_credentials import ClientCredentials
 from shared.services.managed_identity import ManagedAssertion
-from tests.lab.fakes import FakeConsumer, FakeDirectory, FakeTokens, FakeVault, FakeVerifier, Trouble
-from tests.lab.invariants import Watch, WatchedDirectory, WatchedVault
+from tests.lab.fakes import FakeConsumer, FakeDirectory, FakeEnrolled, FakeTokens, FakeVault, FakeVerifier, Trouble
+from tests.lab.invariants import Watch, WatchedDirectory, WatchedEnrolled, WatchedVault
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ENVIRONMENT = {
@@ -202,6 +202,8 @@ class Lab:
                 passwords, ManagedAssertion(lambda: LabIdentity(self.cloud), self.settings.authority_host)
             ),
             directory=FakeDirectory(self.cloud, self.trouble),
+            enrolled=FakeEnrolled(self.cloud, self.trouble),
+            refresh_tokens=passwords,
             verifier=FakeVerifier(self.cloud, self.trouble),
             consumer=FakeConsumer(self.cloud, self.trouble),
             tokens=FakeTokens(self.cloud, self.trouble),
@@ -216,7 +218,12 @@ class Lab:
     def _watched(self, world: World) -> World:
         """Every write of a run is checked where it is made: tests/lab/invariants.py."""
         vault = WatchedVault(world.vault, self.watch)
-        return replace(world, vault=vault, directory=WatchedDirectory(world.directory, self.watch))
+        directory = WatchedDirectory(world.directory, self.watch)
+        return replace(world, vault=vault, directory=directory, enrolled=WatchedEnrolled(world.enrolled, self.watch))
+
+    def enroll(self, upn: str = AGENTS) -> str:
+        """As if a person had enrolled the user just now; gives the secret's name."""
+        return enroll(self.cloud, upn, CREDENTIALS_VAULT)
 
     def sign_everybody_in(self) -> None:
         """As if every user had signed in before: the note about it is written, and nothing else is to be seen of it."""

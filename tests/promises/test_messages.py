@@ -206,6 +206,15 @@ def asked(
         return call(door, using, body, method=method, headers=headers, run_id=run_id)
 
 
+ENROLLED = [{"username": AGENTS, "enrolled": True, "pats": [item()]}]
+
+
+def ended(lab: Lab) -> None:
+    lab.enroll()
+    lab.wait(hours(1))
+    lab.cloud.directory.revoke_tokens(AGENTS)
+
+
 def without_storage(lab: Lab) -> None:
     """Reports lie where nobody answers."""
     # Nobody listens there, and the text is the same every time.
@@ -238,6 +247,8 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.SIGN_IN_UNAVAILABLE: lambda: faulty("entra.discovery", "foreign", status=503),
     Code.SIGN_IN_UNCLEAR: lambda: faulty("entra.token", "foreign", status=403, form="gateway"),
     Code.USER_BLOCKED: lambda: with_lab(refused_before),
+    Code.ENROLLMENT_NEEDED: lambda: with_lab(lambda lab: None, lab=Lab(users=ENROLLED)),
+    Code.ENROLLMENT_ENDED: lambda: with_lab(ended, lab=Lab(users=ENROLLED)),
     Code.NOTE_UNWRITABLE: lambda: with_lab(lambda lab: lab.vault.denied.add("set"), lab=Lab([item()])),
     Code.PRINCIPAL_REFUSED: lambda: refreshed(lambda lab: lab.cloud.directory.apps[token_estates.APP].secrets.clear()),
     Code.TOKEN_NOT_NEWER: lambda: refreshed(lambda lab: setattr(lab.cloud.switches, "service_token_minutes", 20)),
