@@ -129,7 +129,7 @@ test-all: environment node package ## and the exhaustive ones; ARGS="-m exhausti
 
 chaos: environment node ## run the slow tests that stop a run at every outgoing call, or draw estates at random
 	@echo "Chaos tests on $$("$(BIN)/python" -V) ($(VENV))"
-	@$(PYTEST) -m chaos $(ARGS)
+	@$(PYTEST) --what-ran -m chaos $(ARGS)
 
 bench: environment node ## measure speed against the sandbox, in one table; ARGS="calls quiet" for some rows of it
 	@$(ALONE) $(BIN)/python -m sandbox.bench $(ARGS)

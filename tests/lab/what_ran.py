@@ -13,6 +13,9 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 LONGEST = 10
+TRIED = "tried: "
+"""What begins so among the properties of a test is counted: how much of a product or of a model was tried."""
+
 PROCESSOR = "processor seconds"
 
 ROW = re.compile(r"^\| (\d+) ([^|]+?) \|", re.MULTILINE)
@@ -72,6 +75,10 @@ class WhatRan:
         terminalreporter.section("what was covered")
         for line in covered(passed, failed):
             terminalreporter.line(line)
+        if counted := tried(reports):
+            terminalreporter.section("what was tried in every order")
+            for name, many in counted.items():
+                terminalreporter.line(f"{many:>14,}  {name}")
         terminalreporter.section("what took longest")
         for line in longest(reports):
             terminalreporter.line(line)
@@ -83,6 +90,16 @@ def covered(passed: Iterable[str], failed: Iterable[str]) -> Iterator[str]:
     for one, name in promises_and_rules().items():
         failures = f", {ill[one]} failed" if ill[one] else ""
         yield f"{one[0]:>7} {one[1]:>2}  {name:<30} {well[one]:>4} passed{failures}"
+
+
+def tried(reports: Iterable[pytest.TestReport]) -> Counter[str]:
+    """How many schedules, states and the like all tests together have tried."""
+    counted: Counter[str] = Counter()
+    for report in reports:
+        for name, value in report.user_properties:
+            if report.when == "call" and name.startswith(TRIED) and isinstance(value, int):
+                counted[name.removeprefix(TRIED)] += value
+    return counted
 
 
 def longest(reports: Iterable[pytest.TestReport]) -> Iterator[str]:

@@ -7,11 +7,13 @@ reading of a rule that would not do is tried too (`LETTER_…`): the checker mus
 from __future__ import annotations
 
 import re
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from tests.models.spin import MODELS, check, why_not
+from tests.models.spin import MODELS, Verdict, why_not
+
+Check = Callable[[str, str], Verdict]
 
 ONE_SECRET, SIGN_INS = "one_secret.pml", "sign_ins.pml"
 
@@ -132,43 +134,41 @@ def cases(marks: list[pytest.MarkDecorator], **rows: object) -> list[object]:
 
 
 @pytest.mark.parametrize("switches", cases(exhaustive, **HOLDS))
-def test_promises_1_2_3_and_4_hold_in_every_state(switches: str, tmp_path: Path) -> None:
-    verdict = check(ONE_SECRET, switches, tmp_path)
+def test_promises_1_2_3_and_4_hold_in_every_state(switches: str, check: Check) -> None:
+    verdict = check(ONE_SECRET, switches)
     assert verdict.broken is None, verdict.story
     assert verdict.states > 500
 
 
 @pytest.mark.parametrize("mutant", cases(exhaustive, **MUTANTS))
-def test_without_its_rule_a_promise_breaks(mutant: tuple[str, str], tmp_path: Path) -> None:
+def test_without_its_rule_a_promise_breaks(mutant: tuple[str, str], check: Check) -> None:
     promise, switches = mutant
-    assert check(ONE_SECRET, switches, tmp_path).broken == promise
+    assert check(ONE_SECRET, switches).broken == promise
 
 
 @pytest.mark.parametrize("letter", cases(exhaustive, **{name: (name, *rest) for name, rest in LETTER.items()}))
 def test_a_rule_read_to_the_letter_breaks_a_promise_and_as_it_is_meant_does_not(
-    letter: tuple[str, str, str], tmp_path: Path
+    letter: tuple[str, str, str], check: Check
 ) -> None:
     switch, promise, switches = letter
-    (tmp_path / "letter").mkdir()
-    assert check(ONE_SECRET, f"{switches} {switch}", tmp_path / "letter").broken == promise
-    assert check(ONE_SECRET, switches, tmp_path).broken is None
+    assert check(ONE_SECRET, f"{switches} {switch}").broken == promise
+    assert check(ONE_SECRET, switches).broken is None
 
 
 @pytest.mark.parametrize("bound", cases(exhaustive, **REFUSED_AT_MOST))
 def test_promise_6_a_refused_password_goes_out_so_often_at_most_and_no_less(
-    bound: tuple[int, str], tmp_path: Path
+    bound: tuple[int, str], check: Check
 ) -> None:
     most, switches = bound
-    verdict = check(SIGN_INS, f"{switches} MOST_REFUSED={most}", tmp_path)
+    verdict = check(SIGN_INS, f"{switches} MOST_REFUSED={most}")
     assert verdict.broken is None, verdict.story
     if most:
-        (tmp_path / "less").mkdir()
-        assert check(SIGN_INS, f"{switches} MOST_REFUSED={most - 1}", tmp_path / "less").broken == "promise_6"
+        assert check(SIGN_INS, f"{switches} MOST_REFUSED={most - 1}").broken == "promise_6"
 
 
 @pytest.mark.parametrize("switches", cases(exhaustive, **SIGN_IN_MUTANTS))
-def test_promise_6_without_its_rule_a_refused_password_goes_out_more_often(switches: str, tmp_path: Path) -> None:
-    assert check(SIGN_INS, switches, tmp_path).broken == "promise_6"
+def test_promise_6_without_its_rule_a_refused_password_goes_out_more_often(switches: str, check: Check) -> None:
+    assert check(SIGN_INS, switches).broken == "promise_6"
 
 
 def test_every_switch_that_takes_a_rule_away_is_tried_and_explained() -> None:
