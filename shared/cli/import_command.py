@@ -52,9 +52,11 @@ def _from_estate(terminal: Terminal, file: Path | None) -> int:
     _write(terminal, file, text_of(found), found.to_json())
     if options.json:
         return WELL
-    terminal.errors.line(
-        f"{len(found.items)} of {len(found.items) + len(found.left_out)} live PATs have lines. {_NEXT}"
-    )
+    live = len(found.items) + len(found.left_out)
+    if not live and found.has_user:
+        terminal.errors.line(f"{user.username} has no live PAT in {options.organization}: there is nothing to move in.")
+        return WELL
+    terminal.errors.line(f"{len(found.items)} of {live} live PATs have lines. {_NEXT}")
     if any("adopt" not in proposal.lines for proposal in found.items):
         terminal.errors.line(
             "Without `adopt` a run writes a new secret and leaves the old PAT alone. Where a secret of another name "
