@@ -79,6 +79,14 @@ def pats(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     return _response(http_routes.pats(_call(req), http_routes.App(enter=_in_threads(context))))
 
 
+@app.route("page", methods=_METHODS)
+def page(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """`GET /api/page`: the same for people, and what needs them first, as one HTML page."""
+    from shared.functions import http_page, http_routes
+
+    return _response(http_page.show(_call(req), http_routes.App(enter=_in_threads(context))))
+
+
 @app.route("runs/{run_id?}", methods=_METHODS)
 def runs(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`GET /api/runs`: the latest runs; `GET /api/runs/{run_id}`: one report, with progress while it runs."""

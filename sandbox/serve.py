@@ -36,7 +36,7 @@ class Served:
 
 def new_keys() -> Keys:
     """One for each function that asks for one, made new at every start."""
-    names = ("rotate", "emergency", "pats", "runs")
+    names = ("rotate", "emergency", "pats", "page", "runs")
     return Keys(
         {name: secrets.token_urlsafe(24) for name in names}, secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     )
@@ -83,6 +83,8 @@ In a second shell:
   # Is it up? What is the state of every PAT?
   curl $PATROL/api/health
   curl -H "x-functions-key: $PATS_KEY" $PATROL/api/pats
+  # The same for people, in a browser:
+  #   {served.url}/api/page?code={keys.functions["page"]}
   # Rotate what is due; one secret, due or not; a leaked one.
   curl --fail-with-body -H "x-functions-key: $ROTATE_KEY" -X POST $PATROL/api/rotate
   curl --fail-with-body -H "x-functions-key: $ROTATE_KEY" $PATROL/api/rotate \\

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from shared.cli import files
 from shared.cli.arguments import PROGRAM, wrong
 from shared.cli.command import WELL, Terminal
 from shared.cli.remedies import of_flags
@@ -52,11 +51,9 @@ def _from_estate(terminal: Terminal, file: Path | None) -> int:
     _write(terminal, file, text_of(found), found.to_json())
     if options.json:
         return WELL
-    live = len(found.items) + len(found.left_out)
-    if not live and found.has_user:
-        terminal.errors.line(f"{user.username} has no live PAT in {options.organization}: there is nothing to move in.")
-        return WELL
-    terminal.errors.line(f"{len(found.items)} of {live} live PATs have lines. {_NEXT}")
+    terminal.errors.line(
+        f"{len(found.items)} of {len(found.items) + len(found.left_out)} live PATs have lines. {_NEXT}"
+    )
     if any("adopt" not in proposal.lines for proposal in found.items):
         terminal.errors.line(
             "Without `adopt` a run writes a new secret and leaves the old PAT alone. Where a secret of another name "
@@ -100,15 +97,7 @@ def _new_file(name: str) -> Path:
 def _write(terminal: Terminal, file: Path | None, text: str, document: Mapping[str, object]) -> None:
     """Raises Misconfigured when the file cannot be written: then it is not there, or as it was."""
     if file is not None:
-        beside = file.with_name(f".{file.name}.{os.getpid()}")
-        try:
-            beside.write_text(text, encoding="utf-8")
-            beside.replace(file)
-        except OSError as failure:
-            with suppress(OSError):
-                beside.unlink()
-            why = failure.strerror or type(failure).__name__
-            raise wrong(f"{file} cannot be written ({why}).", "Name another file with --output.") from None
+        files.save(file, text, "--output")
         terminal.errors.line(f"Wrote {file}.")
     if terminal.options.json:
         terminal.screen.json(document)

@@ -151,6 +151,7 @@ def _add_status(status: Parser) -> None:
         metavar="STATE",
         help=f"show these only ({', '.join(STATES)}); may be given several times",
     )
+    status.add_argument("--html", metavar="FILE", help="write the page of `GET /api/page` into this file instead")
 
 
 def _add_pats(pats: Parser) -> None:

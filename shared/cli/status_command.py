@@ -2,72 +2,32 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from datetime import datetime
+from dataclasses import replace
+from pathlib import Path
 
-from shared.cli.arguments import PROGRAM
+from shared import __version__
+from shared.cli import files
 from shared.cli.command import HUMAN, NOT_DONE, WELL, Terminal
-from shared.cli.explain import explain
 from shared.cli.names import check_secrets
-from shared.cli.tables import show_last_run, show_status
+from shared.cli.tables import show_explained, show_last_run, show_status
 from shared.model.clock import check_clock
 from shared.model.errors import PatrolError
-from shared.model.items import Inventory
-from shared.model.secret_state import Nothing, Seen, VaultListing
-from shared.model.steps import Because, Fail, Step
-from shared.model.tags import Mark
+from shared.model.secret_state import VaultListing
 from shared.report.kept_run import Brief, last_run
 from shared.rotation import status as vault_status
-from shared.rotation.observe import secret_seen
+from shared.rotation.overview import Overview, endings, kept_runs
 from shared.rotation.status import ItemStatus, Status
-from shared.rotation.token_refresh import token_seen
 from shared.rotation.world import World
-from shared.rules import token_plan
-from shared.rules.due import expiring
-from shared.rules.plan import plan
 from shared.settings import Settings
+from shared.views import page
+from shared.views.attention import is_alarming, trouble_of
+from shared.views.page import Facts, Wanted
+from shared.wiring import Deployment
 
 LOOK_BACK = 10
 """Runs among which one was not dry."""
-
-# What a decommissioned item lacks is what was asked for.
-_AT_REST = frozenset({Because.DECOMMISSIONED, Because.NOTHING_TO_END})
-_ALARMING = frozenset({"expired", "missing", "edited"})
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What one look at the vault gave; `now` is vault time."""
-
-    inventory: Inventory
-    world: World
-    mark: Mark
-    listing: VaultListing
-    now: datetime
-
-    def overdue(self) -> frozenset[str]:
-        """Casefolded names of the secrets for which half of the time to act is gone."""
-        found = expiring(self.inventory.items(), self.listing, {}, self.mark, self.now)
-        return frozenset(item.key for item, _ in found)
-
-    def step(self, key: str) -> Step | None:
-        """What a run would do by what the vault shows; None for what pats.yaml does not ask for in order."""
-        for item in self.inventory.items():
-            if item.key == key:
-                secret = secret_seen(item.secret, self.listing, self.world.vault, self.mark, look_for_deleted=False)
-                return plan(item, Seen(secret), self.now)
-        for token in self.inventory.tokens:
-            if token.key == key:
-                row = self.listing.secrets.get(key)
-                seen = Nothing() if row is None else token_seen(row, self.world.vault, self.mark)
-                return token_plan.plan(token, seen, self.now)
-        return None
-
-    def invalid(self, key: str) -> str:
-        """What is wrong in pats.yaml; "" for an item that is in order."""
-        rows = (*self.inventory.invalid, *self.inventory.invalid_tokens)
-        return next((row.problem for row in rows if row.key == key), "")
 
 
 def status(terminal: Terminal) -> int:
@@ -80,61 +40,58 @@ def status(terminal: Terminal) -> int:
     check_secrets(inventory, options.secrets)
     listing = world.vault.listing()
     check_clock(listing.ahead)
-    looked = Looked(inventory, world, settings.mark, listing, world.clock.now() + listing.ahead)
-    found = vault_status.status(inventory, listing, world.vault, settings.mark, looked.now)
+    now = world.clock.now() + listing.ahead
+    found = vault_status.status(inventory, listing, world.vault, settings.mark, now)
     if options.secrets:
         found = _named(found, frozenset(name.casefold() for name in options.secrets))
     shown = tuple(row for row in found.pats if not options.state or row.state in options.state)
-    overdue = looked.overdue()
+    if options.html is not None:
+        kept = kept_runs(world.runs, len(inventory.items()))
+        seen = Overview(found, kept, endings(inventory, listing, kept))
+        files.save(Path(options.html), _document(patrol, seen, options), "--html")
+        terminal.errors.line(f"Wrote {options.html}.")
     if options.json:
         terminal.screen.json({**replace(found, pats=shown).to_json(), **_kept_json(settings, world, terminal)})
-    elif len(options.secrets) == 1 and shown:
-        explain(terminal.screen, shown[0], looked.inventory, listing, _need(looked, shown[0], overdue))
-    else:
-        needs = {row.secret.casefold(): need for row in shown if (need := _need(looked, row, overdue))}
-        show_status(terminal.screen, found, shown, needs)
-        if settings.storage is not None and not options.secrets:
-            show_last_run(terminal.screen, _last_run(world, terminal))
+    elif options.html is None:
+        _show(terminal, patrol, listing, found, shown)
     if found.blocks:
         return HUMAN
-    return NOT_DONE if any(_is_alarming(row, overdue) for row in found.pats) else WELL
+    return NOT_DONE if any(is_alarming(row) for row in found.pats) else WELL
+
+
+def _show(
+    terminal: Terminal, patrol: Deployment, listing: VaultListing, found: Status, shown: tuple[ItemStatus, ...]
+) -> None:
+    """In words: one secret that was named alone, or the table."""
+    troubles = {row.key: trouble for row in shown if (trouble := trouble_of(row))}
+    if len(terminal.options.secrets) == 1 and shown:
+        (row,) = shown
+        seen = listing.secrets.get(row.key)
+        show_explained(terminal.screen, row, patrol.inventory, seen, troubles.get(row.key))
+        return
+    show_status(terminal.screen, found, shown, troubles)
+    if patrol.settings.storage is not None and not terminal.options.secrets:
+        show_last_run(terminal.screen, _last_run(patrol.world, terminal))
+
+
+def _document(patrol: Deployment, seen: Overview, options: argparse.Namespace) -> str:
+    """The page as a file: of the whole estate, or of one secret that was named alone."""
+    settings = patrol.settings
+    facts = Facts(__version__, settings.deployment_name, settings.vault_host, settings.pats_file.name)
+    if len(options.secrets) == 1:
+        (row,) = seen.status.pats
+        versions = patrol.world.vault.versions(row.secret).versions
+        return page.one_pat(seen, row.key, versions, patrol.inventory, facts, page.no_links)
+    wanted = Wanted(frozenset(options.state or ()), rows=page.ROWS_OF_A_FILE)
+    return page.estate(seen, facts, wanted=wanted)
 
 
 def _named(found: Status, keys: frozenset[str]) -> Status:
     """Of these secrets alone, and of the users that they have."""
-    rows = tuple(row for row in found.pats if row.secret.casefold() in keys)
+    rows = tuple(row for row in found.pats if row.key in keys)
     users = {row.username.casefold() for row in rows}
     blocks: Mapping[str, object] = found.blocks
     return replace(found, pats=rows, blocks={user: found.blocks[user] for user in blocks if user in users})
-
-
-def _is_alarming(row: ItemStatus, overdue: frozenset[str]) -> bool:
-    if row.state == "paused" or row.because in _AT_REST:
-        return False
-    return row.state in _ALARMING or row.because is Because.INVALID or row.secret.casefold() in overdue
-
-
-def _need(looked: Looked, row: ItemStatus, overdue: frozenset[str]) -> str:
-    """What is to be done, and why; "" where nothing is, or where it is told of the user."""
-    key = row.secret.casefold()
-    if row.state in ("blocked", "paused") or row.because in _AT_REST:
-        return ""
-    problem = looked.invalid(key)
-    if problem:
-        return f"{problem} Correct pats.yaml; `{PROGRAM} check` shows the line."
-    # The plan is asked only where the state says that a person may be needed: it may look at the secret's versions.
-    if row.state in ("edited", "foreign", "missing"):
-        step = looked.step(key)
-        if isinstance(step, Fail):
-            return f"{step.cause} {step.remedy}"
-    runs = f"`{PROGRAM} {'refresh' if key in looked.inventory.token_keys() else 'run'}`"
-    if row.state == "missing":
-        return f"no value is published: the next run makes one, and so does {runs}."
-    if row.state == "expired":
-        return f"its value has expired, and no run has replaced it. {runs} does, or says what is in the way."
-    if key in overdue:
-        return f"half of the time to replace it is gone, and no run did. {runs} does, or says what is in the way."
-    return ""
 
 
 def _kept_json(settings: Settings, world: World, terminal: Terminal) -> dict[str, object]:

@@ -6,11 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from shared.cli.terminal import Cell, Screen
 from shared.model.clock import instant
+from shared.model.items import Inventory
+from shared.model.secret_state import SecretSeen
 from shared.model.steps import Because
+from shared.report.causes import Trouble
 from shared.report.kept_run import Brief
 from shared.report.report import WELL, Outcome, Report, Row
 from shared.rotation.sign_in import blocked
 from shared.rotation.status import ItemStatus, Status
+from shared.views.explanation import effective_settings, generations, next_step
 
 MOST_NAMES = 10
 """Items that are named below one cause; all of them are in the table."""
@@ -21,6 +25,8 @@ _TONES = {Outcome.DONE: "good", Outcome.PLANNED: "warning", Outcome.HELD: "", Ou
 # All is well, and a person is still to do something: end the adopted PAT, replace the credential.
 _FOR_A_PERSON = frozenset({Because.ADOPTED, Because.CREDENTIAL_NEAR_EXPIRY, Because.ENROLLMENT_NEAR_END})
 _DEEDS = frozenset({Outcome.DONE, Outcome.PLANNED})
+_NAMES = 14
+"""Width of a field's name."""
 _STATES = {"healthy": "good", "due": "warning", "paused": "faint"}
 
 
@@ -73,8 +79,8 @@ def show_causes(screen: Screen, sentences: Iterable[tuple[str, str]]) -> None:
         screen.paragraph(f"{', '.join(names[:MOST_NAMES])}{more}", "    ")
 
 
-def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], needs: Mapping[str, str]) -> None:
-    """`rows`: those that are shown; `needs`: by casefolded secret, what is to be done about it, and why."""
+def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], troubles: Mapping[str, Trouble]) -> None:
+    """`rows`: those that are shown; `troubles`: by casefolded secret, what is in the way of it."""
     cells = [
         (
             row.secret,
@@ -91,11 +97,31 @@ def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], needs:
         head = ("secret", "organization", "state", "works until", "left", "predecessor", "next")
         screen.table(head, cells, spare=("predecessor", "organization", "next", "left", "works until"))
     screen.say("Seen in the vault alone; `plan` also signs in and looks at Azure DevOps.", "faint")
-    show_causes(screen, ((row.secret, needs[key]) for row in rows if (key := row.secret.casefold()) in needs))
+    show_causes(
+        screen, ((row.secret, f"{found.cause} {found.remedy}") for row in rows if (found := troubles.get(row.key)))
+    )
     for username, block in seen.blocks.items():
         failure = blocked(username, block, enrolled=username in seen.enrolled)
         screen.say(f"Blocked: {username}", "bad")
         screen.paragraph(f"{failure.cause} {failure.remedy}")
+
+
+def show_explained(
+    screen: Screen, row: ItemStatus, inventory: Inventory, seen: SecretSeen | None, trouble: Trouble | None
+) -> None:
+    """One secret: its generations, its settings, and what a run does next or what is in its way."""
+    screen.say(f"{row.secret}: {row.state}", "good" if row.state == "healthy" else "warning")
+    _show_fields(screen, generations(row, seen))
+    if settings := list(effective_settings(inventory, row.key)):
+        screen.say("As pats.yaml asks for it", "head")
+        _show_fields(screen, settings)
+    screen.say("What a run does, by the vault alone", "head")
+    screen.paragraph(next_step(row) if trouble is None else f"{trouble.cause} {trouble.remedy}")
+
+
+def _show_fields(screen: Screen, fields: Iterable[tuple[str, str]]) -> None:
+    for name, text in fields:
+        screen.say(f"  {name:{_NAMES}}  {text}")
 
 
 def show_last_run(screen: Screen, run: Brief | None) -> None:

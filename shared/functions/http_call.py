@@ -37,9 +37,10 @@ class BadRequest(Exception):
         super().__init__("; ".join(f"{mistake.field} {mistake.says}".strip() for mistake in self.mistakes))
 
 
-def check_query(query: Mapping[str, str]) -> None:
-    """Raises BadRequest for every parameter but the key's."""
-    if mistakes := query_mistakes(query):
+def check_query(query: Mapping[str, str], parameters: Iterable[str] = ()) -> None:
+    """Raises BadRequest for every parameter but the key's and `parameters`."""
+    known = frozenset(parameters)
+    if mistakes := query_mistakes({name: value for name, value in query.items() if name not in known}):
         raise BadRequest(mistakes)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from pathlib import Path
+from typing import TypeVar
 
 from shared import wiring
 from shared.fan_out.dispatch import Dispatched, dispatch, dispatch_named
@@ -51,6 +52,9 @@ GRACE = timedelta(seconds=5)
 ANSWER_AFTER = GRACE + timedelta(seconds=1)
 MOST_RUNS = 50
 
+Shown = TypeVar("Shown")
+"""What a door answers when all is well."""
+
 
 def _real_world(settings: Settings, budget: timedelta, tell: Events) -> World:
     return wiring.world(settings, budget, tell, grace=GRACE)
@@ -91,7 +95,7 @@ def rotate(call: Call, app: App) -> Answer:
         queued = settings.has_queue and prefers_async(call.headers)
         return _run(settings, app, request, app.send if queued else None)
 
-    return _answered("rotate", "POST", "Pats.Rotate", call, app, work)
+    return answered("rotate", "POST", "Pats.Rotate", call, app, work)
 
 
 def emergency(call: Call, app: App) -> Answer:
@@ -102,7 +106,7 @@ def emergency(call: Call, app: App) -> Answer:
     def work(settings: Settings) -> Answer:
         return _run(settings, app, read_emergency(call.body, call.query, arrived))
 
-    return _answered("emergency", "POST", "Pats.Emergency", call, app, work)
+    return answered("emergency", "POST", "Pats.Emergency", call, app, work)
 
 
 def pats(call: Call, app: App) -> Answer:
@@ -117,7 +121,7 @@ def pats(call: Call, app: App) -> Answer:
             HTTPStatus.OK, status(patrol.inventory, listing, patrol.world.vault, settings.mark, now).to_json()
         )
 
-    return _read("pats", call, app, look)
+    return read_only("pats", call, app, look)
 
 
 def runs(call: Call, app: App) -> Answer:
@@ -131,23 +135,27 @@ def runs(call: Call, app: App) -> Answer:
         run = history.read(run_id) if is_id(run_id) else None
         return of_unknown_run() if run is None else of_run(run)
 
-    return _read("runs", call, app, look)
+    return read_only("runs", call, app, look)
 
 
-def _read(door: str, call: Call, app: App, look: Callable[[Settings], Answer]) -> Answer:
-    """A door that only looks."""
+def read_only(
+    door: str, call: Call, app: App, look: Callable[[Settings], Shown], parameters: Iterable[str] = ()
+) -> Shown | Answer:
+    """A door that only looks, and takes these parameters of the query."""
 
-    def work(settings: Settings) -> Answer:
-        check_query(call.query)
+    def work(settings: Settings) -> Shown | Answer:
+        check_query(call.query, parameters)
         try:
             return within(settings.http_budget + app.answer_after, lambda: look(settings), app.enter)
         except NotInTime:
             return out_of_time()
 
-    return _answered(door, "GET", "Pats.Read", call, app, work)
+    return answered(door, "GET", "Pats.Read", call, app, work)
 
 
-def _answered(door: str, method: str, role: str, call: Call, app: App, work: Callable[[Settings], Answer]) -> Answer:
+def answered(
+    door: str, method: str, role: str, call: Call, app: App, work: Callable[[Settings], Shown]
+) -> Shown | Answer:
     """Let the caller in, do the work, and put whatever goes wrong into an answer."""
     quieten()
     if call.method != method and not (method == "GET" and call.method == "HEAD"):

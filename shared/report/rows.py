@@ -40,6 +40,8 @@ WHY = {
     Because.DIED_WHILE_PUBLISHED: "the value died while it was published",
 }
 
+CORRECT = "Correct pats.yaml; `patrol check` shows the line."
+
 
 def held(item: Item, because: Because, until: datetime | None, ends: datetime | None) -> Row:
     """An item that needs nothing now; `ends` is its PAT's expiry."""
@@ -104,7 +106,7 @@ def counts(rows: Iterable[Row]) -> dict[str, int]:
 
 def invalid_row(item: InvalidItem) -> Row:
     """An item that pats.yaml spoilt."""
-    problem = PatrolError(Code.ITEM_INVALID, item.problem, "Correct pats.yaml; `patrol check` shows the line.")
+    problem = PatrolError(Code.ITEM_INVALID, item.problem, CORRECT)
     says = f"{item.secret}: {problem.cause} {problem.remedy}"
     return Row(
         item.secret,

@@ -245,8 +245,7 @@ class ItemWork:
         verb = "made" if because is Because.NOTHING_PUBLISHED else "replaced"
         says = f"{verb}, because {WHY[because]}; the new PAT works until {instant(ends)}."
         if because is Because.ADOPTED and old is None:
-            by_hand = f"`patrol pats list --user {item.username}` shows it, and `patrol pats revoke` ends it"
-            says += f" The PAT that was published before was not patrol's and was left alive: {by_hand}."
+            says += " The PAT that was published before was not patrol's and was left alive: end it by hand."
         elif old is not None and not emergency:
             says += f" The old one works on until {instant(_end_of(old.id, done))}."
         return self._row(Verb.ROTATE, because, says, ends), _wrong(first), done.published()

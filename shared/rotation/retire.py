@@ -368,7 +368,7 @@ def ended_row(name: str, owner: Owner, because: Because, failure: PatrolError | 
         outcome = Outcome.DONE
         says = {
             Because.ORPHAN: f"{name}: {pat}, which was neither current nor in overlap, was ended.",
-            Because.EMERGENCY: f"{name}: the predecessor {pat} was ended at once, because of an emergency.",
+            Because.EMERGENCY: f"{name}: of an emergency, the predecessor {pat} was ended at once.",
             Because.DECOMMISSIONED: f"{name}: decommissioned, and {pat} was ended.",
         }.get(because, f"{name}: the overlap is over, and the predecessor {pat} was ended.")
     return Row(

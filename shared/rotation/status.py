@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.model.clock import instant
-from shared.model.errors import PatrolError, defect
+from shared.model.errors import Code, PatrolError, defect
 from shared.model.items import InvalidItem, Inventory, Item, Named, TokenItem
 from shared.model.ports import Vault
 from shared.model.secret_state import (
@@ -25,12 +25,14 @@ from shared.model.secret_state import (
     Unmarked,
     VaultListing,
 )
-from shared.model.steps import Because, Decommission, Hold, Recover, Renew, Rotate, Step
+from shared.model.steps import Because, Decommission, Fail, Hold, Recover, Renew, Rotate, Step
 from shared.model.tags import Mark, Predecessor
 from shared.report.report import Failure, Verb, failure_json
+from shared.report.rows import CORRECT
 from shared.rotation.observe import secret_seen
 from shared.rotation.token_refresh import token_seen
 from shared.rules import lock_out, token_plan
+from shared.rules.due import due_at, is_pressing
 from shared.rules.lock_out import Block, Facts
 from shared.rules.overlap import overlap_end, owes_push
 from shared.rules.plan import plan
@@ -55,6 +57,19 @@ class ItemStatus:
     because: Because
     at: datetime | None
     last_failure: Failure | None = None
+    fail: Failure | None = None
+    """What a person must do before any run goes on with it, by the plan and pats.yaml; not part of the document."""
+    made_at: datetime | None = None
+    due_at: datetime | None = None
+    overdue: bool = False
+    """Whether half of the time to replace it is gone, and no run did."""
+    is_token: bool = False
+    consumers: tuple[tuple[str, bool], ...] = ()
+    """Who keeps a copy of the value, and whether it has the current one."""
+
+    @property
+    def key(self) -> str:
+        return self.secret.casefold()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +160,23 @@ def item_status(item: Item, secret: Secret, block: Block | None, now: datetime) 
     if block is not None:
         verb, because, at = Verb.HOLD, Because.BLOCKED, block.next_try()
     left = _days_left(ends, now)
-    return ItemStatus(item.secret, item.username, item.organization, state, ends, left, predecessors, verb, because, at)
+    return ItemStatus(
+        item.secret,
+        item.username,
+        item.organization,
+        state,
+        ends,
+        left,
+        predecessors,
+        verb,
+        because,
+        at,
+        fail=_failure(step),
+        made_at=published.created if published else None,
+        due_at=due_at(item, published, ends) if published and ends else None,
+        overdue=not item.paused and not item.decommission and is_pressing(item, Seen(secret), now),
+        consumers=() if item.then is None else ((str(item.then), not owes_push(item, secret)),),
+    )
 
 
 def token_status(item: TokenItem, secret: TokenSecret, now: datetime) -> ItemStatus:
@@ -159,8 +190,27 @@ def token_status(item: TokenItem, secret: TokenSecret, now: datetime) -> ItemSta
     waits = isinstance(step, Hold) and step.because is Because.FRESH
     verb = Verb.ROTATE if waits or isinstance(step, Rotate) else Verb.HOLD
     because = Because.NEAR_EXPIRY if waits else step.because
-    left = _days_left(ends, now)
-    return ItemStatus(item.secret, item.username, item.organization, state, ends, left, (), verb, because, at)
+    left, made = _days_left(ends, now), secret.created if isinstance(secret, PublishedToken) else None
+    return ItemStatus(
+        item.secret,
+        item.username,
+        item.organization,
+        state,
+        ends,
+        left,
+        (),
+        verb,
+        because,
+        at,
+        fail=_failure(step),
+        made_at=made,
+        due_at=token_plan.due_at(item, made, ends) if made and ends else None,
+        is_token=True,
+    )
+
+
+def _failure(step: Step) -> Failure | None:
+    return Failure(step.code, step.cause, step.remedy) if isinstance(step, Fail) else None
 
 
 def _not_seen(item: Named, state: str | None, block: Block | None, failure: Exception) -> ItemStatus:
@@ -251,8 +301,23 @@ def _invalid(item: InvalidItem, secret: Secret | TokenSecret, now: datetime) -> 
     """Its state by the vault alone: what pats.yaml asks for cannot be read, so nothing of it falls due."""
     ends = secret.expires_on if isinstance(secret, Published | PublishedToken) else None
     state, left = _vault_state(secret, ends, now), _days_left(ends, now)
+    fail = Failure(Code.ITEM_INVALID, item.problem, CORRECT)
+    made = secret.created if isinstance(secret, Published | PublishedToken) else None
     verb, because = Verb.HOLD, Because.INVALID
-    return ItemStatus(item.secret, item.username, item.organization, state, ends, left, (), verb, because, None)
+    return ItemStatus(
+        item.secret,
+        item.username,
+        item.organization,
+        state,
+        ends,
+        left,
+        (),
+        verb,
+        because,
+        None,
+        fail=fail,
+        made_at=made,
+    )
 
 
 def _json(item: ItemStatus) -> Mapping[str, object]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 _STEERING = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 _COMMAND = re.compile(r"`([^`\n]+)`")
+_INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ)")
 
 MIMETYPE = "text/html"
 
@@ -59,13 +60,29 @@ def plain(text: object) -> str:
 
 
 def prose(text: object) -> Markup:
-    """A sentence; what stands between backticks is a command, in one piece to be copied."""
-    from markupsafe import Markup, escape
+    """A sentence; what stands between backticks is a command, in one piece to be copied. Instants are `moment`s."""
+    from markupsafe import Markup
 
     parts = _COMMAND.split(plain(text))
     return Markup("").join(
-        Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(parts)
+        Markup("<code>{}</code>").format(part) if at % 2 else _with_moments(part) for at, part in enumerate(parts)
     )
+
+
+def _with_moments(text: str) -> Markup:
+    from markupsafe import Markup, escape
+
+    parts = _INSTANT.split(text)
+    return Markup("").join(_moment_of(part) if at % 2 else escape(part) for at, part in enumerate(parts))
+
+
+def _moment_of(text: str) -> Markup:
+    from markupsafe import escape
+
+    try:
+        return moment(datetime.fromisoformat(text))
+    except ValueError:  # shaped like an instant, and none
+        return escape(text)
 
 
 def moment(at: datetime) -> Markup:

@@ -305,13 +305,6 @@ def test_without_a_file_the_whole_file_is_written(shell: Shell) -> None:
     assert shell.lab.works("agent-pat")
 
 
-def test_a_user_who_has_no_pats_is_told_so_and_not_to_paste_anything(shell: Shell) -> None:
-    code, _, errors = shell(*IMPORT)
-    assert code == 0
-    assert f"{AGENTS} has no live PAT in contoso" in errors
-    assert "Put these lines" not in errors
-
-
 def test_a_user_without_pats_gets_an_entry_that_reads_well(shell: Shell) -> None:
     shell.writes = False
     code, out, _ = shell(*IMPORT, *SIGN_IN, *PASSWORD)

@@ -87,7 +87,7 @@ def api_schema(tmp_path: Path) -> Any:
 
 OPERATIONS = [
     *(("rotate", "POST"), ("emergency", "POST")),
-    *(("pats", "GET"), ("runs", "GET"), ("runs/{run_id}", "GET"), ("health", "GET")),
+    *(("pats", "GET"), ("page", "GET"), ("runs", "GET"), ("runs/{run_id}", "GET"), ("health", "GET")),
 ]
 
 

@@ -68,7 +68,7 @@ def test_every_function_is_indexed_with_its_bindings(tmp_path: Path) -> None:
         wrong, _ = invoke(cloud, tmp_path, HTTP_AUTH="none")
     assert set(keys["bindings"]) == {
         *("rotate_due", "rotate_user", "refresh_tokens"),
-        *("rotate", "emergency", "pats", "runs", "health"),
+        *("rotate", "emergency", "pats", "page", "runs", "health"),
     }
     [tokens] = keys["bindings"]["refresh_tokens"]
     assert (tokens["type"], tokens["schedule"]) == ("timerTrigger", "0 */10 * * * *")

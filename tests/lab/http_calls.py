@@ -9,8 +9,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from shared.functions import http_routes
-from shared.functions.http_answers import Answer
+from shared.functions import http_page, http_routes
+from shared.functions.http_answers import Answer, TextAnswer
 from shared.functions.http_call import Call
 from shared.model.ports import Events
 from shared.rotation.world import World
@@ -18,11 +18,12 @@ from shared.settings import Settings
 from tests.lab import openapi
 from tests.lab.lab import ENVIRONMENT, Lab
 
-DOORS: dict[str, tuple[str, Callable[[Call, http_routes.App], Answer]]] = {
+DOORS: dict[str, tuple[str, Callable[[Call, http_routes.App], Answer | TextAnswer]]] = {
     "rotate": ("POST", http_routes.rotate),
     "emergency": ("POST", http_routes.emergency),
     "pats": ("GET", http_routes.pats),
     "runs": ("GET", http_routes.runs),
+    "page": ("GET", http_page.show),
 }
 
 
@@ -50,10 +51,30 @@ def call(
 ) -> Answer:
     """One call, whose answer is one that docs/openapi.yaml describes; a body that is not bytes is sent as JSON."""
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
+    answer = _answer(door, using, Call(method or DOORS[door][0], headers or {}, query or {}, raw, run_id))
+    assert isinstance(answer, Answer)
+    return answer
+
+
+def text_call(
+    door: str,
+    using: http_routes.App,
+    query: Mapping[str, str] | None = None,
+    *,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+) -> TextAnswer:
+    """The same of a door that answers with a document."""
+    answer = _answer(door, using, Call(method, headers or {}, query or {}))
+    assert isinstance(answer, TextAnswer)
+    return answer
+
+
+def _answer(door: str, using: http_routes.App, made: Call) -> Answer | TextAnswer:
     usual, handler = DOORS[door]
-    answer = handler(Call(method or usual, headers or {}, query or {}, raw, run_id), using)
-    if method in (None, usual):
-        openapi.check(door if run_id is None else f"{door}/{{run_id}}", usual, answer)
+    answer = handler(made, using)
+    if made.method == usual:
+        openapi.check(door if made.run_id is None else f"{door}/{{run_id}}", usual, answer)
     return answer
 
 

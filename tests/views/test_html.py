@@ -37,6 +37,8 @@ class Parts(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.tags.append((tag, dict(attrs)))
+        if tag in ("dd", "div", "dt", "li", "p", "td", "th"):
+            self.text.append(" ")
 
     def handle_data(self, data: str) -> None:
         self.text.append(data)

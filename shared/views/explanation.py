@@ -1,0 +1,98 @@
+"""One secret explained: its generations, the settings that hold for it, and what a run would do and why. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from shared.model import durations, tags
+from shared.model.clock import instant
+from shared.model.items import Inventory, Item, TokenItem
+from shared.model.secret_state import SecretSeen
+from shared.model.steps import Because
+from shared.report.report import Verb
+from shared.report.rows import WHY
+from shared.rotation.status import ItemStatus
+
+Fields = Iterator[tuple[str, str]]
+"""Names with what they are, for a person."""
+
+_DEEDS = {
+    Verb.ROTATE: "replaces it",
+    Verb.RENEW: "renews it",
+    Verb.RETIRE: "ends its predecessor",
+    Verb.DECOMMISSION: "decommissions it",
+}
+_RESTS = {
+    Because.PAUSED: "it is paused in pats.yaml",
+    Because.DECOMMISSIONED: "it is decommissioned",
+    Because.NOTHING_TO_END: "nothing of patrol's is there to decommission",
+}
+
+
+def generations(row: ItemStatus, seen: SecretSeen | None) -> Fields:
+    yield "user", row.username
+    yield "organization", row.organization
+    if seen is None:
+        return
+    yield "published", f"{instant(seen.created)}{'' if seen.enabled else ', and disabled since'}"
+    if row.expires_on is not None:
+        left = f"{row.days_left} d left" if row.days_left is not None and row.days_left >= 0 else "expired"
+        yield "works until", f"{instant(row.expires_on)} ({left})"
+    stamp = tags.read(seen.tags)
+    if stamp is not None:
+        yield "its PAT", stamp.authorization_id
+    for predecessor in row.predecessors:
+        yield "predecessor", f"{predecessor.id}, works on until {instant(predecessor.retire_at)}"
+
+
+def effective_settings(inventory: Inventory, key: str) -> Fields:
+    """As pats.yaml asks for it, defaults included; nothing for what it does not ask for in order."""
+    for item in inventory.items():
+        if item.key == key:
+            yield from _of_pat(item)
+    for token in inventory.tokens:
+        if token.key == key:
+            yield from _of_token(token)
+
+
+def next_step(row: ItemStatus) -> str:
+    """What a run does next, by the vault alone, as a sentence."""
+    if row.because is Because.BLOCKED:
+        when = f"before {instant(row.at)}" if row.at else "until something changed"
+        return f"Nothing {when}: its user's sign-in was refused, and `unblock` lets patrol try again."
+    if row.fail is not None:
+        return f"Nothing: {row.fail.message} {row.fail.remedy}"
+    if row.step is Verb.HOLD:
+        return f"Nothing: {_RESTS.get(row.because, row.because.value)}."
+    why = WHY.get(row.because, row.because.value)
+    if row.at is not None and row.expires_on is not None and row.because in (Because.NEAR_EXPIRY, Because.MAX_AGE):
+        why = "its margin before expiry begins then" if row.because is Because.NEAR_EXPIRY else "it is too old then"
+    if row.because is Because.OVERLAP_OVER:
+        why = "its overlap is over then"
+    when = f"Nothing before {instant(row.at)}; then a run" if row.at else "A run"
+    return f"{when} {_DEEDS[row.step]}, because {why}."
+
+
+def _of_pat(item: Item) -> Fields:
+    yield "scopes", ", ".join(item.scopes)
+    yield "lifetime", durations.show(item.lifetime)
+    yield "rotate_before", durations.show(item.rotate_before)
+    yield "overlap", durations.show(item.overlap)
+    yield "strategy", item.strategy.value
+    yield "max_age", durations.show(item.max_age)
+    yield "verify", item.verify
+    if item.then is not None:
+        yield "then", str(item.then)
+    if item.adopt:
+        yield "adopt", item.adopt if isinstance(item.adopt, str) else "true"
+    for name in ("paused", "decommission", "recover_deleted"):
+        if getattr(item, name):
+            yield name, "true"
+
+
+def _of_token(item: TokenItem) -> Fields:
+    yield "client_id", item.client_id
+    yield "refresh_below", f"{item.refresh_below}%"
+    for name in ("paused", "adopt", "recover_deleted"):
+        if getattr(item, name):
+            yield name, "true"
