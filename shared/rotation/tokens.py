@@ -139,7 +139,8 @@ class TokenWork:
             return self._still(step, seen.secret)
         if self.request.dry_run:
             why = WHY.get(step.because, "the secret is soft-deleted")
-            return self._row(step.because, f"would be replaced, because {why}.", _ends(seen.secret), Outcome.PLANNED)
+            says = f"would be {_verb(step)}, because {why}."
+            return self._row(step.because, says, _ends(seen.secret), Outcome.PLANNED)
         if self.world.deadline.passed():
             return left(self.item)
         until = min(self.world.deadline.at, self.world.clock.now() + PATIENCE)
@@ -159,7 +160,7 @@ class TokenWork:
                 done = refresh_token(run, self.item, step.because, seen.secret)
             finally:
                 turn.worked()
-            says = f"replaced, because {WHY[step.because]}; the new token works until {instant(done.ends)}."
+            says = f"{_verb(step)}, because {WHY[step.because]}; the new token works until {instant(done.ends)}."
             if done.credential_ends is not None and done.credential_ends - clock.now() <= CREDENTIAL_WARNING:
                 says += f" The service principal's credential expires at {instant(done.credential_ends)}: replace it."
             return self._row(step.because, says, done.ends, Outcome.DONE)
@@ -186,3 +187,7 @@ class TokenWork:
 
 def _ends(secret: TokenSecret) -> datetime | None:
     return secret.expires_on if isinstance(secret, PublishedToken) else None
+
+
+def _verb(step: Step) -> str:
+    return "made" if step.because is Because.NOTHING_PUBLISHED else "replaced"

@@ -16,7 +16,7 @@ from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from requests.exceptions import ConnectTimeout, ProxyError, SSLError
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from shared.model.errors import Busy, Code, Misconfigured, NotDone, PatrolError, Unclear
 
@@ -32,6 +32,10 @@ _TRUST = (
 _LOGIN = "Put the user and password that the proxy asks for into HTTPS_PROXY (http://user:password@host:port)."
 _FORBIDS = "Have the proxy allow that host, or put the host into NO_PROXY where it is reached without a proxy."
 _PROXY = "Correct HTTPS_PROXY, or look at the proxy."
+_DNS = (
+    "Check the host's name and this machine's DNS (a private endpoint needs its zone linked to the network); where a "
+    "proxy is the way out, set HTTPS_PROXY."
+)
 _NO_TLS = "Begin HTTPS_PROXY with http://: that is how the proxy itself is spoken to."
 
 
@@ -64,6 +68,8 @@ def lost(failure: BaseException) -> Lost:
     left = not never_sent(failure)
     if by_proxy and not left:
         return Lost(False, True, "the proxy (HTTPS_PROXY) cannot be reached", _PROXY)
+    if any(isinstance(error, NameResolutionError) for error in chain):
+        return Lost(False, True, "the host's name cannot be resolved", _DNS)
     return Lost(left, True, f"no answer ({type(failure).__name__})")
 
 

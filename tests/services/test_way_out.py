@@ -15,6 +15,9 @@ import pytest
 import requests
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ManagedIdentityCredential
+from urllib3 import HTTPSConnectionPool
+from urllib3.connection import HTTPSConnection
+from urllib3.exceptions import MaxRetryError, NameResolutionError
 
 from sandbox.cloud.seed import AGENTS, CLIENT
 from sandbox.process.in_process import SandboxAdapter, session_for
@@ -135,6 +138,16 @@ def test_promise_8_a_proxy_that_speaks_no_tls_is_told_so() -> None:
     known = lost(caught.value)
     assert (known.left, known.passes) == (False, False)
     assert "http://" in known.remedy
+
+
+def test_promise_8_a_name_that_nothing_resolves_is_told_as_that() -> None:
+    pool = HTTPSConnectionPool("contoso-pats.vault.azure.net")
+    unknown = NameResolutionError(pool.host, HTTPSConnection(pool.host), socket.gaierror(-2, "not known"))
+    failure = lost(requests.ConnectionError(MaxRetryError(pool, "/secrets", unknown)))
+    assert (failure.left, failure.passes) == (False, True)
+    assert "name cannot be resolved" in failure.cause
+    assert "DNS" in failure.remedy
+    assert "HTTPS_PROXY" in failure.remedy
 
 
 def test_a_proxy_that_nobody_runs_is_named() -> None:
