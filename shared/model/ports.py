@@ -161,6 +161,13 @@ class Consumer(Protocol):
         """Whether a push could be done, as far as that shows without a change. Raises as `push` does."""
         ...
 
+    def works(self, to: SonarQube, token: SecretText, organization: str) -> bool:
+        """Whether the consumer's own check takes the copy that it has. Raises as `push` does.
+
+        A hint and no more: nobody gives the copy back, and a check may take a dead one.
+        """
+        ...
+
     def push(self, to: SonarQube, token: SecretText, organization: str, value: SecretText) -> None:
         """Replace the copy, and have it checked. The same push twice changes nothing more.
 

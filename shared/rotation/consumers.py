@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from threading import Lock
+from typing import TypeVar
 
 from shared.model.errors import Code, Denied, NotDone, PatrolError, Refused
 from shared.model.items import Item, SonarQube
 from shared.model.pats import PatId
 from shared.model.ports import Consumer, Credentials
 from shared.model.secret_text import SecretText
+
+Answer = TypeVar("Answer")
 
 
 class Consumers:
@@ -30,18 +33,22 @@ class Consumers:
         """Raises PatrolError: nobody can tell then which value the consumer has."""
         self._try(to, lambda token: self._consumer.push(to, token, item.organization, value))
 
+    def works(self, item: Item, to: SonarQube) -> bool:
+        """Whether the copy passes the consumer's own check. Raises as `push` does."""
+        return self._try(to, lambda token: self._consumer.works(to, token, item.organization))
+
     def check(self, item: Item, to: SonarQube) -> None:
         """Try all that can be tried without a change. Raises PatrolError."""
         self._try(to, lambda token: self._consumer.check(to, token, item.organization))
 
-    def _try(self, to: SonarQube, call: Callable[[SecretText], None]) -> None:
+    def _try(self, to: SonarQube, call: Callable[[SecretText], Answer]) -> Answer:
         server = (to.url, to.token_secret_name)
         with self._lock:
             before = self._failed.get(server)
         if before is not None:
             raise before
         try:
-            call(self._token(to.token_secret_name))
+            return call(self._token(to.token_secret_name))
         except PatrolError as failure:
             # A refusal of one setting says nothing about the others of the server.
             if not isinstance(failure, Refused):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -25,7 +25,7 @@ class Estate:
 
     `users`: all, most urgent first; or the one of a message. `whole`: False for one user's share, so nothing is called
     unmanaged. `wanted`: casefolded names that were asked for; None: everything. `elsewhere`: where every user is looked
-    for besides where its items and its tags are. `full_looks`: who is looked for everywhere this time.
+    for besides where its items and its tags are. `full_looks`: whose daily full look this is.
     """
 
     inventory: Inventory
@@ -52,6 +52,10 @@ class Estate:
                 found.setdefault(organization.casefold(), organization)
         return list(found.values())
 
+    def is_full_look(self, user: User) -> bool:
+        """Whether the user is looked for everywhere this time, and its consumers are asked (rule 13)."""
+        return any(user.key == looked.key for looked in self.full_looks)
+
     def unmanaged(self) -> tuple[str, ...]:
         """Secrets of ours that pats.yaml does not name any more."""
         if self.wanted is not None or not self.whole:
@@ -67,8 +71,8 @@ def observe(world: World, inventory: Inventory, mark: Mark, request: Request) ->
     check_clock(listing.ahead)
     # A former owner's PATs never drop out of sight (rule 13).
     minted = minted_in(listing, mark)
-    everywhere = organizations(inventory, minted)
-    full = _full_looks(world, inventory, minted, tuple(everywhere.values()), begun + listing.ahead)
+    everywhere = tuple(organizations(inventory, minted).values())
+    full = _full_looks(world, inventory, request, begun + listing.ahead)
     return Estate(
         inventory=inventory,
         listing=listing,
@@ -78,7 +82,7 @@ def observe(world: World, inventory: Inventory, mark: Mark, request: Request) ->
         users=tuple(most_urgent_first(inventory.users, listing)),
         whole=True,
         wanted=_wanted(request),
-        elsewhere={**minted, **{user.key: tuple(everywhere.values()) for user in full}},
+        elsewhere={**minted, **{user.key: everywhere for user in full}},
         managed=inventory.managed(),
         full_looks=full,
     )
@@ -111,26 +115,12 @@ def _wanted(request: Request) -> frozenset[str] | None:
     return None if request.names is None else frozenset(name.casefold() for name in request.names)
 
 
-def _full_looks(
-    world: World,
-    inventory: Inventory,
-    minted: Mapping[str, tuple[str, ...]],
-    everywhere: tuple[str, ...],
-    now: datetime,
-) -> tuple[User, ...]:
-    """Who is looked for wherever pats.yaml or a tag names an organization: each user once a day (rule 13).
-
-    Where nobody remembers the last full look it is every time.
-    """
-    more = [user for user in inventory.users if _is_more(user, minted, everywhere)]
-    looks = world.runs.looks() if more else {}
-    return tuple(user for user in more if look_is_due(user.username, looks.get(user.digest), now))
-
-
-def _is_more(user: User, minted: Mapping[str, tuple[str, ...]], everywhere: Iterable[str]) -> bool:
-    own = {item.organization.casefold() for item in user.items}
-    own |= {name.casefold() for name in minted.get(user.key, ())}
-    return any(name.casefold() not in own for name in everywhere)
+def _full_looks(world: World, inventory: Inventory, request: Request, now: datetime) -> tuple[User, ...]:
+    """Whose full look is due: each user's once a day (rule 13), and where nobody remembers the last one every time."""
+    if request.names is not None:
+        return ()
+    looks = world.runs.looks()
+    return tuple(user for user in inventory.users if look_is_due(user.username, looks.get(user.digest), now))
 
 
 def minted_in(listing: VaultListing, mark: Mark) -> dict[str, tuple[str, ...]]:

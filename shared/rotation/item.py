@@ -41,12 +41,16 @@ _BEFORE_PUBLISHING = frozenset({Code.MINT_UNCLEAR, Code.VERIFY_UNCLEAR})
 
 @dataclass(frozen=True, slots=True)
 class ItemWork:
-    """What one item has to do in one run. `listed`: its user's live PATs in its organization."""
+    """What one item has to do in one run. `listed`: its user's live PATs in its organization.
+
+    `reconciles`: it is its user's full look, so its consumer is asked, and given the value whatever the tag says.
+    """
 
     run: Run
     user: SignedIn
     item: Item
     listed: Listed
+    reconciles: bool = False
 
     def do(self, seen: Seen, step: Step, wait_until: datetime, *, last: bool) -> tuple[Ended, Secret | None]:
         """Do the step, push, then retire. Gives the rows, and what the secret is now; None while that is in doubt.
@@ -56,8 +60,18 @@ class ItemWork:
         """
         if self.run.dry:
             return Ended(self._planned(seen, step)), None
-        if self.at_rest(seen, step):
-            return self.do_now(seen, step)
+        resting = self.at_rest(seen, step)
+        if resting and not (self._reconciles(seen.secret, step) and not self.run.deadline.passed()):
+            return replace(self, reconciles=False).do_now(seen, step)
+        try:
+            return self._in_turn(seen, step, wait_until, last=last)
+        except Busy:
+            if not resting:
+                raise
+            # Whoever has the item gives its consumer what it publishes.
+            return replace(self, reconciles=False).do_now(seen, step)
+
+    def _in_turn(self, seen: Seen, step: Step, wait_until: datetime, *, last: bool) -> tuple[Ended, Secret | None]:
         with self._turn(seen, wait_until, last=last) as turn:
             try:
                 work, seen, step = self._up_to_date(seen, step, turn)
@@ -85,8 +99,15 @@ class ItemWork:
         return not isinstance(step, Hold | Wait | Fail) or self._owes_push(seen.secret, step)
 
     def _owes_push(self, secret: Secret | None, step: Step) -> bool:
-        looked_at = self.item.paused or isinstance(step, Fail)
-        return isinstance(secret, Published) and not looked_at and owes_push(self.item, secret)
+        return self._may_push(secret, step) and isinstance(secret, Published) and owes_push(self.item, secret)
+
+    def _reconciles(self, secret: Secret | None, step: Step) -> bool:
+        return self.reconciles and self._may_push(secret, step)
+
+    def _may_push(self, secret: Secret | None, step: Step) -> bool:
+        """Whether the item has a consumer that may be given its value: it is neither paused nor a person's to mend."""
+        aside = self.item.paused or isinstance(step, Fail)
+        return self.item.then is not None and isinstance(secret, Published) and not aside
 
     @contextmanager
     def _turn(self, seen: Seen, wait_until: datetime, *, last: bool) -> Iterator[Turn]:
@@ -147,20 +168,25 @@ class ItemWork:
         """What leaked is ended before a consumer is asked for anything; all else waits for it."""
         at_once = self.run.asked.emergency or any(predecessor.at_once for predecessor in secret.stamp.predecessors)
         if at_once:
-            self._end_generations(secret, ended)
-            return self._push(secret, step, ended)
+            # What was ended may be what the consumer has, whatever the tag says.
+            again = self._end_generations(secret, ended)
+            return self._push(secret, step, ended, again=again)
         secret = self._push(secret, step, ended)
         self._retire(secret, ended)
         return secret
 
-    def _end_generations(self, secret: Published, ended: Ended) -> None:
-        """The postcondition of an emergency: of this one, or of one that was stopped before its end."""
+    def _end_generations(self, secret: Published, ended: Ended) -> bool:
+        """The postcondition of an emergency: of this one, or of one that was stopped before its end.
+
+        Gives whether anything was ended.
+        """
         before = self.run.asked.published_before if self.run.asked.emergency else VaultInstant(secret.created)
         try:
             rows = generations.emergency(self.item, secret.stamp.authorization_id, before, self.run)
         except PatrolError as failure:
             rows = [failed(self.item, Because.EMERGENCY, failure, verb=Verb.RETIRE)]
         ended.rows += [self.run.tell_row(row) for row in rows]
+        return any(row.outcome is Outcome.DONE for row in rows)
 
     def _retire(self, secret: Published, ended: Ended) -> None:
         owner = Owner(secret.stamp.username, secret.stamp.organization)
@@ -179,21 +205,31 @@ class ItemWork:
     def _ending(self, secret: Published) -> Ending:
         return Ending(self.item.secret, self.item, self._owner, secret, self.listed, self.user.api)
 
-    def _push(self, secret: Published, step: Step, ended: Ended) -> Published:
-        """Give the consumer what it lacks. Gives the secret as it is then."""
-        to = self.item.then
-        if to is None or not self._owes_push(secret, step):
+    def _push(self, secret: Published, step: Step, ended: Ended, *, again: bool = False) -> Published:
+        """Give the consumer what it lacks, and on a full look or `again` whatever the tag says.
+
+        Nobody gives its copy back, and its check may take a dead one: so it is asked, and given the value all the same.
+        Gives the secret as it is then.
+        """
+        to, owed = self.item.then, self._owes_push(secret, step)
+        again = self._reconciles(secret, step) or (again and self._may_push(secret, step))
+        if to is None or not (owed or again):
             return secret
         try:
+            works = not owed and self.run.consumers.works(self.item, to)
             pushed = push(self.item, to, secret, self.run)
         except PatrolError as failure:
             row = failed(self.item, Because.NOT_PUSHED, failure, verb=Verb.ROTATE)
-            kept = f"{to} lacks the published value, and no PAT that it may use is ended before it has it."
+            what = "lacks" if owed else "may lack"
+            kept = f"{to} {what} the published value, and no PAT that it may use is ended before it has it."
             row = replace(row, says=f"{self.item.secret}: {kept} {failure.cause} {failure.remedy}")
         else:
             secret = (published(pushed) if pushed else None) or secret
-            ends = secret.expires_on
-            row = self._row(Verb.ROTATE, Because.NOT_PUSHED, f"{to} has taken the published value.", ends)
+            if works:
+                return secret
+            had = "" if owed else " What it had did not work: somebody changed it, or put an older copy back."
+            says = f"{to} has taken the published value.{had}"
+            row = self._row(Verb.ROTATE, Because.NOT_PUSHED, says, secret.expires_on)
         ended.rows.append(self.run.tell_row(row))
         return secret
 

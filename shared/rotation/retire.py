@@ -234,7 +234,7 @@ def _end_orphan(orphan: _Orphan, of: Circumstances, item: Item | None, api: PatA
             known[witness.id] = witness
     verdict = may_end.orphan(pat, orphan.name, orphan.owner, of, listing, known)
     if not isinstance(verdict, MayEnd):
-        if verdict in (Standing.HELD, Standing.UNNAMED):
+        if verdict in _SAYS:
             ended.leftovers.append(_kept(orphan, verdict))
         return
     if item is not None and item.then is not None and isinstance(of.secret, Published):
@@ -332,24 +332,23 @@ def _stranger(ending: Ending, predecessor: Predecessor) -> Leftover:
 
 
 def _with_consumer(ending: Ending, predecessor: Predecessor) -> Leftover:
-    return Leftover(
-        ending.name,
-        predecessor.id,
-        ending.owner.username,
-        ending.owner.organization,
-        "A consumer was given this PAT and nothing newer, and pats.yaml no longer names it: not revoked. Put `then` "
-        "back on the item, or give the consumer another PAT and end this one by hand.",
-    )
+    says = _SAYS[Standing.WITH_CONSUMER]
+    return Leftover(ending.name, predecessor.id, ending.owner.username, ending.owner.organization, says)
+
+
+_SAYS = {
+    Standing.HELD: "No version of the secret names this PAT, and one may hold its value: its tags were changed, or "
+    "somebody wrote it. Not revoked. Take the secret back (`patrol rotate {name} --force --adopt`), or end the PAT by "
+    "hand if nobody uses it.",
+    Standing.UNNAMED: "Neither pats.yaml nor a version of the secret names this PAT, which carries patrol's mark: not "
+    "revoked. End it by hand if nobody uses it.",
+    Standing.WITH_CONSUMER: "A consumer was given this PAT and nothing newer, and pats.yaml no longer names it: not "
+    "revoked. Put `then` back on the item, or give the consumer another PAT and end this one by hand.",
+}
 
 
 def _kept(orphan: _Orphan, standing: Standing) -> Leftover:
-    says = {
-        Standing.HELD: "No version of the secret names this PAT, and one may hold its value: its tags were changed, or "
-        "somebody wrote it. Not revoked. Take the secret back (`patrol rotate "
-        f"{orphan.name} --force --adopt`), or end the PAT by hand if nobody uses it.",
-        Standing.UNNAMED: "Neither pats.yaml nor a version of the secret names this PAT, which carries patrol's mark: "
-        "not revoked. End it by hand if nobody uses it.",
-    }[standing]
+    says = _SAYS[standing].format(name=orphan.name)
     return Leftover(orphan.name, orphan.pat.id, orphan.owner.username, orphan.owner.organization, says)
 
 

@@ -21,7 +21,7 @@ from shared.rotation.retire import Handover
 from shared.rotation.run_context import Run
 from shared.rotation.threads import Threads, nothing
 from shared.rotation.tokens import refresh
-from shared.rotation.user import UserWork, UserWorkDone
+from shared.rotation.user import UserWork, UserWorkDone, circumstances
 from shared.rotation.world import UserShare, World
 from shared.rules.due import expiring
 from shared.rules.orphans import Circumstances, is_candidate
@@ -187,7 +187,7 @@ def _judged(parts: Iterable[UserWorkDone], run: Run) -> dict[str, Circumstances]
             run.tell("secret.failed", secret=name, code=failure.code)
             continue
         if not isinstance(secret, Nothing):  # it may be deleted, and not settled
-            judged[name] = Circumstances(secret, item.overlap, True, run.mark)
+            judged[name] = circumstances(item, secret, run)
     return judged
 
 

@@ -166,7 +166,7 @@ class UserWork:
             ended, secret_now = what
             done.add(ended)
             if secret_now is not None and not item.paused:
-                done.judged[item.key] = Circumstances(secret_now, item.overlap, True, self.run.mark)
+                done.judged[item.key] = circumstances(item, secret_now, self.run)
 
     def _look(self, user: SignedIn, item: Item, listed: Mapping[str, Listed]) -> Planned | Row:
         run = self.run
@@ -186,7 +186,8 @@ class UserWork:
         """Gives Busy, and nothing was done, while another runner has the item; None: it is not waited for."""
         item, seen, step = planned
         try:
-            work = ItemWork(self.run, user, item, listed[item.organization.casefold()])
+            reconciles = self.run.estate.is_full_look(self.user)
+            work = ItemWork(self.run, user, item, listed[item.organization.casefold()], reconciles)
             if self.run.deadline.passed() and not work.at_rest(seen, step):
                 return Ended([self.run.tell_row(left(item))]), None
             now = self.run.deadline.clock.now()
@@ -266,6 +267,11 @@ class UserWork:
         predecessor = handover.predecessor
         ended = retire(Ending(handover.secret, handover.item, owner, secret, pats, api, predecessor.id), run)
         return Ended([run.tell_row(row) for row in ended.rows], ended.leftovers)
+
+
+def circumstances(item: Item, secret: Secret, run: Run) -> Circumstances:
+    """What an orphan of an item is judged by, once its work is done."""
+    return Circumstances(secret, item.overlap, True, run.mark, item.then is not None or run.asked.emergency)
 
 
 _USER_FAILED = (Because.USER_FAILED, Outcome.FAILED)

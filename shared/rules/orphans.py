@@ -34,16 +34,22 @@ class Standing(StrEnum):
     """A version may hold its value, whatever its tags say."""
     UNNAMED = "unnamed"
     """pats.yaml has no such item, and no version says that the PAT was ever replaced."""
+    WITH_CONSUMER = "with-consumer"
+    """A consumer was given it and nothing newer, and pats.yaml does not say how to give it the current value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Circumstances:
-    """What an orphan is judged by. `managed`: pats.yaml has an item of that name; `overlap`: how long its lasts."""
+    """What an orphan is judged by. `managed`: pats.yaml has an item of that name; `overlap`: how long its lasts.
+
+    `waits_for_nobody`: its consumer is given the current value before anything ends, or it is an emergency.
+    """
 
     secret: Secret
     overlap: timedelta
     managed: bool
     mark: Mark
+    waits_for_nobody: bool = False
 
 
 def is_candidate(pat: Pat, secret: Secret, now: datetime) -> bool:
@@ -99,7 +105,16 @@ def standing(pat: Pat, of: Circumstances, listing: VersionListing, known: Known)
     later = [at for at in others if at > last.created] or [at for at in others if at == last.created]
     if not later:
         return Standing.KEEP if last.names(pat.id) else Standing.HELD
-    return Standing.OVER if listing.at >= min(min(later) + of.overlap, pat.validity.ends) else Standing.KEEP
+    if listing.at < min(min(later) + of.overlap, pat.validity.ends):
+        return Standing.KEEP
+    return Standing.WITH_CONSUMER if not of.waits_for_nobody and _given(pat, listing) else Standing.OVER
+
+
+def _given(pat: Pat, listing: VersionListing) -> bool:
+    """Whether a consumer was given this PAT and nothing newer."""
+    pushed = [version for version in listing if version.stamp is not None and version.stamp.pushed_to]
+    last = max((version.created for version in pushed), default=None)
+    return any(version.names(pat.id) and version.created == last for version in pushed)
 
 
 def may_hold(version: VersionSeen, pat: Pat, known: Known) -> bool:

@@ -46,6 +46,14 @@ class SonarQubeServer:
     def check(self, to: SonarQube, token: SecretText, organization: str) -> None:
         self._address(to, token, organization)
 
+    def works(self, to: SonarQube, token: SecretText, organization: str) -> bool:
+        self._address(to, token, organization)
+        try:
+            self._validate(to, token)
+        except Refused:
+            return False
+        return True
+
     def push(self, to: SonarQube, token: SecretText, organization: str, value: SecretText) -> None:
         # `url` is required by the call; the present one is sent, so that nothing but the PAT changes.
         form = {
@@ -55,10 +63,14 @@ class SonarQubeServer:
         }
         self._ask(to, token, "POST", "update_azure", data=form)
         try:
-            self._ask(to, token, "GET", "validate", params={"key": to.alm_setting})
+            self._validate(to, token)
         except Refused as refusal:
             cause = f"{refusal.cause} It has the new PAT, and its own check of the setting failed."
             raise Refused(Code.CONSUMER_REFUSED, cause, _CHECK) from None
+
+    def _validate(self, to: SonarQube, token: SecretText) -> None:
+        """Its own check: it lists the projects of the setting's URL. It may take a page for people for an answer."""
+        self._ask(to, token, "GET", "validate", params={"key": to.alm_setting})
 
     def _address(self, to: SonarQube, token: SecretText, organization: str) -> str:
         """The address of Azure DevOps in the setting. Raises Refused when there is none, or another organization's."""

@@ -138,6 +138,7 @@ def test_promise_2_what_the_listing_cannot_show_is_found_by_the_full_look_within
 def test_a_look_that_failed_is_queued_again_by_the_next_run() -> None:
     sign_ins = QueueLab(Lab([item()]))
     sign_ins.lab.run()
+    sign_ins.runs.seen.clear()
     sign_ins.lab.vault.denied |= {"get"}
     (message,) = sign_ins.dispatch().messages
     sign_ins.deliver(message)

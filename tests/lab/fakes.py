@@ -390,10 +390,21 @@ class FakeConsumer:
     def check(self, to: SonarQube, token: SecretText, organization: str) -> None:
         self._address(to, token, organization)
 
+    def works(self, to: SonarQube, token: SecretText, organization: str) -> bool:
+        self._address(to, token, organization)
+        try:
+            self._validate(to, token)
+        except Refused:
+            return False
+        return True
+
     def push(self, to: SonarQube, token: SecretText, organization: str, value: SecretText) -> None:
         address = self._address(to, token, organization)
         form = {"key": to.alm_setting, "url": address, "personalAccessToken": value.reveal()}
         self._do("sonarqube.update_azure", lambda: self._server(to).update_azure(token.reveal(), form))
+        self._validate(to, token)
+
+    def _validate(self, to: SonarQube, token: SecretText) -> None:
         projects = partial(projects_status, self._cloud)
         self._do("sonarqube.validate", lambda: self._server(to).validate(token.reveal(), to.alm_setting, projects))
 

@@ -18,7 +18,9 @@ from shared.report.report import Outcome, Report
 from shared.rotation.observe import secret_seen
 from shared.rotation.status import item_status
 from shared.rules.plan import rests
+from tests.lab.fakes import FakeFlight, FakeHistory, Storage
 from tests.lab.lab import THEN, Lab, days, hours, item, outcomes, row
+from tests.promises.test_promise_3_stop_anywhere import Killed
 
 SETTING = "contoso-azure"
 
@@ -52,6 +54,14 @@ class Watched:
             reports.append(self.lab.run())
             self.look()
         return reports
+
+    def remember_looks(self) -> None:
+        """There is a storage, so that a full look is one a day and not every run."""
+        self.lab.runs = FakeHistory(self.lab.clock)
+
+    def put_back(self, copy: str) -> None:
+        """A backup of SonarQube came back."""
+        self.server.azure[SETTING].pat = copy
 
     @property
     def takes_current(self) -> bool:
@@ -161,9 +171,97 @@ def test_promise_1_a_copy_that_somebody_put_back_is_replaced_before_its_pat_ends
     watched = due()
     first = watched.copy
     watched.lab.run()
-    watched.server.azure[SETTING].pat = first  # a backup of SonarQube came back
+    watched.put_back(first)
     watched.let_pass(days(2))
     assert watched.dead == []
+    assert watched.takes_current
+
+
+# --- reconciled, not remembered --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", ["302", "203"])
+def test_promise_1_a_dead_copy_that_came_back_is_replaced_by_the_next_full_look(page: str) -> None:
+    """203: SonarQube's check takes a page for people for an answer, and calls the dead copy well."""
+    watched = due(quick=False)
+    lab, first = watched.lab, watched.copy
+    lab.cloud.switches.sign_in_page = page
+    watched.remember_looks()
+    watched.let_pass(days(2))
+    assert watched.takes_current
+    watched.put_back(first)
+    reports = watched.let_pass(days(1))
+    assert watched.takes_current
+    told = [line for report in reports for line in outcomes(report.items) if "not-pushed" in line]
+    assert told == (["build-pat rotate done not-pushed"] if page == "302" else [])
+    before = len(lab.operations())
+    lab.later(timedelta(minutes=1))
+    assert not [name for name in lab.operations()[before:] if name.startswith("sonarqube")], "asked once a day"
+
+
+def test_promise_1_a_push_that_an_emergency_overtook_and_that_was_killed_is_mended_by_the_full_look() -> None:
+    """The timer's push arrives after the emergency's, and nobody is left to see that it put an older value back."""
+    watched = due(quick=False)
+    lab = watched.lab
+    watched.remember_looks()
+
+    def overtaken(met: Operation) -> None:
+        if met.name == "sonarqube.update_azure":
+            lab.cloud.before_effect = None
+            lab.run("build-pat", emergency=True)
+            lab.cloud.after_effect = killed
+
+    def killed(_: Operation) -> None:
+        raise Killed
+
+    lab.cloud.after_effect, lab.cloud.before_effect = None, overtaken
+    with pytest.raises(Killed):
+        lab.run()
+    lab.cloud.after_effect = None
+    assert not watched.takes_current
+    watched.let_pass(days(1))
+    assert watched.takes_current
+    assert lab.works("build-pat")
+
+
+def test_a_consumer_that_does_not_answer_the_full_look_is_told_and_asked_again_the_next_day() -> None:
+    watched = Watched(quick=False)
+    watched.lab.run()
+    watched.remember_looks()
+    grant = refuse(watched.server)
+    report = watched.lab.later(hours(6))
+    assert outcomes(report.items) == ["build-pat rotate failed not-pushed", "build-pat hold held fresh"]
+    assert "may lack the published value" in row(report).says
+    assert "sonarqube-token" in row(report).says
+    assert outcomes(watched.lab.later(hours(6)).items) == ["build-pat hold held fresh"]
+    grant()
+    assert {one.outcome for one in watched.let_pass(days(1))} == {"succeeded"}
+
+
+def test_a_full_look_leaves_a_consumer_alone_whose_item_another_runner_has() -> None:
+    watched = Watched(quick=False)
+    lab = watched.lab
+    lab.run()
+    storage = Storage()
+    lab.flight = FakeFlight(storage, lab.clock, "here")
+    before = len(lab.operations())
+    with FakeFlight(storage, lab.clock, "there").take("build-pat", lab.clock.now()):
+        assert outcomes(lab.later(hours(6)).items) == ["build-pat hold held fresh"]
+    assert not [name for name in lab.operations()[before:] if name.startswith("sonarqube")]
+
+
+def test_rule_8_an_emergency_that_ended_what_a_consumer_has_gives_it_the_published_value() -> None:
+    """The timer replaced and pushed it before; then an older copy was put back."""
+    watched = due()
+    lab, first = watched.lab, watched.copy
+    lab.run()
+    watched.put_back(first)
+    lab.cloud.after_effect = lab.cloud.before_effect = None
+    lab.end_trouble()
+    leaked_at = lab.clock.now() - hours(1)
+    lab.wait(hours(1))
+    report = lab.run("build-pat", published_before=leaked_at, emergency=True)
+    assert "build-pat retire done emergency" in outcomes(report.items)
     assert watched.takes_current
 
 
@@ -208,6 +306,7 @@ def test_an_emergency_s_predecessor_is_not_held_by_a_later_run_either() -> None:
 
 def test_a_quiet_run_asks_a_consumer_nothing_and_reads_no_token() -> None:
     watched = Watched(quick=False)
+    watched.remember_looks()
     watched.lab.run()
     before = len(watched.lab.operations())
     watched.lab.later(hours(6))
@@ -242,6 +341,24 @@ def test_promise_1_then_that_is_taken_off_leaves_alive_what_the_consumer_was_giv
     grant()
     lab.items = [item(then=THEN)]
     assert "build-pat retire done overlap-over" in outcomes(lab.later(hours(6)).items)
+    assert len(lab.live()) == 1
+
+
+def test_promise_1_then_that_is_taken_off_leaves_alive_what_was_given_last_also_when_no_tag_names_it_any_more() -> None:
+    """The tag `predecessors` holds three: what no longer fits is found by its mark, and judged by all versions."""
+    watched = due()
+    lab, given = watched.lab, watched.copy
+    lab.items = [item()]
+    lab.run()
+    kept = {name: value for name, value in lab.current("build-pat").tags.items() if name != "predecessors"}
+    lab.vault.update("build-pat", "", {"tags": kept})
+    report = lab.later(days(2))
+    assert lab.cloud.pats.authenticate("contoso", given) is not None
+    assert ["A consumer was given this PAT" in one.says for one in report.leftovers] == [True]
+    lab.items = [item(then=THEN)]
+    lab.later(hours(6))
+    assert watched.takes_current
+    assert watched.dead == []
     assert len(lab.live()) == 1
 
 

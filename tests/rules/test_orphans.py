@@ -124,6 +124,19 @@ def test_rule_4_a_version_without_tags_may_hold_what_is_older_than_it(content_ty
     assert not may_hold(wiped, orphan(minted=days(1) - timedelta(minutes=5) - SECOND), KNOWN)
 
 
+def test_promise_1_an_orphan_that_a_consumer_was_given_last_lives_until_it_was_given_something_newer() -> None:
+    def pushed(identity: PatId, age: timedelta) -> VersionSeen:
+        one = version(identity, age)
+        return replace(one, tags={**one.tags, "pushed-to": "sonarqube https://sonarqube.contoso.com x"})
+
+    given, newer = pushed(OLDER, days(9)), pushed(FORMER, days(5))
+    rest = version(FORMER, days(5)), version(CURRENT, days(2))
+    assert standing(orphan(), circumstances(), listing(given, *rest), KNOWN) is Standing.WITH_CONSUMER
+    assert standing(orphan(), circumstances(), listing(given, newer, rest[1]), KNOWN) is Standing.OVER
+    reachable = replace(circumstances(), waits_for_nobody=True)
+    assert standing(orphan(), reachable, listing(given, *rest), KNOWN) is Standing.OVER
+
+
 def test_rule_4_what_nobody_has_seen_is_asked_for_before_anything_ends() -> None:
     there = [version(CURRENT, days(1)), version(FORMER, days(2)), version(OLDER, days(3))]
     asked = unexplained(orphan(), there, {CURRENT: KNOWN[CURRENT]})

@@ -195,6 +195,13 @@ def test_a_consumer_takes_a_value_and_tells_what_is_missing(lab: Lab, world: Wor
     for wrong in (SonarQube(to.url, "unknown", ""), to):
         with pytest.raises(Refused):
             world.consumer.check(wrong, token, "fabrikam")
+    assert world.consumer.works(to, token, "contoso")
+    server.azure["contoso-azure"].pat = "nonsense"
+    assert not world.consumer.works(to, token, "contoso")
+    with pytest.raises(Refused):
+        world.consumer.works(to, token, "fabrikam")
+    with pytest.raises(Denied):
+        world.consumer.works(to, SecretText("nonsense"), "contoso")
     with pytest.raises(Refused) as refused:
         world.consumer.push(to, token, "contoso", SecretText("nonsense"))
     assert refused.value.code is Code.CONSUMER_REFUSED
