@@ -56,12 +56,19 @@ PIP_INSTALL := "$(BIN)/python" -m pip install --quiet --disable-pip-version-chec
 PIP_HERE := -m pip install --quiet --disable-pip-version-check --no-input --no-index --no-deps --no-build-isolation
 # For tools: wheels alone, each with the hash that a file of infra/pins gives.
 PIP_TOOLS := -m pip install --quiet --disable-pip-version-check --no-input --only-binary :all: --require-hashes -r
+# An environment of its own for what infra/pins/$(1).txt pins; it ends a shell's command without its `;`.
+TOOLS = set -eu; stamp=$$(cksum < infra/pins/$(1).txt); \
+  if [ "$$(cat .venv-$(1)/.patrol-setup 2>/dev/null)" != "$$stamp" ]; then \
+    echo "Installing what infra/pins/$(1).txt pins ..."; rm -rf .venv-$(1); \
+    "$(BIN)/python" -m venv .venv-$(1); .venv-$(1)/bin/python $(PIP_TOOLS) infra/pins/$(1).txt; \
+    echo "$$stamp" > .venv-$(1)/.patrol-setup; \
+  fi
 UV_COMPILE := .venv-lock/bin/python -m uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
   --system-certs --no-config --no-emit-index-url --no-emit-find-links \
   --custom-compile-command "make lock, by uv pip compile --universal --python-version 3.11 --generate-hashes" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment node demo recording serve sandbox test test-all chaos bench check format schema infra scan package wheel lock clean
+.PHONY: help setup environment node demo recording serve sandbox test test-all chaos bench check format schema infra scan audit sbom site package wheel lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -134,13 +141,14 @@ chaos: environment node ## run the slow tests that stop a run at every outgoing 
 bench: environment node ## measure speed against the sandbox, in one table; ARGS="calls quiet" for some rows of it
 	@$(ALONE) $(BIN)/python -m sandbox.bench $(ARGS)
 
-check: environment ## format, lint, types, contracts between folders, workflows and the app's files, changing nothing
+check: environment ## format, lint, types, contracts between folders, workflows, the docs' links and the app's files
 	@echo "Format"; $(BIN)/python -m ruff format --check .
 	@echo "Lint"; $(BIN)/python -m ruff check .
 	@echo "Types"; $(BIN)/python -m mypy
 	@echo "Contracts"; $(BIN)/lint-imports --no-logo --no-cache
 	@echo "Workflows"; env PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jactionlint
 	@$(BIN)/zizmor --offline --no-progress --quiet .github
+	@echo "Site"; $(MAKE) --no-print-directory site > /dev/null
 	@echo "Functions app"; set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; mkdir "$$folder/app"; \
 	cp -R .funcignore function_app.py host.json requirements.txt pats.yaml shared infra "$$folder/app"; \
 	$(BIN)/azure-functions-doctor doctor --path "$$folder/app" $(DOCTOR) > "$$folder/said" || { cat "$$folder/said"; exit 1; }
@@ -172,21 +180,25 @@ infra: ## write what is made from the Bicep files again: azuredeploy.json and th
 	echo "Wrote infra/azuredeploy.json and infra/params/*.snapshot.json."
 
 scan: environment ## look for weak settings in what is deployed (checkov and hadolint, in an environment of their own)
-	@set -eu; \
-	stamp=$$(cksum < infra/pins/scan.txt); \
-	if [ "$$(cat .venv-checkov/.patrol-setup 2>/dev/null)" != "$$stamp" ]; then \
-	  echo "Installing checkov and hadolint as infra/pins/scan.txt pins them ..."; \
-	  rm -rf .venv-checkov; "$(BIN)/python" -m venv .venv-checkov; \
-	  .venv-checkov/bin/python $(PIP_TOOLS) infra/pins/scan.txt; \
-	  echo "$$stamp" > .venv-checkov/.patrol-setup; \
-	fi; \
-	.venv-checkov/bin/python -m infra.scan
+	@$(call TOOLS,scan); .venv-scan/bin/python -m infra.scan
+
+audit: environment ## look for known vulnerabilities in what requirements*.txt pin; asks PyPI
+	@$(call TOOLS,audit); for pins in requirements requirements-dev; do \
+	  echo "$$pins.txt"; .venv-audit/bin/pip-audit --strict --disable-pip --no-deps --require-hashes --progress-spinner off -r "$$pins.txt"; done
+
+sbom: environment ## write what the deployment package consists of: dist/patrol.cdx.json (CycloneDX)
+	@$(call TOOLS,audit); mkdir -p dist; \
+	.venv-audit/bin/cyclonedx-py requirements requirements.txt --pyproject pyproject.toml --mc-type application \
+	  --output-reproducible --of JSON -o dist/patrol.cdx.json; echo "Wrote dist/patrol.cdx.json."
+
+site: environment ## build docs/ as a site into dist/site; every link has to lead somewhere
+	@$(call TOOLS,site); .venv-site/bin/python -m infra.site
 
 lock: ## pin requirements*.in and infra/pins/*.in again, keeping the versions that still fit; UPGRADE=1 takes the newest
 	@set -eu; $(FIND_PYTHON); wanted=$$(find_python); \
 	rm -rf .venv-lock; "$${wanted#* }" -m venv .venv-lock; \
 	.venv-lock/bin/python $(PIP_TOOLS) infra/pins/lock.txt; \
-	for name in requirements requirements-dev infra/pins/lock infra/pins/node infra/pins/scan; do \
+	for name in requirements requirements-dev infra/pins/audit infra/pins/lock infra/pins/node infra/pins/scan infra/pins/site; do \
 	  $(UV_COMPILE) "$$name.in" -o "$$name.txt"; echo "Wrote $$name.txt."; \
 	done
 

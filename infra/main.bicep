@@ -69,6 +69,14 @@ param softDeleteRetentionInDays int = 90
 @description('Who may read which published PAT: [{ secretName, principalId, principalType }]. The secrets must exist, so fill this in after the first run (docs/deploy.md).')
 param consumers array = []
 
+@description('The same as one line of JSON, for what passes text alone, such as the portal and azd. Give one of the two.')
+param consumersJson string = ''
+
+// --- the code ---------------------------------------------------------------------------------------------------------
+
+@description('Address of a deployment package that everybody may read, such as patrol.zip of a release; empty: code is deployed afterwards. For the first time only: a later deployment with it brings that package back.')
+param packageUri string = ''
+
 // --- who may call -----------------------------------------------------------------------------------------------------
 
 @description('Client id of the API\'s app registration (infra/entra). Given: callers sign in with Entra ID and need an app role. Empty: function keys.')
@@ -166,6 +174,12 @@ var checkedAddresses = [
         : fail('allowedAddresses: give ${address} its length, such as ${address}/32')
 ]
 var strangeLetters = replace(replace(replace(replace(deploymentName, '_', ' '), '.', ' '), '/', ' '), '@', ' ')
+var checkedConsumers = empty(consumersJson)
+  ? consumers
+  : empty(consumers) ? json(consumersJson) : fail('consumers and consumersJson are both given: give one')
+var checkedPackage = empty(packageUri) || startsWith(packageUri, 'https://')
+  ? packageUri
+  : fail('packageUri does not begin with https://')
 var checkedName = contains(strangeLetters, ' ') || startsWith(deploymentName, '-') || endsWith(deploymentName, '-')
   ? fail('deploymentName takes letters, digits and hyphens, and a letter or digit at both ends')
   : deploymentName
@@ -302,10 +316,10 @@ module readsCredentials 'modules/vault-role.bicep' = {
   dependsOn: [credentialsVaultNew]
 }
 
-module secretReaders 'modules/secret-readers.bicep' = if (!empty(consumers)) {
+module secretReaders 'modules/secret-readers.bicep' = if (!empty(checkedConsumers)) {
   name: 'secret-readers'
   scope: resourceGroup(checkedPatsGroup)
-  params: { vaultName: patsVault, consumers: consumers }
+  params: { vaultName: patsVault, consumers: checkedConsumers }
   dependsOn: [patsVaultNew]
 }
 
@@ -361,6 +375,12 @@ module app 'modules/function-app.bicep' = {
   dependsOn: [hostRoles, writesPats, readsCredentials]
 }
 
+module code 'modules/code.bicep' = if (!empty(checkedPackage)) {
+  name: 'code'
+  params: { appName: appName, packageUri: checkedPackage }
+  dependsOn: [app]
+}
+
 module auth 'modules/auth.bicep' = if (useEntra) {
   name: 'auth'
   params: {
@@ -385,7 +405,7 @@ module alerts 'modules/alerts.bicep' = {
     heartbeatHours: heartbeatHours
     deployerId: deployer.outputs.principalId
     readers: concat(expectedReaders, [identity.outputs.principalId])
-    consumers: consumers
+    consumers: checkedConsumers
   }
 }
 

@@ -125,7 +125,7 @@ def hadolint() -> tuple[str, list[str]]:
     """The Dockerfile's own linter, from beside the Python that runs this."""
     program = shutil.which("hadolint", path=str(Path(sys.executable).parent))
     if program is None:
-        return "not installed", ["remove .venv-checkov, and run `make scan` again"]
+        return "not installed", ["remove .venv-scan, and run `make scan` again"]
     command = [program, "--no-color", "--format", "json", str(DOCKERFILE)]
     ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     said = json.loads(ran.stdout)

@@ -122,7 +122,7 @@ def picture(lines: Sequence[Line], title: str) -> str:
             f'<path class="bar" d="M.5 {BAR - 8}V8.5a8 8 0 0 1 8-8H{width - 8.5:g}a8 8 0 0 1 8 8V{BAR - 8}z"/>',
             f'<text class="soft" x="{width / 2:g}" y="17" text-anchor="middle">{escape(title)}</text>',
             f'<svg x="0" y="{BAR}" width="{width:g}" height="{ROWS * LINE}"><g id="all">\n{texts}',
-            f'<rect id="veil" class="veil" width="{width:g}" height="{ROWS * LINE}"/></g></svg>\n</svg>\n',
+            f'<rect id="veil" class="veil" x="2" width="{width - 4:g}" height="{ROWS * LINE}"/></g></svg>\n</svg>\n',
         )
     )
 

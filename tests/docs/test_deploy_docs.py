@@ -35,10 +35,27 @@ def test_every_parameter_output_and_variable_that_is_named_exists() -> None:
     assert named
     assert named <= DECLARED
     given = re.findall(r"--parameters (.*)", DEPLOY)
-    assert {pair.partition("=")[0] for line in given for pair in line.split()} <= DECLARED
+    assert {pair.partition("=")[0] for line in given for pair in line.split() if "=" in pair} <= DECLARED
     assert set(re.findall(r"\$\(output (\w+)\)", DEPLOY)) <= set(re.findall(r"^output (\w+) ", TEMPLATE, re.MULTILINE))
     for_azd = json.dumps(json.loads((INFRA / "main.parameters.json").read_text()))
     assert all(f"${{{name}" in for_azd for name in re.findall(r"azd env set (\w+)", DEPLOY))
+
+
+def test_every_parameter_has_its_variable_for_azd_and_each_is_in_the_table() -> None:
+    for_azd = json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
+    left = DECLARED - set(for_azd)
+    # azd passes text alone: a list has no variable, but for the consumers, and the code comes by `azd deploy`.
+    assert left == {"tags", "consumers", "packageUri", "authTenantId", "authAllowedApplications", "expectedReaders"}
+    rows = dict(re.findall(r"^\| `(PATROL_\w+)` \| `(\w+)` \|", DEPLOY, re.MULTILINE))
+    wanted = {re.findall(r"\{(\w+)", row["value"])[0]: name for name, row in for_azd.items()}
+    assert rows == {variable: name for variable, name in wanted.items() if variable.startswith("PATROL_")}
+    for name, row in for_azd.items():
+        default = re.search(rf"^param {name} \w+ = (.+)$", TEMPLATE, re.MULTILINE)
+        given = re.fullmatch(r"\$\{\w+(?:=(.*))?\}", row["value"])
+        assert given is not None
+        if given[1] is not None:
+            assert default is not None, name
+            assert default[1].strip("'") == given[1], f"{name}: azd's default is not the template's"
 
 
 def test_every_file_and_make_target_that_is_named_exists() -> None:
@@ -52,17 +69,30 @@ def test_every_file_and_make_target_that_is_named_exists() -> None:
 
 def test_its_workflows_are_yaml_and_sign_in_without_a_secret() -> None:
     blocks = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", DEPLOY, re.DOTALL)]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     assert blocks[0]["permissions"]["id-token"] == "write"
     text = json.dumps(blocks)
     assert "client-secret" not in text
     assert "publish-profile" not in text
-    assert text.count("infra/after-deploy.sh") == 2
+    assert text.count("infra/after-deploy.sh") == 3, "each way of deploying syncs the triggers"
+
+
+def test_no_documented_way_has_the_platform_build_the_package() -> None:
+    ways = DEPLOY.split("**Never let the platform build it**")[1].split("\n## ")[0]
+    assert "--no-build" in ways
+    assert DEPLOY.count("remote-build: false") == 2
+    editor = re.sub(r"^\s*//.*$", "", (ROOT / ".vscode/settings.json").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    chosen = json.loads(editor)
+    assert chosen["azureFunctions.deploySubpath"] == "dist/patrol"
+    assert chosen["azureFunctions.scmDoBuildDuringDeployment"] is False
+    tasks = json.loads((ROOT / ".vscode/tasks.json").read_text(encoding="utf-8"))["tasks"]
+    assert chosen["azureFunctions.preDeployTask"] in {task["label"] for task in tasks}
+    assert yaml.safe_load((ROOT / "azure.yaml").read_text())["services"]["patrol"]["remoteBuild"] is False
 
 
 def test_actions_are_named_by_commit_since_a_tag_can_be_moved() -> None:
     named = re.findall(r"uses: (\S+)", DEPLOY + (ROOT / "docs/pipelines.md").read_text(encoding="utf-8"))
-    assert len(named) == 4
+    assert len(named) == 5
     assert [name for name in named if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40}", name)] == []
 
 

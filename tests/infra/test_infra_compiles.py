@@ -95,6 +95,21 @@ def test_names_are_within_azure_s_limits(warm: Compiler, name: str, tmp_path: Pa
     assert len(site["name"]) <= 32, "the host tells apps apart by their first 32 characters"
 
 
+def test_code_comes_with_the_resources_where_a_package_is_named_and_is_never_built_there(
+    warm: Compiler, tmp_path: Path
+) -> None:
+    assert of_type(warm.expanded(tmp_path), "Microsoft.Web/sites/extensions") == []
+    address = "https://github.com/contoso/patrol/releases/download/v0.1.0/patrol.zip"
+    (code,) = of_type(warm.expanded(tmp_path, packageUri=address), "Microsoft.Web/sites/extensions")
+    assert code["name"].endswith("/onedeploy")
+    assert code["properties"] == {"packageUri": address, "type": "zip", "remoteBuild": False}
+
+
+def test_consumers_as_text_get_what_consumers_as_a_list_get(warm: Compiler, tmp_path: Path) -> None:
+    consumers = [{"secretName": "agents-linux-pat", "principalId": "44444444-0000-4000-8000-000000000001"}]
+    assert warm.expanded(tmp_path, consumersJson=json.dumps(consumers)) == warm.expanded(tmp_path, consumers=consumers)
+
+
 def test_the_instances_that_share_the_pace_follow_the_limit(warm: Compiler, tmp_path: Path) -> None:
     resources = warm.expanded(tmp_path, maximumInstanceCount=100, fanOutAbove="never")
     (site,) = of_type(resources, "Microsoft.Web/sites")
@@ -128,6 +143,8 @@ def test_the_instances_that_share_the_pace_follow_the_limit(warm: Compiler, tmp_
         ({"patsVaultRoleId": "owner"}, "36"),
         ({"heartbeatHours": 72}, "47"),
         ({"alertEmail": ""}, "6"),
+        ({"consumersJson": "[]", "consumers": [{"secretName": "a", "principalId": "b"}]}, "both given"),
+        ({"packageUri": "http://contoso.com/patrol.zip"}, "https://"),
         ({"region": "westeurope"}, "BCP259"),
     ],
     ids=str,

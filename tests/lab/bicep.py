@@ -136,6 +136,8 @@ def _literal(value: Any) -> str:
         return f"'{value}'"
     if isinstance(value, list):
         return "[\n" + "\n".join(_literal(one) for one in value) + "\n]"
+    if isinstance(value, dict):
+        return "{\n" + "\n".join(f"{name}: {_literal(inner)}" for name, inner in value.items()) + "\n}"
     return json.dumps(value)
 
 
