@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PAT_HOST = "vssps.dev.azure.com"
 HOST = "dev.azure.com"
+LOCATIONS = re.compile(r"_apis(?:/([A-Za-z]+))?/?")
 PAT_PATH = re.compile(r"/([^/]+)/_apis/tokens/pats/?", re.IGNORECASE)
 PATS_SINCE = (6, 1)
 ANONYMOUS = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
@@ -168,18 +169,18 @@ def route_devops(cloud: Cloud, request: Request) -> Route:
     organization, _, rest = request.path.removeprefix("/").partition("/")
     if rest.lower().rstrip("/") == "_apis/connectiondata" and request.method == "GET":
         return Route("devops.connection_data", organization, lambda: _connection_data(cloud, request, organization))
-    if rest.lower().rstrip("/") == "_apis" and request.method == "OPTIONS":
-        return Route("devops.other", organization, lambda: _locations(cloud, organization))
+    if request.method == "OPTIONS" and (asked := LOCATIONS.fullmatch(rest)) is not None:
+        return Route("devops.other", organization, lambda: _locations(cloud, organization, asked[1] or ""))
     return Route("devops.other", organization, lambda: _other(cloud, request, organization))
 
 
-def _locations(cloud: Cloud, organization: str) -> Reply:
-    """Where the resources are: told to everybody, since a client asks before it says who it is."""
+def _locations(cloud: Cloud, organization: str, area: str) -> Reply:
+    """Where the resources are, of an area or all: told to everybody, since a client asks before it says who it is."""
     try:
         cloud.pats.organization(organization)
     except NoOrganization:
         return Reply(html_response(404, "Azure DevOps Services | Not found", _headers(cloud)))
-    return _ok(cloud, resource_locations.locations())
+    return _ok(cloud, resource_locations.locations(area))
 
 
 def _connection_data(cloud: Cloud, request: Request, organization: str) -> Reply:

@@ -1,4 +1,4 @@
-"""How a client library learns where Azure DevOps' resources are: `OPTIONS {organization}/_apis`, and resource areas.
+"""How a client library learns where Azure DevOps' resources are: `OPTIONS` of `_apis` or an area, and resource areas.
 
 The ids are public: Microsoft's client libraries know each resource and each area by them.
 """
@@ -43,6 +43,7 @@ RESOURCES = (
     Resource("603fe2ac-9723-48b9-88ad-09305aa6c6e1", "core", "projects", "_apis/{resource}/{*projectId}", 4),
     Resource("225f7195-f9c7-4d14-ab28-a83f7ff77e1f", "git", "repositories", f"{IN_AREA}/{{repositoryId}}"),
     Resource("0cd358e1-9217-4d94-8269-1c1ee6f93dcf", "build", "builds", f"{IN_AREA}/{{buildId}}", 7),
+    Resource("dbeaf647-6167-421a-bda9-c9327b25e2e6", "build", "definitions", f"{IN_AREA}/{{definitionId}}", 7),
     Resource("a8c47e17-4d56-4a56-92bb-de7ea7dc65be", "distributedtask", "pools", "_apis/{area}/{resource}/{poolId}"),
     Resource("e85f1c62-adfc-4b74-b618-11a150fb195e", "serviceendpoint", "endpoints", f"{IN_AREA}/{{endpointId}}", 4),
     Resource("288d122c-dbd4-451d-aa5f-7dbbba070728", "wiki", "wikis", f"{IN_AREA}/{{wikiIdentifier}}", 2),
@@ -57,9 +58,10 @@ AREAS = {
 }
 
 
-def locations() -> dict[str, Any]:
-    """The answer of `OPTIONS`."""
-    rows = [resource.wire() for resource in RESOURCES]
+def locations(area: str = "") -> dict[str, Any]:
+    """The answer of `OPTIONS`, for everything (the Python library) or one area (the Node.js one)."""
+    wanted = (resource for resource in RESOURCES if area.casefold() in ("", resource.area.casefold()))
+    rows = [resource.wire() for resource in wanted]
     return {"count": len(rows), "value": rows}
 
 

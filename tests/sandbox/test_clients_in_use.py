@@ -77,6 +77,11 @@ LIBRARY = {
 }
 
 
+def in_area(area: str, *has: str) -> Sent:
+    """How the Node.js library asks where an area's resources are: for that area alone."""
+    return Sent("OPTIONS", f"{DEVOPS}/{area}", headers={"Accept": "application/json"}, has=has)
+
+
 def by_library(path: str, version: str, *has: str) -> Sent:
     """A read of Microsoft's client library: the version travels in the Accept header."""
     return Sent(
@@ -187,6 +192,19 @@ CLIENTS: dict[str, tuple[Sent, ...]] = {
         by_library("build/builds", "7.1-preview.7", '"count":0'),
         by_library("distributedtask/pools", "7.1-preview.1", '"count":0'),
         by_library("ConnectionData", "7.1-preview.1", '"authenticatedUser"'),
+    ),
+    "azure-devops-node-api (TypeScript)": (
+        by_library("connectionData", "7.1-preview.1", '"authenticatedUser"'),
+        in_area("Location", '"resourceName":"ResourceAreas"'),
+        by_library("ResourceAreas", "7.1-preview.1", '"name":"core"'),
+        in_area("core", '"resourceName":"projects"'),
+        by_library("projects", "7.1-preview.4", '"count":0'),
+        in_area("git", '"resourceName":"repositories"'),
+        by_library("git/repositories", "7.1-preview.1", '"count":0'),
+        in_area("build", '"resourceName":"definitions"'),
+        by_library("build/definitions", "7.1-preview.7", '"count":0'),
+        in_area("distributedtask", '"resourceName":"pools"'),
+        by_library("distributedtask/pools", "7.1-preview.1", '"count":0'),
     ),
 }
 
