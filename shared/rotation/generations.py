@@ -100,9 +100,12 @@ def emergency(item: Item, published: PatId, made_before: datetime, run: Run) -> 
 
 
 def leaked_before_minting(item: Item, run: Run) -> list[Row]:
-    """`revoke_first`: end everything that lives of the item before there is a new value. Gives the rows."""
-    versions = run.world.vault.versions(item.secret)
-    return _end_all(Generations(item, versions, Because.EMERGENCY), run)[0]
+    """`revoke_first`: end what is meant of the item before there is a new value. Gives the rows.
+
+    What another run has published since it was asked for did not leak, and consumers have it (rule 8).
+    """
+    versions, before = run.world.vault.versions(item.secret), run.asked.published_before
+    return _end_all(Generations(item, versions, Because.EMERGENCY, made_before=before), run)[0]
 
 
 def decommission(item: Item, version: VersionSeen, run: Run) -> list[Row]:

@@ -105,8 +105,8 @@ class ItemWork:
         return self.reconciles and self._may_push(secret, step)
 
     def _may_push(self, secret: Secret | None, step: Step) -> bool:
-        """Whether the item has a consumer that may be given its value: it is neither paused nor a person's to mend."""
-        aside = self.item.paused or isinstance(step, Fail)
+        """Whether its consumer may be given the value: the item is not paused, at its end, or a person's to mend."""
+        aside = self.item.paused or self.item.decommission or isinstance(step, Fail)
         return self.item.then is not None and isinstance(secret, Published) and not aside
 
     @contextmanager

@@ -47,8 +47,13 @@ def overlap_of(item: Item | None, secret: Published, current: Pat | None, defaul
 
 
 def owes_push(item: Item, secret: Secret) -> bool:
-    """Whether the item's consumer has not taken the current value yet: another consumer's name is none of its own."""
-    return item.then is not None and isinstance(secret, Published) and secret.stamp.pushed_to != pushed_to(item.then)
+    """Whether the item's consumer has not taken the current value yet: another consumer's name is none of its own.
+
+    A decommissioned item owes nothing: nobody is to use its value, and its secret is disabled.
+    """
+    if item.then is None or item.decommission or not isinstance(secret, Published):
+        return False
+    return secret.stamp.pushed_to != pushed_to(item.then)
 
 
 def pushed_to(consumer: SonarQube) -> str:

@@ -272,6 +272,29 @@ def test_rule_8_a_pat_of_a_former_owner_ends(change: str, revoke_first: bool) ->
     assert report.exit_code() == 0
 
 
+def test_rule_8_revoke_first_ends_no_value_that_was_published_after_it_was_asked_for() -> None:
+    """The timer replaces what leaked between the emergency's look and its first revoke: consumers have read that."""
+    lab = published(quick=False)
+    lab.wait(days(24))
+    bad = leaked(lab)
+    fresh: list[str] = []
+
+    def between(met: Operation) -> None:
+        if met.name == "vault.versions" and not fresh:
+            fresh.append("")
+            lab.wait(timedelta(seconds=5))
+            lab.run()
+            fresh[0] = current_pat(lab).authorization_id
+
+    lab.cloud.before_effect = between
+    report = lab.run(SECRET, emergency=True, revoke_first=True)
+    lab.cloud.before_effect = None
+    assert report.exit_code() == 0
+    assert bad.revoked
+    assert not lab.cloud.pats.pat(fresh[0]).revoked
+    assert lab.works(SECRET)
+
+
 def test_rule_8_what_cannot_be_confirmed_dead_is_a_failed_row_with_the_command_that_ends_it() -> None:
     lab = Lab(users=two_users([item(SECRET)], []), estate=estate(), quick=True)
     lab.run()

@@ -461,6 +461,20 @@ def demo_vaults() -> list[dict[str, Any]]:
     return [{"host": published["host"], "secrets": []}, credentials]
 
 
+def test_rule_13_a_decommissioned_item_owes_its_consumer_nothing() -> None:
+    """Its secret is disabled, so what was not pushed before can never be; and nobody is to use it."""
+    watched = due()
+    lab, allow = watched.lab, refuse(watched.server)
+    lab.run()
+    lab.items = [item(then=THEN, decommission=True)]
+    assert lab.later(hours(6)).exit_code() == 0
+    allow()
+    for _ in range(5):
+        report = lab.later(hours(6))
+        assert outcomes(report.items) == ["build-pat hold held decommissioned"]
+    assert lab.live() == []
+
+
 def test_a_paused_item_is_not_pushed_and_a_dry_run_tells_what_it_would_push() -> None:
     lab = Lab([item()], quick=True)
     server = lab.sonarqube()
