@@ -6,7 +6,7 @@ from typing import Literal
 
 import pytest
 
-from tests.lab.what_ran import LONGEST, PROCESSOR, covered, longest, promises_and_rules
+from tests.lab.what_ran import LONGEST, PROCESSOR, WhatRan, covered, longest, promises_and_rules
 
 
 def report(
@@ -39,3 +39,8 @@ def test_the_longest_come_first_with_set_up_and_end_and_then_all_together() -> N
     assert lines[1].endswith("test_11")
     assert lines[-1].split()[:1] == ["165.0"]
     assert lines[-1].endswith(f"all {LONGEST + 2} tests together")
+
+
+def test_pytest_can_keep_it_beside_the_fixtures_of_one_folder() -> None:
+    """Where a folder has a conftest of its own, pytest puts its plugins into sets."""
+    assert {WhatRan()}
