@@ -119,6 +119,10 @@ def _do(terminal: Terminal) -> int:
             from shared.cli.pats import pats
 
             return pats(terminal)
+        case "enroll":
+            from shared.cli.enroll_command import enroll
+
+            return enroll(terminal)
         case "import":
             from shared.cli.import_command import moving_in
 

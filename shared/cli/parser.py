@@ -107,6 +107,7 @@ def parser(out: Output | None = None, errors: Output | None = None) -> Parser:
     _add_status(command("status", "the state of every item, from the vault alone", "status --json"))
     release = command("unblock", "let patrol try a blocked user's sign-in again", "unblock svc@contoso.com")
     release.add_argument("upn", type=arguments.user_name, metavar="UPN")
+    _add_enroll(command("enroll", "sign in once as a technical user that has no password", "enroll svc@contoso.com"))
     _add_pats(command("pats", "one technical user's PATs by hand", "pats list --user svc-agents@contoso.com"))
     _add_import(command("import", "write pats.yaml lines for what exists: moving in", "import --from-env"))
     scopes = command("scopes", "the known scopes and what they let a PAT do", "scopes packaging")
@@ -152,6 +153,18 @@ def _add_status(status: Parser) -> None:
         help=f"show these only ({', '.join(STATES)}); may be given several times",
     )
     status.add_argument("--html", metavar="FILE", help="write the page of `GET /api/page` into this file instead")
+
+
+def _add_enroll(enroll: Parser) -> None:
+    enroll.description = _wrapped(
+        "A person signs in at a browser as a user of pats.yaml with `enrolled: true`, passing whatever multi-factor "
+        "authentication that takes; from then on patrol signs in by itself. Run it where the app's certificate or "
+        "client secret can be read."
+    )
+    enroll.epilog = _example("enroll svc-release@contoso.com", "enroll --status")
+    enroll.add_argument("upn", nargs="?", type=arguments.user_name, metavar="UPN")
+    enroll.add_argument("--status", action="store_true", help="until when each enrolled user is good")
+    enroll.add_argument("--no-browser", action="store_true", help="print the page's address, and open nothing")
 
 
 def _add_pats(pats: Parser) -> None:

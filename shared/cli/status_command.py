@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,9 +13,11 @@ from shared.cli.names import check_secrets
 from shared.cli.tables import show_explained, show_last_run, show_status
 from shared.model.clock import check_clock
 from shared.model.errors import PatrolError
+from shared.model.items import Inventory
 from shared.model.secret_state import VaultListing
 from shared.report.kept_run import Brief, last_run
 from shared.rotation import status as vault_status
+from shared.rotation.enroll import EnrollmentSeen, enrollments
 from shared.rotation.overview import Overview, endings, kept_runs
 from shared.rotation.status import ItemStatus, Status
 from shared.rotation.world import World
@@ -42,6 +43,7 @@ def status(terminal: Terminal) -> int:
     check_clock(listing.ahead)
     now = world.clock.now() + listing.ahead
     found = vault_status.status(inventory, listing, world.vault, settings.mark, now)
+    found = vault_status.with_enrollments(found, _enrollments(inventory, world, terminal))
     if options.secrets:
         found = _named(found, frozenset(name.casefold() for name in options.secrets))
     shown = tuple(row for row in found.pats if not options.state or row.state in options.state)
@@ -54,7 +56,7 @@ def status(terminal: Terminal) -> int:
         terminal.screen.json({**replace(found, pats=shown).to_json(), **_kept_json(settings, world, terminal)})
     elif options.html is None:
         _show(terminal, patrol, listing, found, shown)
-    if found.blocks:
+    if found.needs_a_person:
         return HUMAN
     return NOT_DONE if any(is_alarming(row) for row in found.pats) else WELL
 
@@ -90,8 +92,12 @@ def _named(found: Status, keys: frozenset[str]) -> Status:
     """Of these secrets alone, and of the users that they have."""
     rows = tuple(row for row in found.pats if row.key in keys)
     users = {row.username.casefold() for row in rows}
-    blocks: Mapping[str, object] = found.blocks
-    return replace(found, pats=rows, blocks={user: found.blocks[user] for user in blocks if user in users})
+    return replace(
+        found,
+        pats=rows,
+        blocks={user: block for user, block in found.blocks.items() if user in users},
+        enrollments=tuple(known for known in found.enrollments if known.username.casefold() in users),
+    )
 
 
 def _kept_json(settings: Settings, world: World, terminal: Terminal) -> dict[str, object]:
@@ -100,6 +106,16 @@ def _kept_json(settings: Settings, world: World, terminal: Terminal) -> dict[str
         return {}
     last = _last_run(world, terminal)
     return {"last_run": None if last is None else last.to_json()}
+
+
+def _enrollments(inventory: Inventory, world: World, terminal: Terminal) -> tuple[EnrollmentSeen, ...]:
+    """None of them where the credentials' vault does not say: the state of every item is known all the same."""
+    try:
+        return enrollments(inventory, world)
+    except PatrolError as failure:
+        terminal.errors.line(f"patrol: {failure.cause} Until when enrolled users are good is not shown.")
+        terminal.errors.line(f"        {failure.remedy}")
+        return ()
 
 
 def _last_run(world: World, terminal: Terminal) -> Brief | None:

@@ -12,6 +12,7 @@ from shared.model.steps import Because
 from shared.report.causes import Trouble
 from shared.report.kept_run import Brief
 from shared.report.report import WELL, Outcome, Report, Row
+from shared.rotation.enroll import EnrollmentSeen
 from shared.rotation.sign_in import blocked
 from shared.rotation.status import ItemStatus, Status
 from shared.views.explanation import effective_settings, generations, next_step
@@ -104,6 +105,19 @@ def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], troubl
         failure = blocked(username, block, enrolled=username in seen.enrolled)
         screen.say(f"Blocked: {username}", "bad")
         screen.paragraph(f"{failure.cause} {failure.remedy}")
+    show_enrollments(screen, seen.enrollments)
+
+
+_ENROLLED_TONES: Mapping[str, str] = {"good": "good", "ending": "warning", "ended": "bad", "needed": "bad"}
+
+
+def show_enrollments(screen: Screen, found: Iterable[EnrollmentSeen]) -> None:
+    """One line for each user, and the next step where there is one."""
+    for enrollment in found:
+        until = f", good until {instant(enrollment.good_until)}" if enrollment.good_until is not None else ""
+        screen.say(f"Enrolled: {enrollment.username}, {enrollment.state}{until}", _ENROLLED_TONES[enrollment.state])
+        if enrollment.state != "good":
+            screen.paragraph(f"`patrol enroll {enrollment.username}` leads to a page to sign in at.")
 
 
 def show_explained(

@@ -30,7 +30,7 @@ from shared.functions.http_roles import check
 from shared.functions.rotation_timer import Send
 from shared.functions.time_limit import NotInTime, within
 from shared.model.clock import check_clock
-from shared.model.errors import Code, Unclear
+from shared.model.errors import Code, PatrolError, Unclear
 from shared.model.items import Inventory, Named
 from shared.model.ports import Events
 from shared.model.request import Request
@@ -38,8 +38,9 @@ from shared.model.run_ids import is_id
 from shared.report.kept_run import put_together
 from shared.report.report import Report, Row, in_order
 from shared.report.rows import left
+from shared.rotation.enroll import EnrollmentSeen, enrollments
 from shared.rotation.run import names_tokens, run_all
-from shared.rotation.status import status
+from shared.rotation.status import status, with_enrollments
 from shared.rotation.threads import Threads, nothing
 from shared.rotation.world import World
 from shared.settings import ROOT, Settings
@@ -117,11 +118,19 @@ def pats(call: Call, app: App) -> Answer:
         listing = patrol.world.vault.listing()
         check_clock(listing.ahead)
         now = patrol.world.clock.now() + listing.ahead
-        return Answer(
-            HTTPStatus.OK, status(patrol.inventory, listing, patrol.world.vault, settings.mark, now).to_json()
-        )
+        seen = status(patrol.inventory, listing, patrol.world.vault, settings.mark, now)
+        return Answer(HTTPStatus.OK, with_enrollments(seen, _enrollments(patrol)).to_json())
 
     return read_only("pats", call, app, look)
+
+
+def _enrollments(patrol: Deployment) -> tuple[EnrollmentSeen, ...]:
+    """None of them where the credentials' vault does not say: the rest is known all the same."""
+    try:
+        return enrollments(patrol.inventory, patrol.world)
+    except PatrolError as failure:
+        event("enrollments.unknown", code=failure.code, says=str(failure))
+        return ()
 
 
 def runs(call: Call, app: App) -> Answer:

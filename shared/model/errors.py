@@ -37,6 +37,7 @@ class Code(StrEnum):
     USER_BLOCKED = "user-blocked"
     ENROLLMENT_NEEDED = "enrollment-needed"
     ENROLLMENT_ENDED = "enrollment-ended"
+    ENROLLMENT_REFUSED = "enrollment-refused"
     NOTE_UNWRITABLE = "note-unwritable"
 
     # One service principal.

@@ -6,8 +6,8 @@ what `plan` looks at.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from shared.model.clock import instant
@@ -29,6 +29,7 @@ from shared.model.steps import Because, Decommission, Fail, Hold, Recover, Renew
 from shared.model.tags import Mark, Predecessor
 from shared.report.report import Failure, Verb, failure_json
 from shared.report.rows import CORRECT
+from shared.rotation.enroll import EnrollmentSeen
 from shared.rotation.observe import secret_seen
 from shared.rotation.token_refresh import token_seen
 from shared.rules import lock_out, token_plan
@@ -83,9 +84,19 @@ class Status:
     pats: tuple[ItemStatus, ...]
     blocks: Mapping[str, Block] = field(default_factory=dict)
     enrolled: frozenset[str] = frozenset()
+    enrollments: tuple[EnrollmentSeen, ...] = ()
+
+    @property
+    def needs_a_person(self) -> bool:
+        """Whether a user cannot sign in before somebody has done something."""
+        return bool(self.blocks) or any(enrollment.is_over for enrollment in self.enrollments)
 
     def to_json(self) -> dict[str, object]:
-        return {"as_of": instant(self.as_of), "seen": "vault", "pats": [_json(item) for item in self.pats]}
+        seen: dict[str, object] = {"as_of": instant(self.as_of), "seen": "vault"}
+        seen["pats"] = [_json(item) for item in self.pats]
+        if self.enrollments:
+            seen["enrollments"] = [enrollment.to_json() for enrollment in self.enrollments]
+        return seen
 
 
 def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark, now: datetime) -> Status:
@@ -129,6 +140,19 @@ def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark
         *(of_invalid(item, token) for item in inventory.invalid_tokens),
     ]
     return Status(now, tuple(sorted(found, key=lambda item: item.secret.casefold())), blocks, enrolled)
+
+
+def with_enrollments(seen: Status, enrollments: Iterable[EnrollmentSeen]) -> Status:
+    """The same, and until when enrolled users are good: items of one that has to be enrolled are blocked (rule 16)."""
+    known = tuple(enrollments)
+    over = {enrollment.username.casefold() for enrollment in known if enrollment.is_over}
+
+    def row(item: ItemStatus) -> ItemStatus:
+        if item.username.casefold() not in over or item.state == "blocked":
+            return item
+        return replace(item, state="blocked", step=Verb.HOLD, because=Because.BLOCKED, at=None)
+
+    return replace(seen, pats=tuple(map(row, seen.pats)), enrollments=known)
 
 
 def blocked_users(inventory: Inventory, listing: VaultListing) -> dict[str, Block]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from shared.model.clock import whole_seconds
@@ -113,3 +114,46 @@ def _instant(text: str) -> datetime | None:
         return datetime.strptime(text, _FORMAT).replace(tzinfo=UTC)
     except ValueError:
         return None
+
+
+@dataclass(frozen=True, slots=True)
+class Objection:
+    """Why what a person's sign-in gave is not kept."""
+
+    cause: str
+    remedy: str
+
+
+def objection(
+    user: User, person: Person, scopes: frozenset[str], before: Kept | None, *, lasts: bool
+) -> Objection | None:
+    """Judge who signed in, and for what; None where all is well. `lasts`: whether a refresh token came along."""
+    if person.is_guest:
+        return Objection(
+            f"{person.username or 'Who signed in'} is a guest here: another tenant decides about its sign-ins.",
+            "Name a member of the tenant in pats.yaml, and enroll that one.",
+        )
+    if person.username.casefold() != user.key:
+        return Objection(
+            f"{person.username or 'Somebody without a name'} signed in, and not {user.username}.",
+            f"Start again in a private window, and sign in as {user.username}.",
+        )
+    if before is not None and before.object_id and before.object_id != person.object_id:
+        return Objection(
+            f"Another account of the name {user.username} was enrolled before (object id {before.object_id}).",
+            "If the account was made anew under that name, take the tag `object-id` off the newest version of "
+            f"{user.credential_name}, and start again; if not, find out who made an account of that name.",
+        )
+    bare = scopes - {".default"}
+    if bare and not bare >= NEEDED_SCOPES:
+        return Objection(
+            f"The app lacks a permission of Azure DevOps: {', '.join(sorted(NEEDED_SCOPES - bare))}.",
+            "Give the app registration the delegated permissions vso.pats and vso.pats_manage with admin consent, and "
+            "start again.",
+        )
+    if not lasts:
+        return Objection(
+            "Entra ID gave no refresh token along with the sign-in.",
+            "Let the app registration ask for `offline_access`, and start again.",
+        )
+    return None

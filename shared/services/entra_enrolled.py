@@ -55,6 +55,13 @@ Refused = Callable[[EntraRefusal, Refusal], UserRefused]
 """What a refusal that concerns the user means."""
 
 
+class _KeepsNothing(msal.TokenCache):  # type: ignore[misc]  # msal has no type hints
+    """msal would write what it caches into its debug log, with the code and the verifier of a sign-in (1.39)."""
+
+    def add(self, event: object, now: object = None) -> None:
+        """One app object redeems once: nothing is looked up again."""
+
+
 class EnrolledUsers:
     """See `ports.EnrolledDirectory`. Signed-in users get the PAT API that `api_for` makes of their access token."""
 
@@ -177,6 +184,7 @@ class EnrolledUsers:
             client_credential=for_msal(proof),
             authority=f"https://{self._authority_host}/{sign_in.tenant}",
             http_client=wire,
+            token_cache=_KeepsNothing(),
         )
 
     def _wire(self) -> Wire:
@@ -212,14 +220,15 @@ def _not_signed_in(user: User, answer: Mapping[str, str]) -> PatrolError:
     if answer.get("error") == _DECLINED:
         cause = f"Whoever sat at the page did not sign {user.username} in, or declined what the app asks for ({word})."
         remedy = "Start again, sign in as that user and accept; or give the app's permissions admin consent."
-        return UserRefused(cause, remedy, word, Again.DAILY)
+        return UserRefused(cause, remedy, word, Again.DAILY, Code.ENROLLMENT_REFUSED)
     why = refusal(answer.get("error", ""), [number] if number else [])
-    return UserRefused(f"Entra ID did not sign {user.username} in ({word}). {why.cause}", why.remedy, word, Again.DAILY)
+    cause = f"Entra ID did not sign {user.username} in ({word}). {why.cause}"
+    return UserRefused(cause, why.remedy, word, Again.DAILY, Code.ENROLLMENT_REFUSED)
 
 
 def _code_refused(user: User, said: EntraRefusal, why: Refusal) -> UserRefused:
     cause = f"Entra ID did not sign {user.username} in ({said.word}). {why.cause}"
-    return UserRefused(cause, f"{why.remedy} Then start again.", said.word, why.again)
+    return UserRefused(cause, f"{why.remedy} Then start again.", said.word, why.again, Code.ENROLLMENT_REFUSED)
 
 
 def _unclear(user: User, wire: Wire, failure: Exception | None) -> Unclear:

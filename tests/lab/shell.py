@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from io import StringIO
@@ -23,6 +24,18 @@ class Screenful(StringIO):
         return True
 
 
+class Overheard(StringIO):
+    """Tells `hears` each line when it is written."""
+
+    def __init__(self, hears: Callable[[str], None]) -> None:
+        super().__init__()
+        self._hears = hears
+
+    def write(self, text: str) -> int:
+        self._hears(text)
+        return super().write(text)
+
+
 @dataclass
 class Shell:
     """Runs commands in process, on a lab's estate."""
@@ -34,13 +47,15 @@ class Shell:
     environ: dict[str, str] = field(default_factory=dict)
     terminal: bool = False
     """Whether a person reads what is printed."""
+    hears: Callable[[str], None] = lambda _: None
+    """What is done about a line on stderr while the command goes on."""
     writes: bool = True
     """Whether the lab's inventory is written before each command."""
 
     def __call__(self, *arguments: str, **environ: str) -> tuple[int, str, str]:
         if self.writes:
             (self.root / "pats.yaml").write_text(self.lab.pats_yaml(), encoding="utf-8")
-        out, errors = Screenful() if self.terminal else StringIO(), StringIO()
+        out, errors = Screenful() if self.terminal else StringIO(), Overheard(self.hears)
 
         def make_world(known: Settings, budget: timedelta, tell: Events) -> World:
             return replace(self.lab.world(budget), tell=tell)

@@ -18,7 +18,7 @@ import requests
 from sandbox.cloud.clock import ManualClock
 from sandbox.cloud.cloud import Operation
 from sandbox.cloud.entra_estate import UserState
-from sandbox.cloud.seed import AGENTS, CLIENT
+from sandbox.cloud.seed import AGENTS, CLIENT, PERSON
 from sandbox.functions_host.azurite import Azurite
 from shared import settings
 from shared.functions.http_answers import Answer
@@ -27,9 +27,11 @@ from shared.model.clock import Deadline
 from shared.model.errors import Code, PatrolError
 from shared.model.secret_text import SecretText
 from shared.report.report import Report
+from shared.rotation.enroll import Enrolling
 from shared.services.blob_reports import BlobReports
 from shared.services.host_storage import ByConnectionString
 from tests.lab import token_estates
+from tests.lab.at_browser import Person
 from tests.lab.fakes import FakeFlight, Storage
 from tests.lab.http_calls import app, call, principal
 from tests.lab.lab import START, THEN, Lab, LabClock, LabIdentity, days, hours, item
@@ -215,6 +217,15 @@ def ended(lab: Lab) -> None:
     lab.cloud.directory.revoke_tokens(AGENTS)
 
 
+def somebody_else_at_the_page() -> None:
+    lab = Lab(users=ENROLLED)
+    lab.cloud.directory.app(CLIENT).redirect_uris = {"http://localhost"}
+    lab.cloud.directory.add_user(PERSON, "sandbox-password-alice")
+    enrolling = Enrolling(lab.inventory(), lab.world(), lab.settings.mark, lab.inventory().users[0])
+    page = enrolling.page("http://localhost")
+    enrolling.finish(page, Person(lab, PERSON).fills_in(page.url)[1])
+
+
 def without_storage(lab: Lab) -> None:
     """Reports lie where nobody answers."""
     # Nobody listens there, and the text is the same every time.
@@ -249,6 +260,7 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.USER_BLOCKED: lambda: with_lab(refused_before),
     Code.ENROLLMENT_NEEDED: lambda: with_lab(lambda lab: None, lab=Lab(users=ENROLLED)),
     Code.ENROLLMENT_ENDED: lambda: with_lab(ended, lab=Lab(users=ENROLLED)),
+    Code.ENROLLMENT_REFUSED: somebody_else_at_the_page,
     Code.NOTE_UNWRITABLE: lambda: with_lab(lambda lab: lab.vault.denied.add("set"), lab=Lab([item()])),
     Code.PRINCIPAL_REFUSED: lambda: refreshed(lambda lab: lab.cloud.directory.apps[token_estates.APP].secrets.clear()),
     Code.TOKEN_NOT_NEWER: lambda: refreshed(lambda lab: setattr(lab.cloud.switches, "service_token_minutes", 20)),

@@ -1,0 +1,102 @@
+"""`enroll`: a person signs in as a technical user, on this machine or over the deployed app; and who is enrolled."""
+
+from __future__ import annotations
+
+import webbrowser
+from collections.abc import Mapping
+from datetime import timedelta
+from http import HTTPStatus
+
+from shared.cli.arguments import PROGRAM, wrong
+from shared.cli.command import HUMAN, WELL, Terminal
+from shared.cli.loopback import Listener
+from shared.cli.names import nearest_user
+from shared.cli.tables import show_enrollments
+from shared.model.credentials import FederatedIdentity
+from shared.model.errors import Misconfigured, PatrolError
+from shared.rotation.enroll import Enrolled, Enrolling, enrollable, enrollments
+from shared.views import html
+from shared.wiring import Deployment
+
+WITHIN = timedelta(minutes=10)
+
+
+def enroll(terminal: Terminal) -> int:
+    """Gives the exit code. Raises Misconfigured, and NotDone where the sign-in is not kept."""
+    if terminal.options.status:
+        return _status(terminal)
+    if not terminal.options.upn:
+        raise wrong("No user is named.", f"Name one: `{PROGRAM} enroll UPN`, or ask who is enrolled: `--status`.")
+    patrol = terminal.open()
+    try:
+        user = enrollable(patrol.inventory, terminal.options.upn)
+    except Misconfigured as failure:
+        if terminal.options.upn.casefold() not in {user.key for user in patrol.inventory.users}:
+            failure.remedy = f"{nearest_user(patrol.inventory, terminal.options.upn)}{failure.remedy}"
+        raise
+    if isinstance(patrol.inventory.sign_in.credential, FederatedIdentity):
+        raise wrong(
+            "The app registration trusts patrol's managed identity, so the deployed app alone can finish the sign-in.",
+            "Ask it for a link: `POST /api/enroll` (docs/deploy.md, Users without a password). Here it takes a "
+            "certificate or client secret in pats.yaml.",
+        )
+    done = _here(terminal, Enrolling(patrol.inventory, patrol.world, patrol.settings.mark, user))
+    if terminal.options.json:
+        terminal.screen.json(done.to_json())
+    else:
+        terminal.screen.say(done.says, "good")
+    return WELL
+
+
+def _here(terminal: Terminal, enrolling: Enrolling) -> Enrolled:
+    """Over a listener of this machine."""
+    found: list[Enrolled | PatrolError] = []
+    listener = Listener()
+    try:
+        page = enrolling.page(listener.address)
+        clock = enrolling.world.deadline.clock
+        over = clock.now() + WITHIN
+        _lead(terminal, page.url, enrolling.user.username)
+
+        def finish(answer: Mapping[str, str]) -> tuple[HTTPStatus, str]:
+            try:
+                done = enrolling.finish(page, answer)
+            except PatrolError as failure:
+                found.append(failure)
+                return HTTPStatus.BAD_REQUEST, html.message("Not enrolled", failure.cause, failure.remedy, tone="bad")
+            found.append(done)
+            return HTTPStatus.OK, html.message("Enrolled", done.says, "You can close this window.", tone="good")
+
+        listener.wait(page.state, finish, lambda: clock.now() >= over)
+    finally:
+        listener.close()
+    if not found:
+        raise wrong("Nobody signed in within ten minutes; nothing was changed.", "Start again.")
+    if isinstance(found[0], PatrolError):
+        raise found[0]
+    return found[0]
+
+
+def _lead(terminal: Terminal, url: str, username: str) -> None:
+    errors = terminal.errors
+    errors.line(f"Sign in as {username}, within ten minutes, at this page (best in a private window):")
+    errors.line(url)
+    errors.flush()
+    if terminal.is_answered() and not terminal.options.no_browser:
+        webbrowser.open(url)
+
+
+def _status(terminal: Terminal) -> int:
+    patrol: Deployment = terminal.open()
+    found = enrollments(patrol.inventory, patrol.world)
+    wanted = (terminal.options.upn or "").casefold()
+    shown = [one for one in found if not wanted or one.username.casefold() == wanted]
+    if wanted and not shown:
+        enrollable(patrol.inventory, wanted)  # says which of its reasons it is
+    if terminal.options.json:
+        terminal.screen.json({"enrollments": [one.to_json() for one in shown]})
+    elif shown:
+        show_enrollments(terminal.screen, shown)
+    else:
+        terminal.screen.say("pats.yaml has no user with `enrolled: true`.")
+    return HUMAN if any(one.is_over for one in shown) else WELL
