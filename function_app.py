@@ -95,6 +95,31 @@ def runs(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     return _response(http_routes.runs(_call(req), http_routes.App(enter=_in_threads(context))))
 
 
+@app.route("enroll", methods=_METHODS)
+def enroll(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """`POST /api/enroll`: a link by which a person signs in once as a user without a password."""
+    from shared.functions import http_enroll, http_routes
+
+    return _response(http_enroll.ask(_call(req), http_routes.App(enter=_in_threads(context))))
+
+
+# Open to whoever has the ticket: a browser that a person opens, and that Entra ID sends back.
+@app.route("enroll/callback", methods=("POST",), auth_level=func.AuthLevel.ANONYMOUS)
+def enroll_callback(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """`POST /api/enroll/callback`: a person has signed in, or has not."""
+    from shared.functions import http_enroll, http_routes
+
+    return _response(http_enroll.come_back(_call(req), http_routes.App(enter=_in_threads(context))))
+
+
+@app.route("enroll/{ticket}", methods=("GET",), auth_level=func.AuthLevel.ANONYMOUS)
+def enroll_link(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """`GET /api/enroll/{ticket}`: whom to sign in as, and the way there."""
+    from shared.functions import http_enroll, http_routes
+
+    return _response(http_enroll.open_link(_call(req), http_routes.App(enter=_in_threads(context))))
+
+
 # Open to everybody, so for one method: the host takes no body from a caller that it does not know.
 @app.route("health", methods=("GET",), auth_level=func.AuthLevel.ANONYMOUS)
 def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # nothing of the caller is looked at
@@ -108,8 +133,8 @@ def _call(req: func.HttpRequest) -> "Call":
     from shared.functions.http_call import Call
 
     headers = {name.lower(): value for name, value in req.headers.items()}
-    run_id = req.route_params.get("run_id")
-    return Call(req.method.upper(), headers, dict(req.params), req.get_body() or b"", run_id)
+    run_id, ticket = req.route_params.get("run_id"), req.route_params.get("ticket")
+    return Call(req.method.upper(), headers, dict(req.params), req.get_body() or b"", run_id, ticket)
 
 
 def _response(answer: "Answer | TextAnswer") -> func.HttpResponse:

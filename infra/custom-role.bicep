@@ -32,4 +32,31 @@ resource role 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   }
 }
 
+@description('Name of the role that keeps enrollments; unique in the tenant.')
+@minLength(3)
+@maxLength(128)
+param enrollmentRoleName string = 'patrol Enrollment Keeper'
+
+resource enrollmentRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(subscription().id, enrollmentRoleName)
+  properties: {
+    roleName: enrollmentRoleName
+    type: 'CustomRole'
+    description: 'Writes new versions of secrets and changes their tags; cannot read, delete, purge or restore them'
+    assignableScopes: [subscription().id]
+    permissions: [
+      {
+        actions: []
+        notActions: []
+        dataActions: [
+          'Microsoft.KeyVault/vaults/secrets/setSecret/action'
+          'Microsoft.KeyVault/vaults/secrets/update/action'
+        ]
+        notDataActions: []
+      }
+    ]
+  }
+}
+
+output enrollmentRoleId string = enrollmentRole.name
 output roleId string = role.name

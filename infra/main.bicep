@@ -61,6 +61,10 @@ param credentialsVaultResourceGroup string = ''
 @maxLength(36)
 param patsVaultRoleId string = 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
 
+@description('Id (a guid) of the role by which the app keeps enrollments of users without a password in the credentials vault: infra/custom-role.bicep makes one that can write and not read. Empty: none, and no user is enrolled.')
+@maxLength(36)
+param enrollmentRoleId string = ''
+
 @description('Days that a deleted secret or vault can be recovered; fixed when a vault is made.')
 @minValue(7)
 @maxValue(90)
@@ -312,6 +316,18 @@ module readsCredentials 'modules/vault-role.bicep' = {
     principalId: identity.outputs.principalId
     roleId: secretsUser
     why: 'patrol reads the credentials of the technical users'
+  }
+  dependsOn: [credentialsVaultNew]
+}
+
+module keepsEnrollments 'modules/vault-role.bicep' = if (!empty(enrollmentRoleId)) {
+  name: 'keeps-enrollments'
+  scope: resourceGroup(checkedCredentialsGroup)
+  params: {
+    vaultName: credentialsVault
+    principalId: identity.outputs.principalId
+    roleId: enrollmentRoleId
+    why: 'patrol keeps the enrollments of users without a password'
   }
   dependsOn: [credentialsVaultNew]
 }

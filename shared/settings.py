@@ -91,6 +91,8 @@ class Settings:
     http_auth: HttpAuth = "function-key"
     platform_authenticates: bool = False
     """Whether App Service authentication stands in front (`WEBSITE_AUTH_ENABLED`, set by the platform)."""
+    site: str = ""
+    """The app's own address, without a slash at its end (`WEBSITE_HOSTNAME`, set by the platform); "" on a laptop."""
     fan_out_above: int | None = 25
     """Above so many technical users the queue takes over; None: never."""
     queue_instances: int = 40
@@ -156,7 +158,15 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
         http_auth=http_auth,
         platform_authenticates=given.get("WEBSITE_AUTH_ENABLED", "").casefold() == "true",
         storage=storage,
+        site=_site(given.get("WEBSITE_HOSTNAME", "")),
     )
+
+
+def _site(host: str) -> str:
+    """Entra ID comes back over http to this machine alone."""
+    if not re.fullmatch(r"[0-9A-Za-z.-]{1,253}(:[0-9]{1,5})?", host):
+        return ""
+    return f"http://{host}" if host.partition(":")[0] == "localhost" else f"https://{host}"
 
 
 def _stop_at(problems: list[str]) -> None:

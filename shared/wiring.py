@@ -19,10 +19,11 @@ from azure.identity import ManagedIdentityCredential
 from shared.inventory import pats_yaml
 from shared.model.clock import GRACE, Clock, Deadline, SystemClock
 from shared.model.items import Inventory, User
-from shared.model.ports import Events, PatApi
+from shared.model.ports import Events, Links, PatApi
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Alone, SingleFlight
 from shared.report.history import History, NoHistory
+from shared.rotation.links import NoLinks
 from shared.rotation.sign_in import Ledger
 from shared.rotation.world import World
 from shared.services.accounts import Accounts
@@ -205,6 +206,7 @@ class _Clients:
             tell=self.tell,
             flight=self.single_flight(),
             runs=self.runs(),
+            links=self.links(),
         )
 
     def vault(self, url: str, pace: Pace | None = None) -> SecretVault:
@@ -228,6 +230,16 @@ class _Clients:
             folder=self.settings.mark.text,
             holder=holder,
         )
+
+    def links(self) -> Links:
+        """Links to enroll by in the host's storage where there is one."""
+        storage = self.settings.storage
+        if storage is None:
+            return NoLinks()
+        from shared.services.blob_links import BlobLinks  # as above
+
+        identity, folder = self._opens(storage), self.settings.mark.text
+        return BlobLinks(storage, identity, self.http, self.clock, self.deadline, folder=folder)
 
     def runs(self) -> History:
         """Reports in the host's storage where there is one."""

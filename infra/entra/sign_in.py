@@ -46,6 +46,9 @@ def main(
     proof.add_argument("--certificate", metavar="VAULT", help="a certificate in this vault")
     proof.add_argument("--secret", metavar="VAULT", help="a client secret in this vault")
     parser.add_argument("--app-id", default="", metavar="ID", help="the application of an earlier run")
+    parser.add_argument(
+        "--web-redirect", action="append", default=[], metavar="URI", help="where people who enroll users come back to"
+    )
     parser.add_argument("--name", default="patrol sign-in", help="how a new one is called")
     parser.add_argument("--owner", action="append", default=[], metavar="ID", help="who else may own it; repeatable")
     return ended(lambda: _set_up(parser.parse_args(arguments), Az(run), Azd(run, root), run, pause))
@@ -69,6 +72,8 @@ def _set_up(options: argparse.Namespace, az: Az, azd: Azd, run: Run, pause: Call
 
     app = application.given(az, kept, pause) if kept else application.made(az, options.name, asks, keep, pause)
     _consent(az, app, limits, pause)
+    if options.web_redirect:
+        _redirect(az, app, options.web_redirect)
     if principal:
         _trust(az, app, principal)
     elif options.certificate:
@@ -128,6 +133,22 @@ def _consent(az: Az, app: Application, limits: Limits, pause: Callable[[float], 
     except Refused as refused:
         az.delete(f"oauth2PermissionGrants/{grant['id']}")
         raise Refused(f"{refused}\nThe consent that was given a moment ago was taken back.") from None
+
+
+def _redirect(az: Az, app: Application, given: Sequence[str]) -> None:
+    """Of the platform Web alone: only there is a refresh token bound to the application's own credential.
+
+    Raises Refused where the application lets public clients in as well.
+    """
+    for uri in given:
+        if not uri.startswith("https://") and uri != "http://localhost":
+            raise Refused(f"{shown(uri)} is neither an https address nor http://localhost.")
+    there = az.get(f"applications/{app.id}")
+    others = [kind for kind in ("spa", "publicClient") if (there.get(kind) or {}).get("redirectUris")]
+    if others or there.get("isFallbackPublicClient"):
+        raise Refused("The application lets public clients in, whose sign-ins anybody could redeem. Take that off it.")
+    known = (there.get("web") or {}).get("redirectUris") or []
+    az.patch(f"applications/{app.id}", {"web": {"redirectUris": sorted({*known, *given})}})
 
 
 def _trust(az: Az, app: Application, principal: str) -> None:

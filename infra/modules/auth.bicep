@@ -21,7 +21,8 @@ resource authentication 'Microsoft.Web/sites/config@2024-11-01' = {
       requireAuthentication: true
       unauthenticatedClientAction: 'Return401'
       redirectToProvider: 'azureactivedirectory'
-      excludedPaths: ['/api/health']
+      // Below /api/enroll a ticket opens what a caller with a role was given; /api/enroll itself stays closed.
+      excludedPaths: ['/api/health', '/api/enroll/*']
     }
     httpSettings: {
       requireHttps: true

@@ -32,6 +32,11 @@ resource account 'Microsoft.Storage/storageAccounts@2025-06-01' existing = {
       name: 'patrol-runs'
       properties: { publicAccess: 'None' }
     }
+
+    resource enroll 'containers' = {
+      name: 'patrol-enroll'
+      properties: { publicAccess: 'None' }
+    }
   }
 
   resource queues 'queueServices' = {

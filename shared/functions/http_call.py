@@ -12,13 +12,17 @@ _OF_THE_KEY = frozenset({"code", "clientid"})
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One HTTP request, as far as the doors look. Header names are lower-case; `run_id` stands in the path."""
+    """One HTTP request, as far as the doors look. Header names are lower-case.
+
+    `run_id` or `ticket` stands in the path.
+    """
 
     method: str
     headers: Mapping[str, str] = field(default_factory=dict)
     query: Mapping[str, str] = field(default_factory=dict)
     body: bytes = b""
     run_id: str | None = None
+    ticket: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

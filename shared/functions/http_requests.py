@@ -81,7 +81,15 @@ class EmergencyBody(_Body):
     revoke_first: bool = False
 
 
-Body = TypeVar("Body", bound=_Body)
+class EnrollBody(BaseModel):
+    """Of `POST /api/enroll`: a user of pats.yaml with `enrolled: true`."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+    username: Annotated[str, AfterValidator(texts.user_name), WithJsonSchema({"type": "string", "maxLength": 113})]
+
+
+Body = TypeVar("Body", bound=BaseModel)
 
 
 def read_rotate(body: bytes, query: Mapping[str, str], now: datetime) -> Request:
@@ -114,6 +122,14 @@ def read_emergency(body: bytes, query: Mapping[str, str], now: datetime) -> Requ
         arrived_at=now,
         door="http",
     )
+
+
+def read_enroll(body: bytes, query: Mapping[str, str]) -> str:
+    """Whom `POST /api/enroll` names. Raises BadRequest with every mistake."""
+    asked, found = _read(EnrollBody, body, query, datetime.now(UTC))
+    if asked is None or found:
+        raise BadRequest(found)
+    return asked.username
 
 
 def _read(shape: type[Body], body: bytes, query: Mapping[str, str], now: datetime) -> tuple[Body | None, list[Mistake]]:

@@ -51,6 +51,16 @@ class SignInPage:
 
 
 @dataclass(frozen=True, slots=True)
+class Link:
+    """A link by which one user can be enrolled once. Its ticket is the page's `state`."""
+
+    username: str
+    page: SignInPage
+    redirect_uri: str
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """One version of a `patrol-enrolled-…` secret, without its refresh token. Instants in vault time.
 

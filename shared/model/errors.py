@@ -94,6 +94,7 @@ class Code(StrEnum):
     TIME_OVER = "time-over"
     RUN_UNKNOWN = "run-unknown"
     REPORT_UNREADABLE = "report-unreadable"
+    LINK_UNKEPT = "link-unkept"
 
 
 A_PERSON_MUST_ACT = frozenset({Code.SIGN_IN_REFUSED, Code.USER_BLOCKED, Code.ENROLLMENT_NEEDED, Code.ENROLLMENT_ENDED})

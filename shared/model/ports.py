@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.model.credentials import ClientCredential, ClientProof, Credential, SignIn
-from shared.model.enrollment import Redeemed, SignInPage
+from shared.model.enrollment import Link, Redeemed, SignInPage
 from shared.model.items import SonarQube, TokenItem, User
 from shared.model.pats import Claim, Minted, Pat, PatId, ServiceToken
 from shared.model.secret_state import CONTENT_TYPE, Current, Look, VaultListing, VersionListing, VersionSeen
@@ -238,6 +238,20 @@ class RefreshTokens(Protocol):
         tags: Mapping[str, str] | None = None,
         expires_on: datetime | None = None,
     ) -> VersionSeen: ...
+
+
+class Links(Protocol):
+    """Where links to enroll by wait for their one use. Raises Denied or Unclear (`Code.LINK_UNKEPT`)."""
+
+    def keep(self, link: Link) -> None: ...
+
+    def look(self, ticket: str) -> Link | None:
+        """None: there is none, or it was used."""
+        ...
+
+    def take(self, ticket: str) -> Link | None:
+        """The same, and gone afterwards: of several that ask at one moment, one gets it."""
+        ...
 
 
 class Events(Protocol):

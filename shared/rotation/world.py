@@ -15,6 +15,7 @@ from shared.model.ports import (
     Directory,
     EnrolledDirectory,
     Events,
+    Links,
     RefreshTokens,
     ServiceTokens,
     Vault,
@@ -24,6 +25,7 @@ from shared.model.request import Request
 from shared.model.single_flight import Alone, SingleFlight
 from shared.model.tags import Mark
 from shared.report.history import History, NoHistory
+from shared.rotation.links import NoLinks
 from shared.rotation.sign_in import Ledger, SignIns
 from shared.rotation.sign_in_kinds import SignInKinds
 from shared.rules.plan import Asked
@@ -48,6 +50,7 @@ class World:
     flight: SingleFlight = field(default_factory=Alone)
     runs: History = field(default_factory=NoHistory)
     ledger: Ledger = field(default_factory=Ledger)
+    links: Links = field(default_factory=NoLinks)
 
     def sign_ins(self, sign_in: SignIn, clock: Clock, mark: Mark, *, urgent: bool = False) -> SignIns:
         """Where this world's users sign in; `clock` shows vault time. `urgent`: for an emergency."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import secrets
 import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
@@ -101,6 +102,7 @@ class EnrolledUsers:
             flow = self._app(sign_in, proof, wire).initiate_auth_code_flow(
                 SCOPES,
                 redirect_uri=redirect_uri,
+                state=secrets.token_urlsafe(32),  # it opens the link to enroll by; msal's own is no secret
                 login_hint=user.username,
                 prompt="login",
                 response_mode="form_post",

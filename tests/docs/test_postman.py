@@ -84,7 +84,8 @@ def test_the_requests_to_patrol_are_those_of_its_description() -> None:
         for method in methods
         if method in ("get", "post")
     }
-    assert sent == described
+    # Enrolling ends in a browser, where a person signs in.
+    assert sent == {(route, method) for route, method in described if not route.startswith("/enroll")}
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,7 @@ def test_every_function_is_indexed_with_its_bindings(tmp_path: Path) -> None:
     assert set(keys["bindings"]) == {
         *("rotate_due", "rotate_user", "refresh_tokens"),
         *("rotate", "emergency", "pats", "page", "runs", "health"),
+        *("enroll", "enroll_link", "enroll_callback"),
     }
     [tokens] = keys["bindings"]["refresh_tokens"]
     assert (tokens["type"], tokens["schedule"]) == ("timerTrigger", "0 */10 * * * *")

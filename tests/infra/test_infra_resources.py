@@ -16,6 +16,7 @@ from shared.fan_out.queue_message import KIND, MOST_DELIVERIES, POISON, QUEUE
 from shared.report.kept_run import KEPT_DAYS
 from shared.services import rate_limits
 from shared.services.blob_leases import CONTAINER
+from shared.services.blob_links import CONTAINER as LINKS
 from shared.services.blob_reports import CONTAINER as RUNS
 from tests.lab import event_names
 from tests.lab.bicep import INFRA, PARAMETERS, ROOT, app_settings, committed, of_type, one
@@ -203,7 +204,7 @@ def test_storage_takes_no_key_and_holds_what_the_app_needs(name: str) -> None:
     }
     assert [{key: account["properties"][key] for key in wanted} for account in accounts] == [wanted, wanted]
     containers = of_type(resources, "Microsoft.Storage/storageAccounts/blobServices/containers")
-    assert {row["name"].rpartition("/")[2] for row in containers} == {"app-package", CONTAINER, RUNS}
+    assert {row["name"].rpartition("/")[2] for row in containers} == {"app-package", CONTAINER, RUNS, LINKS}
     assert all(row["properties"]["publicAccess"] == "None" for row in containers)
 
 
@@ -390,7 +391,7 @@ def test_app_service_authentication_stands_in_front_where_a_client_id_is_given()
     found = one(committed("entra-auth"), "Microsoft.Web/sites/config", "/authsettingsV2")["properties"]
     assert found["globalValidation"]["requireAuthentication"] is True
     assert found["globalValidation"]["unauthenticatedClientAction"] == "Return401"
-    assert found["globalValidation"]["excludedPaths"] == ["/api/health"]
+    assert found["globalValidation"]["excludedPaths"] == ["/api/health", "/api/enroll/*"]
     directory = found["identityProviders"]["azureActiveDirectory"]
     assert "clientSecretSettingName" not in directory["registration"]
     assert directory["validation"]["allowedAudiences"][0].startswith("api://")

@@ -27,7 +27,7 @@ from sandbox.cloud.sonarqube import SonarRefused
 from sandbox.wire.sonarqube import projects_status
 from shared.model.clock import Clock, VaultInstant, whole_seconds
 from shared.model.credentials import ClientProof, Credential, SignIn
-from shared.model.enrollment import Person, Redeemed, SignInPage
+from shared.model.enrollment import Link, Person, Redeemed, SignInPage
 from shared.model.errors import (
     Absent,
     Busy,
@@ -448,6 +448,22 @@ class FakeDirectory:
             if why.concerns is Concerns.USER:
                 raise UserRefused(why.cause, why.remedy, word, why.again) from None
             raise _not_the_users(why) from None
+
+
+class FakeLinks:
+    """`ports.Links` in memory."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Link] = {}
+
+    def keep(self, link: Link) -> None:
+        self.kept[link.page.state] = link
+
+    def look(self, ticket: str) -> Link | None:
+        return self.kept.get(ticket)
+
+    def take(self, ticket: str) -> Link | None:
+        return self.kept.pop(ticket, None)
 
 
 class FakeEnrolled:

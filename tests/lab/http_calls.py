@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
-from shared.functions import http_page, http_routes
+from shared.functions import http_enroll, http_page, http_routes
 from shared.functions.http_answers import Answer, TextAnswer
 from shared.functions.http_call import Call
 from shared.model.ports import Events
@@ -24,6 +25,9 @@ DOORS: dict[str, tuple[str, Callable[[Call, http_routes.App], Answer | TextAnswe
     "pats": ("GET", http_routes.pats),
     "runs": ("GET", http_routes.runs),
     "page": ("GET", http_page.show),
+    "enroll": ("POST", http_enroll.ask),
+    "enroll/{ticket}": ("GET", http_enroll.open_link),
+    "enroll/callback": ("POST", http_enroll.come_back),
 }
 
 
@@ -66,6 +70,20 @@ def text_call(
 ) -> TextAnswer:
     """The same of a door that answers with a document."""
     answer = _answer(door, using, Call(method, headers or {}, query or {}))
+    assert isinstance(answer, TextAnswer)
+    return answer
+
+
+def at_link(using: http_routes.App, ticket: str) -> TextAnswer:
+    """A browser opens a link to enroll by."""
+    answer = _answer("enroll/{ticket}", using, Call("GET", ticket=ticket))
+    assert isinstance(answer, TextAnswer)
+    return answer
+
+
+def back(using: http_routes.App, fields: Mapping[str, str]) -> TextAnswer:
+    """Entra ID sends a browser back."""
+    answer = _answer("enroll/callback", using, Call("POST", body=urlencode(fields).encode()))
     assert isinstance(answer, TextAnswer)
     return answer
 

@@ -29,11 +29,13 @@ from shared.inventory import pats_yaml
 from shared.model.clock import GRACE, Deadline, VaultTime
 from shared.model.errors import PatrolError
 from shared.model.items import Inventory
+from shared.model.ports import Links
 from shared.model.request import Request
 from shared.model.single_flight import Alone, SingleFlight
 from shared.model.tags import Mark
 from shared.report.history import History, NoHistory
 from shared.report.report import Report, Row
+from shared.rotation.links import NoLinks
 from shared.rotation.run import run
 from shared.rotation.threads import Threads
 from shared.rotation.tokens import refresh
@@ -131,6 +133,7 @@ class Lab:
     flight: SingleFlight = field(default_factory=Alone)
     runs: History = field(default_factory=NoHistory)
     federated: TokenCredential | None = None
+    links: Links = field(default_factory=NoLinks)
 
     def __post_init__(self) -> None:
         self.manual = ManualClock(self.start)
@@ -189,7 +192,7 @@ class Lab:
             federated=lambda: self.federated or identity,
             tell=self.tell,
         )
-        return self._watched(replace(world, flight=self.flight, runs=self.runs))
+        return self._watched(replace(world, flight=self.flight, runs=self.runs, links=self.links))
 
     def quick_world(self, budget: timedelta = timedelta(minutes=20)) -> World:
         """The ports without HTTP in between."""

@@ -24,10 +24,12 @@ from shared import settings
 from shared.functions.http_answers import Answer
 from shared.inventory import pats_yaml
 from shared.model.clock import Deadline
+from shared.model.enrollment import Link, SignInPage
 from shared.model.errors import Code, PatrolError
 from shared.model.secret_text import SecretText
 from shared.report.report import Report
 from shared.rotation.enroll import Enrolling
+from shared.services.blob_links import BlobLinks
 from shared.services.blob_reports import BlobReports
 from shared.services.host_storage import ByConnectionString
 from tests.lab import token_estates
@@ -226,6 +228,14 @@ def somebody_else_at_the_page() -> None:
     enrolling.finish(page, Person(lab, PERSON).fills_in(page.url)[1])
 
 
+def link_without_storage() -> None:
+    storage = ByConnectionString(SecretText(Azurite(1, 1).connection_string))
+    lab = Lab()
+    deadline = Deadline.after(lab.clock, timedelta(seconds=5), timedelta(0))
+    links = BlobLinks(storage, LabIdentity(lab.cloud), requests.Session(), lab.clock, deadline, folder="x")
+    links.keep(Link(AGENTS, SignInPage("https://x", "t", SecretText("{}")), "https://x", lab.clock.now()))
+
+
 def without_storage(lab: Lab) -> None:
     """Reports lie where nobody answers."""
     # Nobody listens there, and the text is the same every time.
@@ -313,6 +323,7 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.TIME_OVER: lambda: asked("rotate", prepare=slow),
     Code.RUN_UNKNOWN: lambda: asked("runs", run_id="f" * 32),
     Code.REPORT_UNREADABLE: lambda: asked("runs", prepare=without_storage),
+    Code.LINK_UNKEPT: link_without_storage,
 }
 
 # Not shown by a failed row of a run: the run goes on in another way.
