@@ -87,6 +87,14 @@ def page(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     return _response(http_page.show(_call(req), http_routes.App(enter=_in_threads(context))))
 
 
+@app.route("metrics", methods=_METHODS)
+def metrics(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """`GET /api/metrics`: the same for Prometheus, as OpenMetrics text."""
+    from shared.functions import http_metrics, http_routes
+
+    return _response(http_metrics.show(_call(req), http_routes.App(enter=_in_threads(context))))
+
+
 @app.route("runs/{run_id?}", methods=_METHODS)
 def runs(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`GET /api/runs`: the latest runs; `GET /api/runs/{run_id}`: one report, with progress while it runs."""

@@ -36,7 +36,7 @@ class Served:
 
 def new_keys() -> Keys:
     """One for each function that asks for one, made new at every start."""
-    names = ("rotate", "emergency", "pats", "page", "runs", "enroll")
+    names = ("rotate", "emergency", "pats", "page", "metrics", "runs", "enroll")
     return Keys(
         {name: secrets.token_urlsafe(24) for name in names}, secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     )
@@ -86,6 +86,8 @@ In a second shell:
   curl -H "x-functions-key: $PATS_KEY" $PATROL/api/pats
   # The same for people, in a browser:
   #   {served.url}/api/page?code={keys.functions["page"]}
+  # For Prometheus.
+  curl -H "x-functions-key: {keys.functions["metrics"]}" $PATROL/api/metrics
   # A link to enroll a user without a password (`enrolled: true`) by:
   curl --fail-with-body -H "x-functions-key: {keys.functions["enroll"]}" $PATROL/api/enroll -d '{{"username": "..."}}'
   # Rotate what is due; one secret, due or not; a leaked one.

@@ -115,6 +115,10 @@ def _do(terminal: Terminal) -> int:
             from shared.cli.status_command import status
 
             return status(terminal)
+        case "metrics":
+            from shared.cli.metrics_command import metrics
+
+            return metrics(terminal)
         case "pats":
             from shared.cli.pats import pats
 

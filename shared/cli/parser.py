@@ -105,6 +105,8 @@ def parser(out: Output | None = None, errors: Output | None = None) -> Parser:
 
     _add_work(command)
     _add_status(command("status", "the state of every item, from the vault alone", "status --json"))
+    numbers = command("metrics", "the state of every item for Prometheus", "metrics --output /var/lib/node/patrol.prom")
+    numbers.add_argument("--output", metavar="FILE", help="where a textfile collector reads; replaced in one step")
     release = command("unblock", "let patrol try a blocked user's sign-in again", "unblock svc@contoso.com")
     release.add_argument("upn", type=arguments.user_name, metavar="UPN")
     _add_enroll(command("enroll", "sign in once as a technical user that has no password", "enroll svc@contoso.com"))

@@ -87,7 +87,14 @@ def api_schema(tmp_path: Path) -> Any:
 
 OPERATIONS = [
     *(("rotate", "POST"), ("emergency", "POST")),
-    *(("pats", "GET"), ("page", "GET"), ("runs", "GET"), ("runs/{run_id}", "GET"), ("health", "GET")),
+    *(
+        ("pats", "GET"),
+        ("page", "GET"),
+        ("metrics", "GET"),
+        ("runs", "GET"),
+        ("runs/{run_id}", "GET"),
+        ("health", "GET"),
+    ),
 ]
 
 
