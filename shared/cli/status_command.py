@@ -69,7 +69,7 @@ def _show(
     if len(terminal.options.secrets) == 1 and shown:
         (row,) = shown
         seen = listing.secrets.get(row.key)
-        show_explained(terminal.screen, row, patrol.inventory, seen, troubles.get(row.key))
+        show_explained(terminal.screen, row, patrol.inventory, seen, troubles.get(row.key), found.as_of)
         return
     show_status(terminal.screen, found, shown, troubles)
     if patrol.settings.storage is not None and not terminal.options.secrets:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
 
 from shared.cli.terminal import Cell, Screen
 from shared.model.clock import instant
@@ -97,6 +98,8 @@ def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], troubl
     if cells:
         head = ("secret", "organization", "state", "works until", "left", "predecessor", "next")
         screen.table(head, cells, spare=("predecessor", "organization", "next", "left", "works until"))
+    else:
+        screen.say("No item to show.")
     screen.say("Seen in the vault alone; `plan` also signs in and looks at Azure DevOps.", "faint")
     show_causes(
         screen, ((row.secret, f"{found.cause} {found.remedy}") for row in rows if (found := troubles.get(row.key)))
@@ -121,16 +124,21 @@ def show_enrollments(screen: Screen, found: Iterable[EnrollmentSeen]) -> None:
 
 
 def show_explained(
-    screen: Screen, row: ItemStatus, inventory: Inventory, seen: SecretSeen | None, trouble: Trouble | None
+    screen: Screen,
+    row: ItemStatus,
+    inventory: Inventory,
+    seen: SecretSeen | None,
+    trouble: Trouble | None,
+    now: datetime,
 ) -> None:
-    """One secret: its generations, its settings, and what a run does next or what is in its way."""
+    """One secret at `now` (vault time): its generations, its settings, what a run does next or what is in its way."""
     screen.say(f"{row.secret}: {row.state}", "good" if row.state == "healthy" else "warning")
     _show_fields(screen, generations(row, seen))
     if settings := list(effective_settings(inventory, row.key)):
         screen.say("As pats.yaml asks for it", "head")
         _show_fields(screen, settings)
     screen.say("What a run does, by the vault alone", "head")
-    screen.paragraph(next_step(row) if trouble is None else f"{trouble.cause} {trouble.remedy}")
+    screen.paragraph(next_step(row, now) if trouble is None else f"{trouble.cause} {trouble.remedy}")
 
 
 def _show_fields(screen: Screen, fields: Iterable[tuple[str, str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from shared.model import durations, tags
 from shared.model.clock import instant
@@ -22,6 +23,7 @@ _DEEDS = {
     Verb.RETIRE: "ends its predecessor",
     Verb.DECOMMISSION: "decommissions it",
 }
+_OVER = "its overlap is over"
 _RESTS = {
     Because.PAUSED: "it is paused in pats.yaml",
     Because.DECOMMISSIONED: "it is decommissioned",
@@ -55,8 +57,8 @@ def effective_settings(inventory: Inventory, key: str) -> Fields:
             yield from _of_token(token)
 
 
-def next_step(row: ItemStatus) -> str:
-    """What a run does next, by the vault alone, as a sentence."""
+def next_step(row: ItemStatus, now: datetime) -> str:
+    """What a run does next, by the vault alone at `now` (vault time), as a sentence."""
     if row.because is Because.BLOCKED:
         when = f"before {instant(row.at)}" if row.at else "until something changed"
         return f"Nothing {when}: its user's sign-in was refused, and `unblock` lets patrol try again."
@@ -65,6 +67,8 @@ def next_step(row: ItemStatus) -> str:
     if row.step is Verb.HOLD:
         return f"Nothing: {_RESTS.get(row.because, row.because.value)}."
     why = WHY.get(row.because, row.because.value)
+    if row.at is not None and row.at <= now:
+        return f"The next run {_DEEDS[row.step]}, because {_OVER if row.because is Because.OVERLAP_OVER else why}."
     if row.at is not None and row.expires_on is not None and row.because in (Because.NEAR_EXPIRY, Because.MAX_AGE):
         why = "its margin before expiry begins then" if row.because is Because.NEAR_EXPIRY else "it is too old then"
     if row.because is Because.OVERLAP_OVER:

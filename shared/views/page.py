@@ -179,7 +179,7 @@ def one_pat(
         needs=mine,
         line=line(versions, row, now),
         settings=list(effective_settings(inventory, key)),
-        next=next_step(row),
+        next=next_step(row, now),
         said=said,
         names=NAMES,
     )

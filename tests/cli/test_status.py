@@ -186,6 +186,24 @@ def test_one_secret_is_explained(shell: Shell) -> None:
         assert says in told, out
 
 
+def test_what_is_due_or_over_by_now_is_the_next_run_s_work(shell: Shell) -> None:
+    shell("run")
+    shell.lab.wait(hours(1))
+    shell("rotate", "build-pat", "--force")
+    shell.lab.wait(days(2))
+    told = in_one_line(shell("status", "build-pat")[1])
+    assert "The next run ends its predecessor, because its overlap is over." in told
+    shell("run")
+    shell.lab.wait(days(22))
+    told = in_one_line(shell("status", "build-pat")[1])
+    assert "The next run replaces it, because the PAT was near expiry." in told
+
+
+def test_a_state_that_no_item_is_in_is_said_to_have_none(shell: Shell) -> None:
+    shell("run")
+    assert "No item to show." in shell("status", "--state", "expired")[1]
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
