@@ -16,13 +16,25 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.cloud.seed import demo_pats_yaml
+from sandbox.cloud.seed import CLIENT, demo_pats_yaml
 from sandbox.functions_host.azurite import ACCOUNT, Ports, azurite, certificates_of, free_port
 from sandbox.functions_host.host import Keys
 from sandbox.process.running import ROOT, Running, start
 
 READY_WITHIN = 30.0
 SCHEDULE = "0 0 */6 * * *"
+
+
+RELEASE = "svc-release@contoso.com"
+ENROLLED = f"""\
+  - username: {RELEASE}   # a person enrolls it at a browser: multi-factor authentication is demanded of it
+    enrolled: true
+    pats: []
+"""
+
+
+def new_password() -> str:
+    return secrets.token_urlsafe(24)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +44,7 @@ class Served:
     url: str
     keys: Keys
     cloud: Running
+    proxy: str
 
 
 def new_keys() -> Keys:
@@ -50,8 +63,10 @@ def serve(port: int, schedule: str) -> Iterator[Served]:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-app-")))
         inventory = folder / "pats.yaml"
-        inventory.write_text(demo_pats_yaml(), encoding="utf-8")
+        inventory.write_text(f"{demo_pats_yaml()}{ENROLLED}", encoding="utf-8")
         cloud = stack.enter_context(start("demo", routes=ports.routes))
+        cloud.client.seed({"users": [{"upn": RELEASE, "password": new_password(), "state": "mfa_required"}]})
+        cloud.client.change_client(CLIENT, redirect_uris=[f"http://localhost:{port}/api/enroll/callback"])
         stack.enter_context(azurite(ports, certificates_of(cloud.environment())))
         settings = {
             "PATS_FILE": str(inventory),
@@ -67,7 +82,7 @@ def serve(port: int, schedule: str) -> Iterator[Served]:
         stack.enter_context(app)
         stack.callback(app.terminate)
         _wait_for(port, app)
-        yield Served(f"http://127.0.0.1:{port}", keys, cloud)
+        yield Served(f"http://127.0.0.1:{port}", keys, cloud, cloud.environment()["HTTPS_PROXY"])
 
 
 def told(served: Served) -> str:
@@ -88,8 +103,10 @@ In a second shell:
   #   {served.url}/api/page?code={keys.functions["page"]}
   # For Prometheus.
   curl -H "x-functions-key: {keys.functions["metrics"]}" $PATROL/api/metrics
-  # A link to enroll a user without a password (`enrolled: true`) by:
-  curl --fail-with-body -H "x-functions-key: {keys.functions["enroll"]}" $PATROL/api/enroll -d '{{"username": "..."}}'
+  # Enroll the user without a password: open the link in a browser that has the sandbox's proxy ({served.proxy})
+  # and takes its certificates, such as chromium --proxy-server=... --ignore-certificate-errors.
+  curl --fail-with-body -H "x-functions-key: {keys.functions["enroll"]}" $PATROL/api/enroll \\
+    -d '{{"username": "{RELEASE}"}}'
   # Rotate what is due; one secret, due or not; a leaked one.
   curl --fail-with-body -H "x-functions-key: $ROTATE_KEY" -X POST $PATROL/api/rotate
   curl --fail-with-body -H "x-functions-key: $ROTATE_KEY" $PATROL/api/rotate \\

@@ -28,7 +28,7 @@ from shared.views import html
 
 GOOD_FOR = timedelta(minutes=10)
 CALLBACK = "/api/enroll/callback"
-_TICKET = re.compile(r"[A-Za-z0-9_-]{43}")
+_TICKET = re.compile(r"[0-9a-f]{64}")
 
 _OVER = (
     "A link is good for one sign-in within ten minutes, and this one is used or too old.",

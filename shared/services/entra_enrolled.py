@@ -102,7 +102,7 @@ class EnrolledUsers:
             flow = self._app(sign_in, proof, wire).initiate_auth_code_flow(
                 SCOPES,
                 redirect_uri=redirect_uri,
-                state=secrets.token_urlsafe(32),  # it opens the link to enroll by; msal's own is no secret
+                state=secrets.token_hex(32),  # it opens the link to enroll by; msal's own is no secret
                 login_hint=user.username,
                 prompt="login",
                 response_mode="form_post",

@@ -165,6 +165,19 @@ def test_a_later_run_takes_the_client_id_and_changes_the_same_application(said: 
     assert [len(credentials) for credentials in tenant.trusted.values()] == [1]
 
 
+def test_rule_16_people_who_enroll_come_back_to_the_platform_web_alone(said: Said) -> None:
+    tenant = Directory()
+    assert set_up(tenant, IDENTITY) == 0
+    client_id, back = made(tenant), "https://contoso-patrol.azurewebsites.net/api/enroll/callback"
+    for given in (back, "http://localhost", back):
+        assert set_up(tenant, IDENTITY, "--app-id", client_id, "--web-redirect", given) == 0
+    assert tenant.application(client_id)["web"] == {"redirectUris": ["http://localhost", back]}
+    assert set_up(tenant, IDENTITY, "--app-id", client_id, "--web-redirect", "http://contoso.com/x") == 1
+    tenant.application(client_id)["isFallbackPublicClient"] = True
+    assert set_up(tenant, IDENTITY, "--app-id", client_id, "--web-redirect", "https://other.example/x") == 1
+    assert tenant.application(client_id)["web"] == {"redirectUris": ["http://localhost", back]}
+
+
 def test_azd_s_environment_keeps_the_client_id_for_the_next_run(tmp_path: Path, said: Said) -> None:
     tenant, root = Directory(), with_azd(tmp_path)
     assert set_up(tenant, IDENTITY, root=root) == 0

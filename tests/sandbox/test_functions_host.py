@@ -198,7 +198,8 @@ def _state(served: Served, secret: str) -> str:
 
 def test_what_it_prints_names_the_address_and_each_key() -> None:
     keys = new_keys()
-    running: Any = SimpleNamespace(url="http://127.0.0.1:7071", keys=keys, cloud=SimpleNamespace(control="http://c"))
+    cloud = SimpleNamespace(control="http://c")
+    running: Any = SimpleNamespace(url="http://127.0.0.1:7071", keys=keys, cloud=cloud, proxy="http://p")
     text = told(running)
     for word in ("http://127.0.0.1:7071", keys.master, *keys.functions.values()):
         assert word in text
