@@ -20,6 +20,7 @@ from shared.rotation.run import run_all
 from shared.rotation.threads import Threads
 from shared.rotation.tokens import refresh as refresh_tokens
 from shared.settings import Settings
+from shared.views.sums import dead
 
 DONE = "The work was done; what is told of it may be cut short."
 
@@ -115,7 +116,10 @@ def _report(terminal: Terminal, request: Request, leaked: Leaked | None = None) 
         raise
     if leaked is None or not report.exit_code():
         terminal.stopping.says = lambda: DONE
-    return _show(terminal, report, _nothing_to_do(inventory))
+    code = _show(terminal, report, _nothing_to_do(inventory))
+    if leaked is not None and not code and not terminal.options.json:
+        terminal.screen.paragraph(dead(report))
+    return code
 
 
 def _nothing_to_do(inventory: Inventory) -> str:

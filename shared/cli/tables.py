@@ -17,6 +17,7 @@ from shared.rotation.enroll import EnrollmentSeen
 from shared.rotation.sign_in import blocked
 from shared.rotation.status import ItemStatus, Status
 from shared.views.explanation import effective_settings, generations, next_step
+from shared.views.sums import summed
 
 MOST_NAMES = 10
 """Items that are named below one cause; all of them are in the table."""
@@ -61,10 +62,7 @@ def show_report(screen: Screen, report: Report, empty: str) -> None:
     if not rows and report.misconfigured is None:
         screen.say(empty)
         return
-    well = sum(row.outcome in WELL for row in report.items)
-    screen.say(
-        f"{report.outcome}: {well} of {len(report.items)} steps are well.", "good" if not report.exit_code() else "bad"
-    )
+    screen.say(summed(report), "good" if not report.exit_code() else "bad")
 
 
 def show_causes(screen: Screen, sentences: Iterable[tuple[str, str]]) -> None:

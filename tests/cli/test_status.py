@@ -290,8 +290,8 @@ def test_a_run_over_service_principals_alone_says_whose_work_they_are(tmp_path: 
     assert code == 0
     assert "0 of 0" not in out
     assert "its Entra token is the work of `patrol refresh`" in out
-    assert "1 of 1 steps are well." in shell("plan")[1]
-    assert "1 of 1 steps are well." in shell("refresh")[1]
+    assert "Plan: 1 to replace." in shell("plan")[1]
+    assert "Succeeded: 1 replaced." in shell("refresh")[1]
 
 
 def test_a_refresh_without_service_principals_says_so(shell: Shell) -> None:
