@@ -92,7 +92,6 @@ class IssuedTokens:
         now = self._now()
         expires = now + timedelta(seconds=self._switches.user_token_seconds)
         stamp, end = int(now.timestamp()), int(expires.timestamp())
-        issuer = f"https://login.microsoftonline.com/{tenant.guid}/v2.0"
         person = {"oid": user.object_id, "tid": tenant.guid, "iat": stamp, "nbf": stamp, "exp": end}
         access = self._chance.jwt(
             {
@@ -108,17 +107,12 @@ class IssuedTokens:
         refresh = identity = ""
         if "offline_access" in wanted.openid:
             refresh = self._chance.remember(f"0.{self._chance.text(120)}")
-            ends, upn = now + REFRESH_LIFE, user.upn.lower()
-            self._refreshes[refresh] = RefreshToken(
-                app, tenant.guid, upn, now, ends, strong, signed_in=signed_in or now
-            )
+            upn, ends, began = user.upn.lower(), now + REFRESH_LIFE, signed_in or now
+            self._refreshes[refresh] = RefreshToken(app, tenant.guid, upn, now, ends, strong, signed_in=began)
         if "openid" in wanted.openid:
-            whom = {"sub": user.object_id, "preferred_username": user.upn, "name": user.upn}
-            if user.state is UserState.GUEST:
-                whom["idp"] = HOME_OF_GUESTS
-            if nonce:
-                whom["nonce"] = nonce
-            identity = self._chance.jwt({**person, "aud": app.client_id, "iss": issuer, **whom, "ver": "2.0"})
+            issuer = f"https://login.microsoftonline.com/{tenant.guid}/v2.0"
+            who = _who(user, nonce)
+            identity = self._chance.jwt({**person, "aud": app.client_id, "iss": issuer, **who, "ver": "2.0"})
         return Token(access, refresh, identity, wanted.echo, expires, user.object_id, tenant.guid)
 
     def grant_app(self, tenant: Tenant, app: App) -> tuple[str, datetime]:
@@ -223,6 +217,14 @@ def too_old_text(issued: datetime, life: timedelta) -> str:
         f"was issued on {_stamp(issued)} and the maximum allowed lifetime for this request is "
         f"{int(life.total_seconds())}."
     )
+
+
+def _who(user: User, nonce: str) -> dict[str, str]:
+    """What an id token says of whom it is for; `nonce` "" where none was asked for."""
+    claims = {"sub": user.object_id, "preferred_username": user.upn, "name": user.upn}
+    if user.state is UserState.GUEST:
+        claims["idp"] = HOME_OF_GUESTS
+    return {**claims, "nonce": nonce} if nonce else claims
 
 
 def revoked_text(issued: datetime, revoked: datetime) -> str:

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 PAT_HOST = "vssps.dev.azure.com"
 HOST = "dev.azure.com"
-LOCATIONS = re.compile(r"_apis(?:/([A-Za-z]+))?/?")
 PAT_PATH = re.compile(r"/([^/]+)/_apis/tokens/pats/?", re.IGNORECASE)
 PATS_SINCE = (6, 1)
 ANONYMOUS = "aaaaaaaa-aaaa-aaaa-aaaa-aaaaaaaaaaaa"
@@ -169,7 +168,7 @@ def route_devops(cloud: Cloud, request: Request) -> Route:
     organization, _, rest = request.path.removeprefix("/").partition("/")
     if rest.lower().rstrip("/") == "_apis/connectiondata" and request.method == "GET":
         return Route("devops.connection_data", organization, lambda: _connection_data(cloud, request, organization))
-    if request.method == "OPTIONS" and (asked := LOCATIONS.fullmatch(rest)) is not None:
+    if request.method == "OPTIONS" and (asked := resource_locations.PATH.fullmatch(rest)) is not None:
         return Route("devops.other", organization, lambda: _locations(cloud, organization, asked[1] or ""))
     return Route("devops.other", organization, lambda: _other(cloud, request, organization))
 

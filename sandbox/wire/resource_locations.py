@@ -5,6 +5,7 @@ The ids are public: Microsoft's client libraries know each resource and each are
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +36,8 @@ class Resource:
         }
 
 
+PATH = re.compile(r"_apis(?:/([A-Za-z]+))?/?")
+"""Below an organization: of everything, or of one area."""
 LOCATION_AREAS = "e81700f7-3be2-46de-8624-2eb35882fcaa"
 IN_AREA = "{project}/_apis/{area}/{resource}"
 RESOURCES = (

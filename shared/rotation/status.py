@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 
 from shared.model.clock import instant
 from shared.model.errors import Code, PatrolError, defect
@@ -106,9 +107,7 @@ def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark
     """
     blocks = blocked_users(inventory, listing)
     enrolled = frozenset(user.key for user in inventory.users if user.enrolled)
-
-    def pat(name: str) -> Secret:
-        return secret_seen(name, listing, vault, mark, look_for_deleted=False)
+    pat = partial(secret_seen, listing=listing, vault=vault, mark=mark, look_for_deleted=False)
 
     def token(name: str) -> TokenSecret:
         row = listing.secrets.get(name.casefold())
