@@ -11,20 +11,20 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from shared.model.clock import VaultInstant, instant
-from shared.model.errors import Absent, Denied, PatrolError, defect
+from shared.model.errors import Denied, PatrolError, defect
 from shared.model.items import Item
 from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import PatApi
 from shared.model.secret_state import Published, VersionSeen
 from shared.model.steps import Because
-from shared.model.tags import Predecessor, Stamp
+from shared.model.tags import Predecessor, Stamp, read
 from shared.report.report import Failure, Leftover, Outcome, Row, Verb
-from shared.report.rows import WHY
+from shared.report.rows import WHY, failed
 from shared.rotation import gate
 from shared.rotation.observe import find_unlisted
-from shared.rotation.publish import overtaken, published, without
+from shared.rotation.publish import overtaken, without
 from shared.rotation.push import push
-from shared.rotation.rotate import rotate
+from shared.rotation.rotate import replace_dead
 from shared.rotation.run_context import Run
 from shared.rules import may_end
 from shared.rules.may_end import MayEnd
@@ -258,32 +258,20 @@ def _look_again(orphan: _Orphan, item: Item | None, run: Run, ended: Ended) -> N
 
     Either this look sees the late write, or whoever made it sees the end when it verifies.
     """
+    current = run.world.vault.look(orphan.name).seen
+    stamp = None if current is None else read(current.tags)
+    if stamp is None or stamp.authorization_id != orphan.pat.id or item is None or item.paused or item.decommission:
+        return
     try:
-        current = run.world.vault.current(orphan.name).version
-    except Absent:
+        user = run.signed_in(Owner(item.username, item.organization))
+        ends = replace_dead(item, orphan.pat, user, run).version.expires_on
+    except PatrolError as failure:
+        ended.rows.append(failed(item, Because.DIED_WHILE_PUBLISHED, failure, verb=Verb.ROTATE))
         return
-    facts = published(current) if current.names(orphan.pat.id) else None
-    if facts is None:
-        return
-    run.tell("pat.died", secret=orphan.name, authorization_id=orphan.pat.id)
-    if item is None:
-        return
-    user = run.signed_in(Owner(item.username, item.organization))
-    done = rotate(item, Because.DIED_WHILE_PUBLISHED, facts, None, user, run)
-    ends = done.version.expires_on
     why = WHY[Because.DIED_WHILE_PUBLISHED]
     says = f"{orphan.name}: replaced, because {why}; the new PAT works until {instant(ends)}."
-    row = Row(
-        orphan.name,
-        item.username,
-        item.organization,
-        Verb.ROTATE,
-        Outcome.DONE,
-        Because.DIED_WHILE_PUBLISHED,
-        says,
-        ends,
-    )
-    ended.rows.append(row)
+    verb, outcome, because = Verb.ROTATE, Outcome.DONE, Because.DIED_WHILE_PUBLISHED
+    ended.rows.append(Row(orphan.name, item.username, item.organization, verb, outcome, because, says, ends))
 
 
 def _witness(stamp: Stamp, owner: Owner, api: PatApi, run: Run) -> Pat | None:

@@ -13,14 +13,16 @@ from shared.model.clock import Deadline
 from shared.model.errors import Absent, Denied, NotDone, PatrolError, Refused, Unclear
 from shared.model.items import Item
 from shared.model.pats import Claim, Minted, Owner, Pat
-from shared.model.secret_state import Published, Secret, Unmarked, VersionSeen
-from shared.model.steps import Because
+from shared.model.secret_state import Published, Secret, Seen, Unmarked, VersionSeen
+from shared.model.steps import Because, Decommission, Fail
 from shared.rotation import gate
-from shared.rotation.publish import claim_of, in_time, published, verify
+from shared.rotation.observe import secret_again
+from shared.rotation.publish import claim_of, in_time, overtaken, published, verify
 from shared.rotation.run_context import Run, SignedIn
 from shared.rules import may_end
 from shared.rules.due import due_at
 from shared.rules.overlap import stamp_after
+from shared.rules.plan import plan
 
 MENDING = timedelta(minutes=2)
 
@@ -139,15 +141,33 @@ def _mend_late(item: Item, done: Done, minted: Minted, user: SignedIn, run: Run)
     try:
         run.world.verifier.verify(claim_of(item, minted.pat.organization_id), minted.value)
     except Denied:
-        run.tell("pat.died", secret=item.secret, authorization_id=minted.pat.id)
-        # The access token may have expired and the time be over; a dead value cannot wait for the next run.
-        in_a_hurry = run.with_deadline(Deadline.after(run.world.clock, MENDING))
-        return rotate(item, Because.DIED_WHILE_PUBLISHED, done.published(), None, user.again(), in_a_hurry)
+        return replace_dead(item, minted.pat, user, run)
     except PatrolError as doubt:
         raise Unclear(
             doubt.code, f"The write of the secret took very long, and then: {doubt.cause}", doubt.remedy
         ) from None
     return done
+
+
+def replace_dead(item: Item, dead: Pat, user: SignedIn, run: Run) -> Done:
+    """Rotate an item whose current value died while it was being published, unless it is not patrol's to replace now.
+
+    On what is there now and not on what this run wrote: another run or a person may have been here since. Raises
+    NotDone for what a person must look at, Unclear where the version is another one, and as `rotate` does.
+    """
+    run.tell("pat.died", secret=item.secret, authorization_id=dead.id)
+    # The access token may have expired and the time be over; a dead value cannot wait for the next run.
+    run = run.with_deadline(Deadline.after(run.world.clock, MENDING))
+    secret = secret_again(item.secret, run.world.vault, run.mark)
+    step = plan(item, Seen(secret), run.clock.now())
+    if isinstance(step, Fail):
+        raise NotDone(step.code, step.cause, step.remedy)
+    # Two witnesses that it is the version of that PAT: its tag and its expiry.
+    if not isinstance(secret, Published) or secret.stamp.authorization_id != dead.id:
+        raise overtaken()
+    if secret.expires_on != dead.validity.ends or isinstance(step, Decommission):
+        raise overtaken()
+    return rotate(item, Because.DIED_WHILE_PUBLISHED, secret, None, user.again(), run)
 
 
 def _undone(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -118,6 +119,87 @@ def test_rule_2_a_write_that_arrives_hours_late_is_mended_in_the_same_run() -> N
     lab.cloud.before_effect = suspend
     lab.run()
     assert lab.works("build-pat")
+
+
+def died_late(lab: Lab, meanwhile: Callable[[], object]) -> None:
+    """The write arrives when its PAT is dead; `meanwhile` happens before whoever wrote it asks whether it works."""
+    state = "before"
+
+    def suspend(met: Operation) -> None:
+        nonlocal state
+        if met.name == "vault.set" and met.subject == "build-pat" and state == "before":
+            state = "suspended"
+            lab.wait(hours(3))
+            lab.run()
+            lab.wait(hours(1))
+            state = "late"
+        elif met.name == "devops.connection_data" and state == "late":
+            lab.cloud.before_effect = None
+            meanwhile()
+
+    lab.cloud.before_effect = suspend
+
+
+def test_rule_10_what_a_person_pasted_over_a_late_value_is_not_overwritten_by_its_mending() -> None:
+    lab = due()
+    died_late(lab, lambda: lab.vault.set_secret("build-pat", "pasted by a person"))
+    assert code_of(lab) == Code.EDITED
+    assert lab.current("build-pat").value == "pasted by a person"
+
+
+def test_rule_10_a_late_version_that_a_person_disabled_is_not_replaced_by_its_mending() -> None:
+    lab = due()
+    died_late(lab, lambda: lab.vault.update("build-pat", "", {"attributes": {"enabled": False}}))
+    assert code_of(lab) == Code.DISABLED
+    assert not lab.current("build-pat").enabled
+
+
+def test_rule_2_a_late_value_that_another_run_replaced_is_left_to_it() -> None:
+    lab = due()
+
+    def replace_it() -> None:
+        lab.wait(timedelta(seconds=2))
+        lab.run("build-pat", force=True, adopt=True)
+
+    died_late(lab, replace_it)
+    assert code_of(lab) == Code.VAULT_UNCLEAR
+    assert lab.works("build-pat")
+
+
+def late_orphan(lab: Lab, meanwhile: Callable[[], object]) -> None:
+    """The write of a suspended run arrives while another one ends its PAT as an orphan."""
+    name = lab.live()[0].display_name
+    at = lab.clock.now() - hours(3)
+    lost = lab.cloud.pats.seed(AGENTS, "contoso", name, "vso.code", valid_from=at, valid_to=at + days(20))
+    tags = {**lab.current("build-pat").tags, "authorization-id": lost.authorization_id}
+
+    def write(met: Operation) -> None:
+        if met.name == "pats.revoke":
+            lab.cloud.before_effect = None
+            lab.vault.set_secret("build-pat", lost.value, tags=tags, expires=int(lost.valid_to.timestamp()))
+            meanwhile()
+
+    lab.cloud.before_effect = write
+
+
+def test_rule_2_who_ended_an_orphan_replaces_it_where_it_became_current_at_that_moment() -> None:
+    lab = Lab([item()])
+    lab.run()
+    lab.wait(days(3))
+    late_orphan(lab, lambda: None)
+    assert "build-pat rotate done died-while-published" in outcomes(lab.run().items)
+    assert lab.works("build-pat")
+
+
+@pytest.mark.parametrize("keys", [{"decommission": True}, {"paused": True}], ids=str)
+def test_rule_2_who_ended_an_orphan_replaces_nothing_that_pats_yaml_says_to_leave_or_end(keys: dict[str, Any]) -> None:
+    lab = Lab([item()])
+    lab.run()
+    lab.wait(days(3))
+    lab.items = [item(**keys)]
+    late_orphan(lab, lambda: None)
+    report = lab.run()
+    assert not [one for one in report.items if one.step == "rotate"]
 
 
 @pytest.mark.parametrize("fault", ["sign_in_page", "redirect", "wrong_type"])
