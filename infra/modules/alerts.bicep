@@ -95,6 +95,16 @@ var rules = [
     dimensions: ['username', 'code']
   }
   {
+    name: 'enrollment-ending'
+    scope: componentId
+    says: 'A user without a password has to be enrolled again soon'
+    severity: 2
+    query: loadTextContent('../queries/enrollment-ending.kql')
+    window: 'P1D'
+    every: 'PT1H'
+    dimensions: ['username', 'ends']
+  }
+  {
     name: 'item-failed'
     scope: componentId
     says: 'A PAT could not be rotated'
