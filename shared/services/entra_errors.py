@@ -38,7 +38,10 @@ def _client(cause: str, remedy: str) -> Refusal:
     return Refusal(Concerns.CLIENT, cause, remedy)
 
 
-_MFA: Final = "Exempt the technical user from that policy; a password alone cannot pass it."
+_MFA: Final = (
+    "Exempt the technical user from that policy, as a password alone cannot pass it; or have a person enroll it "
+    "(`enrolled: true`)."
+)
 _POLICY: Final = "Exclude the technical user, or this app, from that Conditional Access policy."
 _SECRET: Final = (
     "Write a valid client secret (its value, not its id) as a new version of the secret that holds it; a federated "

@@ -186,7 +186,8 @@ def _federated(user: User) -> UserRefused:
     return UserRefused(
         f"The domain of {user.username} is federated: a server of its own judges passwords, and patrol sends none to "
         "any other host than Entra ID's.",
-        "Use a technical user whose password Entra ID keeps, such as one under the tenant's onmicrosoft.com domain.",
+        "Use a technical user whose password Entra ID keeps, such as one under the tenant's onmicrosoft.com domain; "
+        "or have a person enroll it (`enrolled: true`).",
         FEDERATED,
         Again.DAILY,
     )
