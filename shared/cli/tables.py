@@ -89,7 +89,7 @@ def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], troubl
             instant(row.expires_on) or "",
             "" if row.days_left is None else f"{row.days_left} d",
             ", ".join(f"until {instant(old.retire_at)}" for old in row.predecessors),
-            f"{row.step.value} ({row.because.value}){f' {instant(row.at)}' if row.at else ''}",
+            f"{row.step.value} ({row.because.value}){_when(row.at, seen.as_of)}",
         )
         for row in rows
     ]
@@ -107,6 +107,13 @@ def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], troubl
         screen.say(f"Blocked: {username}", "bad")
         screen.paragraph(f"{failure.cause} {failure.remedy}")
     show_enrollments(screen, seen.enrollments)
+
+
+def _when(at: datetime | None, now: datetime) -> str:
+    """When a step comes, after its words: what is due is due now, whatever second it is."""
+    if at is None:
+        return ""
+    return " now" if at <= now else f" {instant(at)}"
 
 
 _ENROLLED_TONES: Mapping[str, str] = {"good": "good", "ending": "warning", "ended": "bad", "needed": "bad"}

@@ -35,6 +35,12 @@ def test_a_monitor_is_told_nothing_while_work_is_due(shell: Shell) -> None:
     assert (code, {pat["state"] for pat in document["pats"]}) == (0, {"due"})
 
 
+def test_what_is_due_is_due_now_and_the_rest_at_its_time(shell: Shell) -> None:
+    assert "rotate (near-expiry) 2026-" in in_one_line(shell("status", COLUMNS="200")[1])
+    shell.lab.wait(days(23.5))
+    assert in_one_line(shell("status", COLUMNS="200")[1]).count("rotate (near-expiry) now") == 2
+
+
 def test_overdue_is_alarming_before_a_consumer_breaks(shell: Shell) -> None:
     """The margin is 7 days: at 3 and a half, half of the time to act is gone."""
     shell.lab.wait(days(26.4))
