@@ -14,7 +14,11 @@ PUBLISH_WITHIN = timedelta(minutes=5)
 
 
 class Judge:
-    """Of one secret. `leaked`: until when what an emergency ends was made; `by_hand`: PATs that a person ended."""
+    """Of one secret. `leaked`: until when what an emergency ends was made; `by_hand`: PATs that a person ended;
+    `decommissioned`: nobody is to use any value of it from now on.
+
+    What is `broken` is noted and not raised: a run isolates what nobody expected, and would go on.
+    """
 
     def __init__(self, lab: Lab, secret: str, overlap: timedelta) -> None:
         self.lab, self.secret, self.overlap = lab, secret, overlap
@@ -22,6 +26,12 @@ class Judge:
         self.revoked_first = False
         self.by_hand = {pat.authorization_id for pat in lab.cloud.pats.all() if pat.revoked}
         self.ended: dict[str, datetime] = {}
+        self.decommissioned = False
+        self.broken: list[str] = []
+
+    def must(self, holds: bool, promise: str) -> None:
+        if not holds:
+            self.broken.append(f"{self.lab.clock.now()}: {promise}")
 
     def emergency(self, at: datetime, *, revoke_first: bool) -> None:
         """An emergency arrives."""
@@ -53,14 +63,15 @@ class Judge:
         for pat in self.lab.cloud.pats.all():
             if pat.revoked and pat.authorization_id not in self.by_hand:
                 self.ended.setdefault(pat.authorization_id, now)
-        if not versions[-1].enabled:
-            return  # decommissioned: Watch saw that nothing else did it
-        assert current is not None
+        # Watch sees that nothing but a decommissioning disables the newest version.
+        self.decommissioned = self.decommissioned or not versions[-1].enabled
+        if self.decommissioned or current is None:
+            return
         excused = current.authorization_id in self.by_hand or self.is_late(current, versions[-1])
         excused = excused or (self.revoked_first and self.has_leaked(current))
-        assert excused or not current.revoked, f"promise 1: the published value is dead at {now}"
+        self.must(excused or not current.revoked, "promise 1: the published value is dead")
         self._look_at_overlaps(versions)
-        self._look_at_copies()
+        self._look_at_copies(self.readable())
 
     def _look_at_overlaps(self, versions: list[Version]) -> None:
         for number, version in enumerate(versions[:-1]):
@@ -71,14 +82,15 @@ class Judge:
             at = self.ended.get(pat.authorization_id)
             # Key Vault's times have whole seconds.
             until = datetime.fromtimestamp(after[0].created, UTC) + self.overlap - timedelta(seconds=1)
-            assert at is None or at >= until or self.is_late(pat, version), f"promise 1: ended {at}, overlap to {until}"
+            over = at is None or at >= until or self.is_late(pat, version)
+            self.must(over, f"promise 1: ended {at}, and its overlap lasts until {until}")
 
-    def _look_at_copies(self) -> None:
-        for server in self.lab.cloud.sonarqubes.values():
-            for setting in server.azure.values():
-                pat = self.holder(setting.pat)
-                if pat is not None and pat.authorization_id not in self.by_hand and not self.has_leaked(pat):
-                    assert not pat.revoked, "promise 1: what SonarQube holds is dead"
+    def _look_at_copies(self, values: frozenset[str]) -> None:
+        copies = [one.pat for server in self.lab.cloud.sonarqubes.values() for one in server.azure.values()]
+        for copy in copies:
+            pat = self.holder(copy) if copy in values else None
+            if pat is not None and pat.authorization_id not in self.by_hand and not self.has_leaked(pat):
+                self.must(not pat.revoked, "promise 1: what SonarQube holds is dead")
 
     def readable(self) -> frozenset[str]:
         """Every value that somebody may have read by now."""
@@ -91,6 +103,7 @@ class Judge:
             pat = self.holder(version.value)
             if pat is None or version.value not in leaked or version.value == versions[-1].value:
                 continue
-            assert pat.state(self.lab.clock.now()) != "active", "rule 8: what leaked still works"
+            self.must(pat.state(self.lab.clock.now()) != "active", "rule 8: what leaked still works")
             # What a person wrote is not patrol's to disable (promise 4).
-            assert not version.enabled or read(version.tags) is None, "rule 8: what leaked can still be read"
+            readable = version.enabled and read(version.tags) is not None
+            self.must(not readable, "rule 8: what leaked can still be read")
