@@ -13,7 +13,6 @@ from sandbox.cloud.entra_refusals import EntraRefused
 from sandbox.cloud.entra_scopes import AZURE_DEVOPS, GrantedScope
 from sandbox.cloud.switches import Switches
 
-TOKEN_LIFE = timedelta(hours=1)
 STORAGE = "https://storage.azure.com"
 STORAGE_SPREAD = timedelta(days=3650)
 HOME_OF_GUESTS = "https://sts.windows.net/9e000000-0000-4000-8000-000000000009/"
@@ -144,7 +143,7 @@ class IssuedTokens:
         For the exchange at the token endpoint it is one that this directory signs and can check.
         """
         now = self._now()
-        expires = now + TOKEN_LIFE
+        expires = now + timedelta(seconds=self._switches.app_token_seconds)
         if audience.lower().startswith(assertions.EXCHANGE):
             return self._exchange_token(audience, subject, guid), expires
         # A storage emulator keeps the real time however far this clock was moved.

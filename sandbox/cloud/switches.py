@@ -20,6 +20,7 @@ class Switches:
     sign_in_frequency_hours: int | None = None  # a policy: how long a sign-in lasts; None: there is none
     sign_in_frequency_for: str = "public"  # "public" (clients) or "all": whom that policy binds
     service_token_minutes: int = 60  # life of a service principal's token; the real one draws 60 to 90
+    app_token_seconds: int = 3600  # life of other tokens of apps and managed identities; 86,399 under CAE
     exchange_token_seconds: int = 3600  # life of an identity's token for the exchange; negative: it comes expired
 
     # PAT API

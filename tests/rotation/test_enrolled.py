@@ -191,6 +191,7 @@ def test_rule_16_a_new_enrollment_releases_at_once(lab: Lab) -> None:
     [
         (50173, "revoked", "audit log"),
         (700082, "90 days", "schedule-stopped"),
+        (70008, "has expired", "Enroll the user again"),
         (50078, "older than the tenant lets it be", "remember multi-factor"),
         (50076, "multi-factor authentication", "exempt"),
         (50079, "multi-factor authentication", "exempt"),

@@ -524,6 +524,13 @@ class TestVault:
             vault.set_secret(**{"name": "one", "value": "value-1", **wrong})
         assert (refused.value.status, refused.value.code) == (400, "BadParameter")
 
+    def test_fifteen_tags_of_512_letters_are_taken_and_a_sixteenth_is_told(self, vault: Vault) -> None:
+        tags = {f"{number:0512}": "x" * 512 for number in range(15)}
+        assert vault.set_secret("one", "value-1", tags)["tags"] == tags
+        with pytest.raises(VaultRefused) as refused:
+            vault.set_secret("one", "value-1", {**tags, "one-more": ""})
+        assert refused.value.message == "Property has invalid value"
+
     def test_permissions_and_throttling(self, vault: Vault, cloud: Cloud, clock: ManualClock) -> None:
         vault.denied = {"set"}
         with pytest.raises(VaultRefused) as refused:

@@ -147,6 +147,20 @@ def test_a_new_password_ends_the_refresh_tokens_of_public_clients_alone(
     assert answer.get("error_codes") == (None if code is None else [code])
 
 
+def test_a_refresh_token_is_good_again_and_again_for_90_days_and_for_its_own_client_and_tenant(world: World) -> None:
+    kept = world.token(scope=f"{SCOPE} offline_access").json()["refresh_token"]
+    again = {"grant_type": "refresh_token", "refresh_token": kept}
+    other = world.cloud.directory.add_app("33333333-0000-4000-8000-000000000003", SECRET)
+    world.cloud.directory.add_tenant("other.example")
+    assert world.refusal(client_id=other.client_id, **again)["error_codes"] == [70000]
+    assert world.refusal(tenant="other.example", **again)["error_codes"] == [70000]
+    for wait in (timedelta(), timedelta(days=89), timedelta(hours=23)):
+        world.clock.move(wait)
+        assert world.token(**again).status_code == 200
+    world.clock.move(timedelta(hours=1))
+    assert world.refusal(**again)["error_codes"] == [700082]
+
+
 @pytest.mark.parametrize("error", ["invalid_grant", "interaction_required"])
 def test_conditional_access_names_its_policy_in_claims(world: World, error: str) -> None:
     world.cloud.switches.conditional_access_error = error
@@ -355,6 +369,18 @@ def test_a_service_principal_is_granted_a_token_for_azure_s_own_services(world: 
     answer = world.token(grant_type="client_credentials", scope=f"{resource}/.default").json()
     assert answer.keys() == {"token_type", "expires_in", "ext_expires_in", "access_token"}
     assert world.cloud.directory.bearer(answer["access_token"], resource.rstrip("/")) is not None
+
+
+def test_an_app_s_token_for_azure_s_own_services_may_live_for_a_day(world: World) -> None:
+    form = {"grant_type": "client_credentials", "scope": "https://vault.azure.net/.default"}
+    assert world.token(**form).json()["expires_in"] == 3600
+    world.cloud.switches.set({"app_token_seconds": 86_399})
+    long = world.token(**form).json()
+    assert long["expires_in"] == long["ext_expires_in"] == 86_399
+    for seconds, lives in ((86_398, True), (1, False)):
+        world.clock.move(timedelta(seconds=seconds))
+        bearer = world.cloud.directory.bearer(long["access_token"], "https://vault.azure.net")
+        assert (bearer is not None) is lives
 
 
 def test_azure_identity_signs_a_service_principal_in_to_a_vault(world: World) -> None:

@@ -69,8 +69,14 @@ def described() -> dict[str, Any]:
 def test_answers_have_the_fields_of_the_facts(cloud: Cloud, headers: dict[str, str]) -> None:
     result = json.loads(create(cloud, headers).body)
     page = json.loads(answer(cloud, Request.of("GET", f"{PATS}?{VERSION}", headers)).body)
-    shown = {"PatToken": result["patToken"], "PatTokenResult": result, "PagedPatTokens": page}
-    for name, value in shown.items():
+    target = f"{PATS}?{VERSION}&authorizationId={result['patToken']['authorizationId']}"
+    body = json.dumps({"authorizationId": result["patToken"]["authorizationId"], "displayName": "two"}).encode()
+    got = json.loads(answer(cloud, Request.of("GET", target, headers)).body)
+    updated = json.loads(answer(cloud, Request.of("PUT", f"{PATS}?{VERSION}", headers, body)).body)
+    shown = [("PagedPatTokens", page), *(("PatToken", row) for row in page["patTokens"])]
+    for told in (result, got, updated):
+        shown += [("PatTokenResult", told), ("PatToken", told["patToken"])]
+    for name, value in shown:
         assert value.keys() == FACTS[name].keys(), name
         assert all(isinstance(value[field], KINDS[kind]) for field, kind in FACTS[name].items()), name
 
