@@ -237,7 +237,7 @@ def _end_orphan(orphan: _Orphan, of: Circumstances, item: Item | None, api: PatA
         if verdict in _SAYS:
             ended.leftovers.append(_kept(orphan, verdict))
         return
-    if item is not None and item.then is not None and isinstance(of.secret, Published):
+    if item is not None and item.then is not None and not item.decommission and isinstance(of.secret, Published):
         # Two runs at one moment: the consumer may have what the other one published for a while.
         try:
             push(item, item.then, of.secret, run)

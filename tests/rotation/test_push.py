@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud.cloud import Operation
-from sandbox.cloud.seed import SONAR, demo_estate
+from sandbox.cloud.seed import AGENTS, SONAR, demo_estate
 from sandbox.cloud.sonarqube import SonarQube
 from shared.cli.check_online import check_online
 from shared.fan_out.who_is_queued import PlannedItem
@@ -473,6 +473,19 @@ def test_rule_13_a_decommissioned_item_owes_its_consumer_nothing() -> None:
         report = lab.later(hours(6))
         assert outcomes(report.items) == ["build-pat hold held decommissioned"]
     assert lab.live() == []
+
+
+def test_promise_2_an_orphan_of_a_decommissioned_item_ends_without_a_push() -> None:
+    """A run at the same moment had minted it and was killed; the secret is disabled, so nothing can be pushed."""
+    watched = due()
+    lab = watched.lab
+    lab.items = [item(then=THEN, decommission=True)]
+    lab.run()
+    name = lab.settings.mark.display_name("build-pat")
+    lost = lab.cloud.pats.seed(AGENTS, "contoso", name, "vso.code", valid_from=lab.clock.now())
+    report = lab.later(hours(3))
+    assert lost.revoked
+    assert report.exit_code() == 0, report.to_json()
 
 
 def test_a_paused_item_is_not_pushed_and_a_dry_run_tells_what_it_would_push() -> None:
