@@ -31,7 +31,10 @@ def azd() -> dict[str, Any]:
 
 def test_it_holds_the_app_its_inventory_and_its_libraries_and_nothing_else(built: Path) -> None:
     assert {one.name for one in built.iterdir()} == {*package.FILES, "shared", ".python_packages"}
-    sources = {str(path.relative_to(ROOT)) for path in (ROOT / "shared").rglob("*.py")}
+    tracked = subprocess.run(
+        ["git", "ls-files", "shared"], cwd=ROOT, capture_output=True, text=True, timeout=30, check=True
+    )
+    sources = set(tracked.stdout.split())
     assert {str(path.relative_to(built)) for path in (built / "shared").rglob("*") if path.is_file()} == sources
     assert all((built / name).read_bytes() == (ROOT / name).read_bytes() for name in sources)
     assert not list(built.glob("**/__pycache__"))
