@@ -204,6 +204,8 @@ def test_twenty_that_end_at_one_moment_lose_nothing_and_one_is_told_that_it_was_
     assert done is not None
     assert (done.outcome, done.messages_done) == ("succeeded", 20)
     assert {one.secret for one in done.report.items} == {f"pat-{number}" for number in range(1, 21)}
+    # Whoever comes when all are in is told, whichever way it was counted.
+    assert runs.add(head.run_id, replace(part(20), delivery=2), 20)
 
 
 def test_the_same_part_twice_is_one(runs: History) -> None:
