@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
+from itertools import count
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ from sandbox.cloud.sonarqube import AzureSetting, SonarQube
 from sandbox.process.in_process import SandboxAdapter, session_for
 from shared import settings, wiring
 from shared.inventory import pats_yaml
+from shared.model import run_ids
 from shared.model.clock import GRACE, Deadline, VaultTime
 from shared.model.errors import PatrolError
 from shared.model.items import Inventory
@@ -147,6 +149,7 @@ class Lab:
         self.events: list[tuple[str, dict[str, object]]] = []
         self.reports: list[Report] = []
         self.failures: list[str] = []
+        self.run_numbers = count()
         MADE.append(self)
         self.settings = settings.read({**ENVIRONMENT, **self.environment}, Path())
         self.watch = Watch(self.cloud, self.settings.vault_host, self.settings.mark, lambda: self.inventory().items())
@@ -256,7 +259,7 @@ class Lab:
     def _do(
         self, what: Work, names: tuple[str, ...], budget: timedelta, parallel: int, asks: Mapping[str, Any]
     ) -> Report:
-        request = Request(names=names or None, **asks)
+        request = Request(names=names or None, run_id=self.next_run_id(), **asks)
         world = self.quick_world(budget) if self.quick else self.world(budget)
         before = self.watch.emergency, self.watch.revoke_first
         self.watch.emergency, self.watch.revoke_first = request.emergency, request.revoke_first
@@ -269,6 +272,10 @@ class Lab:
             self.watch.emergency, self.watch.revoke_first = before
         self.reports.append(report)
         return report
+
+    def next_run_id(self) -> str:
+        """Of this lab's time, and later than the one before: runs of one machine's millisecond have ids in any order."""
+        return run_ids.new(self.clock.now() + timedelta(milliseconds=next(self.run_numbers)))
 
     def sonarqube(self) -> SonarQube:
         """A SonarQube server that `item(then=THEN)` pushes to; its setting holds nothing yet."""

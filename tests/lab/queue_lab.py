@@ -32,7 +32,7 @@ class QueueLab:
         return self.lab.quick_world(budget) if self.lab.quick else self.lab.world(budget)
 
     def dispatch(self, *names: str, **asks: object) -> Dispatched:
-        request = Request(names=names or None, door="timer", **asks)  # type: ignore[arg-type]
+        request = Request(names=names or None, door="timer", run_id=self.lab.next_run_id(), **asks)  # type: ignore[arg-type]
         if names:
             done = dispatch_named(self.lab.inventory(), self.world(), request, names)
         else:
