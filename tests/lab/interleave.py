@@ -17,7 +17,7 @@ from shared.fan_out.dispatch import dispatch, dispatch_named
 from shared.fan_out.rotate_user import TryAgain, do_message
 from shared.model.errors import PatrolError
 from shared.model.request import Request
-from shared.report.report import Report
+from shared.report.report import Outcome, Report
 from shared.rotation.run import run
 from shared.rotation.threads import Threads
 from tests.lab.fakes import FakeFlight, FakeHistory, Storage, Trouble
@@ -74,11 +74,12 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What the runners find. `then`: SonarQube has a copy."""
+    """What the runners find. `then`: SonarQube has a copy; `enrolled`: nobody has a password."""
 
     name: str
     make: Callable[[Lab], None]
     then: bool = False
+    enrolled: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -128,6 +129,7 @@ MOMENTS = (
     Moment("edited", _edited),
     Moment("due, with a consumer", _due, then=True),
     Moment("over, with a consumer", _over, then=True),
+    Moment("due, enrolled", _due, enrolled=True),
 )
 
 
@@ -222,7 +224,7 @@ class Meeting:
     def __init__(self, moment: Moment, first: Kind, second: Kind, *, leases: bool) -> None:
         self.kinds, self.then = (first, second), moment.then
         moved = first.moved or second.moved
-        self.lab = lab = Lab(estate=_estate() if moved else None, quick=True)
+        self.lab = lab = Lab(estate=_estate() if moved else None, quick=True, enrolled=moment.enrolled)
         MADE.remove(lab)  # its invariants are looked at below, and thousands of labs are not kept for what leaks
         self._write(lab, moved=False)
         if moment.then:
@@ -285,6 +287,8 @@ class Meeting:
                     do_message(message, 1, inventory, world, lab.settings.mark, Threads(1))
             return None
         report = run(inventory, world, lab.settings.mark, request, Threads(1))
+        blocked = [row.says for row in report.items if row.outcome is Outcome.BLOCKED]
+        assert blocked == [], "nobody refused a sign-in"
         if kind.asks.get("emergency") and report.exit_code() == 0:
             self.judge.has_ended_all(leaked)
         return report
@@ -308,6 +312,8 @@ class Meeting:
     def judge_rest(self, report: Report | None) -> None:
         lab, versions = self.lab, self.judge.versions()
         assert report is not None
+        # The first, one of each run that found it over a week old, and one of the runs since.
+        assert not lab.enrolled or len(lab.kept()) <= 4, "each run keeps a new refresh token at most once (rule 16)"
         if any(row.because == "edited" for row in report.items):
             # Two emergencies that revoke first within minutes, one of them killed before it publishes: what is
             # published is dead, and what was minted last looks as if a version held it. A person is told to take back.

@@ -30,7 +30,7 @@ from shared.inventory import pats_yaml
 from shared.model import run_ids
 from shared.model.clock import GRACE, Deadline, VaultTime
 from shared.model.errors import PatrolError
-from shared.model.items import Inventory
+from shared.model.items import Inventory, User
 from shared.model.ports import Links
 from shared.model.request import Request
 from shared.model.single_flight import Alone, SingleFlight
@@ -121,7 +121,10 @@ class Unreachable(SandboxAdapter):
 
 @dataclass
 class Lab:
-    """`items` are the `pats:` of the one technical user unless `users` says more."""
+    """`items` are the `pats:` of the one technical user unless `users` says more.
+
+    `enrolled`: every user signs in by what a person's enrollment left, whatever `users` says of passwords.
+    """
 
     items: list[dict[str, Any]] = field(default_factory=list)
     users: list[dict[str, Any]] = field(default_factory=list)
@@ -136,6 +139,7 @@ class Lab:
     runs: History = field(default_factory=NoHistory)
     federated: TokenCredential | None = None
     links: Links = field(default_factory=NoLinks)
+    enrolled: bool = False
 
     def __post_init__(self) -> None:
         self.manual = ManualClock(self.start)
@@ -153,6 +157,8 @@ class Lab:
         MADE.append(self)
         self.settings = settings.read({**ENVIRONMENT, **self.environment}, Path())
         self.watch = Watch(self.cloud, self.settings.vault_host, self.settings.mark, lambda: self.inventory().items())
+        for user in self.cloud.directory.users() if self.enrolled else ():
+            self.enroll(user.upn)
 
     @property
     def vault(self) -> Vault:
@@ -163,6 +169,7 @@ class Lab:
 
     def _tree(self) -> dict[str, Any]:
         users = self.users or [{"username": AGENTS, "password_secret_name": "svc-agents-password", "pats": self.items}]
+        users = [_enrolled(user) for user in users] if self.enrolled else users
         defaults = {"organization": "contoso", "lifetime": "30d", "rotate_before": "7d", "overlap": "1d"}
         sign_in = {
             "tenant": "contoso.onmicrosoft.com",
@@ -231,6 +238,11 @@ class Lab:
         """As if a person had enrolled the user just now; gives the secret's name."""
         return enroll(self.cloud, upn, CREDENTIALS_VAULT)
 
+    def kept(self, upn: str = AGENTS) -> list[Version]:
+        """The versions of the user's enrollment, oldest first."""
+        kept = self.cloud.vaults[CREDENTIALS_VAULT].secret(User(upn, "", enrolled=True).credential_name)
+        return sorted(kept.versions.values(), key=lambda version: version.created)
+
     def sign_everybody_in(self) -> None:
         """As if every user had signed in before: the note about it is written, and nothing else is to be seen of it."""
         inventory, world = self.inventory(), self.quick_world()
@@ -274,7 +286,7 @@ class Lab:
         return report
 
     def next_run_id(self) -> str:
-        """Of this lab's time, and later than the one before: runs of one machine's millisecond have ids in any order."""
+        """Of this lab's time, and later than the one before: ids of one machine's millisecond sort in any order."""
         return run_ids.new(self.clock.now() + timedelta(milliseconds=next(self.run_numbers)))
 
     def sonarqube(self) -> SonarQube:
@@ -319,6 +331,10 @@ class Lab:
 def _loaded(json_text: str) -> Inventory:
     """JSON is YAML, and quicker to write than to read: the same text is read once in a test process."""
     return pats_yaml.load(json_text)
+
+
+def _enrolled(user: Mapping[str, Any]) -> dict[str, Any]:
+    return {**{key: value for key, value in user.items() if key != "password_secret_name"}, "enrolled": True}
 
 
 def item(secret: str = "build-pat", **more: Any) -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
+
+import pytest
 
 from sandbox.cloud.seed import AGENTS
 from tests.lab.lab import THEN, Lab, days, hours, item
@@ -14,17 +16,21 @@ SECRET = "build-pat"
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """`make` gives an estate whose next run (with `asks`) does the step; `ends`: afterwards nothing is current."""
+    """`make` gives an estate whose next run (with `asks`) does the step; `ends`: afterwards nothing is current.
+
+    `enrolled`: nobody has a password; where days have passed, that run renews the enrollment as well.
+    """
 
     name: str
-    make: Callable[[], Lab]
+    make: Callable[..., Lab]
     asks: dict[str, Any] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     ends: bool = False
+    enrolled: bool = False
 
     def prepare(self) -> Lab:
         """The estate, made without HTTP for speed; what runs on it now goes through the real adapters."""
-        lab = self.make()
+        lab = self.make(enrolled=self.enrolled)
         lab.quick = False
         return lab
 
@@ -32,103 +38,103 @@ class Scenario:
         return self.name
 
 
-def first_mint() -> Lab:
-    return Lab([item()], quick=True)
+def first_mint(**more: Any) -> Lab:
+    return Lab([item()], quick=True, **more)
 
 
-def rotation() -> Lab:
-    lab = Lab([item()], quick=True)
+def rotation(**more: Any) -> Lab:
+    lab = Lab([item()], quick=True, **more)
     lab.run()
     lab.wait(days(24))
     return lab
 
 
-def renewal() -> Lab:
-    lab = Lab([item(strategy="renew")], quick=True)
+def renewal(**more: Any) -> Lab:
+    lab = Lab([item(strategy="renew")], quick=True, **more)
     lab.run()
     lab.wait(days(24))
     return lab
 
 
-def renewal_that_must_rotate() -> Lab:
-    lab = renewal()
+def renewal_that_must_rotate(**more: Any) -> Lab:
+    lab = renewal(**more)
     lab.cloud.pats.organization("contoso").policies.max_lifetime = days(30)
     return lab
 
 
-def retirement() -> Lab:
-    lab = rotation()
+def retirement(**more: Any) -> Lab:
+    lab = rotation(**more)
     lab.run()
     lab.wait(hours(25))
     return lab
 
 
-def adoption() -> Lab:
-    lab = Lab([item(adopt=True)], quick=True)
+def adoption(**more: Any) -> Lab:
+    lab = Lab([item(adopt=True)], quick=True, **more)
     old = lab.cloud.pats.seed(AGENTS, "contoso", "made by hand", "vso.code", valid_from=lab.clock.now())
     lab.vault.seed(SECRET, old.value, created=lab.clock.now() - days(3))
     return lab
 
 
-def adoption_of_a_known_pat() -> Lab:
-    lab = Lab(quick=True)
+def adoption_of_a_known_pat(**more: Any) -> Lab:
+    lab = Lab(quick=True, **more)
     old = lab.cloud.pats.seed(AGENTS, "contoso", "made by hand", "vso.code", valid_from=lab.clock.now())
     lab.vault.seed(SECRET, old.value, created=lab.clock.now() - days(3))
     lab.items = [item(adopt=old.authorization_id)]
     return lab
 
 
-def emergency() -> Lab:
-    lab = Lab([item()], quick=True)
+def emergency(**more: Any) -> Lab:
+    lab = Lab([item()], quick=True, **more)
     lab.run()
     lab.wait(days(2))
     return lab
 
 
-def emergency_in_overlap() -> Lab:
-    lab = rotation()
+def emergency_in_overlap(**more: Any) -> Lab:
+    lab = rotation(**more)
     lab.run()
     lab.wait(hours(3))
     return lab
 
 
-def decommission() -> Lab:
-    lab = emergency_in_overlap()
+def decommission(**more: Any) -> Lab:
+    lab = emergency_in_overlap(**more)
     lab.items = [item(decommission=True)]
     return lab
 
 
-def gone() -> Lab:
-    lab = Lab([item()], quick=True)
+def gone(**more: Any) -> Lab:
+    lab = Lab([item()], quick=True, **more)
     lab.run()
     lab.wait(days(3))
     lab.cloud.pats.revoke_as_person(lab.live(SECRET)[0].authorization_id)
     return lab
 
 
-def first_push() -> Lab:
-    lab = Lab([item(then=THEN)], quick=True)
+def first_push(**more: Any) -> Lab:
+    lab = Lab([item(then=THEN)], quick=True, **more)
     lab.sonarqube()
     return lab
 
 
-def rotation_with_a_consumer() -> Lab:
-    lab = first_push()
+def rotation_with_a_consumer(**more: Any) -> Lab:
+    lab = first_push(**more)
     lab.run()
     lab.wait(days(24))
     return lab
 
 
-def retirement_with_a_consumer() -> Lab:
-    lab = rotation_with_a_consumer()
+def retirement_with_a_consumer(**more: Any) -> Lab:
+    lab = rotation_with_a_consumer(**more)
     lab.run()
     lab.wait(hours(25))
     return lab
 
 
-def push_owed() -> Lab:
+def push_owed(**more: Any) -> Lab:
     """The overlap is over, and SonarQube refused the new value until now."""
-    lab = rotation_with_a_consumer()
+    lab = rotation_with_a_consumer(**more)
     server = lab.cloud.sonarqubes["sonarqube.contoso.com"]
     tokens, server.tokens = server.tokens, {}
     lab.run()
@@ -137,8 +143,8 @@ def push_owed() -> Lab:
     return lab
 
 
-def gone_with_a_consumer() -> Lab:
-    lab = first_push()
+def gone_with_a_consumer(**more: Any) -> Lab:
+    lab = first_push(**more)
     lab.run()
     lab.wait(days(3))
     lab.cloud.pats.revoke_as_person(lab.live(SECRET)[0].authorization_id)
@@ -166,3 +172,21 @@ SCENARIOS = (
     Scenario("emergency with a consumer", rotation_with_a_consumer, {"emergency": True}, (SECRET,)),
     Scenario("a PAT that a person revoked, with a consumer", gone_with_a_consumer),
 )
+
+ENROLLED = tuple(replace(one, name=f"{one.name}, enrolled", enrolled=True) for one in SCENARIOS)
+"""The same steps for a user without a password (rule 16)."""
+BY_NAME = {one.name: one for one in (*SCENARIOS, *ENROLLED)}
+
+
+def either_sign_in(scenarios: Iterable[Scenario] = SCENARIOS, *, quick: Iterable[str]) -> list[Any]:
+    """These as parameters of a test, then the same with an enrolled user; `make test` has of those the named ones."""
+    names = {one.name for one in scenarios}
+    both = [one for one in (*SCENARIOS, *ENROLLED) if one.name.removesuffix(", enrolled") in names]
+    return [
+        pytest.param(
+            one,
+            id=one.name,
+            marks=pytest.mark.exhaustive if one.enrolled and one.name.removesuffix(", enrolled") not in quick else (),
+        )
+        for one in both
+    ]

@@ -14,10 +14,12 @@ import pytest
 from sandbox.cloud.cloud import Operation
 from shared.model.errors import Misconfigured
 from tests.lab.lab import Lab, hours
-from tests.lab.scenarios import SCENARIOS, SECRET, Scenario
+from tests.lab.scenarios import SCENARIOS, SECRET, Scenario, either_sign_in
 from tests.promises.test_promise_3_stop_anywhere import assert_converges, calls_of, consumer_works, copies_work
 
 MEETING = [one for one in SCENARIOS if not one.asks.get("revoke_first")]
+QUICK = ("rotation",)
+"""With an enrolled user: in it a refresh token is redeemed and renewed, and what comes of it used."""
 
 
 class Watch:
@@ -67,7 +69,7 @@ def interleave(lab: Lab, scenario: Scenario, call: int, watch: Watch | None) -> 
     lab.cloud.before_effect = None
 
 
-@pytest.mark.parametrize("scenario", MEETING, ids=str)
+@pytest.mark.parametrize("scenario", either_sign_in(MEETING, quick=QUICK))
 def test_two_runs_at_the_same_moment_end_no_pat_that_somebody_uses(scenario: Scenario) -> None:
     emergency = bool(scenario.asks.get("emergency"))
     for call in calls_of(scenario):
@@ -89,7 +91,7 @@ SLEEPS = [
 
 
 @pytest.mark.parametrize("sleep", SLEEPS, ids=str)
-@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+@pytest.mark.parametrize("scenario", either_sign_in(quick=QUICK))
 def test_promise_3_a_run_that_is_suspended_between_two_calls_does_no_harm(scenario: Scenario, sleep: timedelta) -> None:
     for call in calls_of(scenario):
         lab = scenario.prepare()

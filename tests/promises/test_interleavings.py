@@ -18,6 +18,7 @@ from tests.lab.interleave import (
     GAPS,
     KINDS,
     MOMENTS,
+    QUEUED,
     SCHEDULED,
     Kind,
     Moment,
@@ -32,6 +33,7 @@ Count = Callable[[str, object], None]
 AT_ONCE, SECONDS, LATE, TOO_LATE = GAPS
 DUE = next(moment for moment in MOMENTS if moment.name == "due")
 OVER = next(moment for moment in MOMENTS if moment.name == "over, with a consumer")
+ENROLLED = next(moment for moment in MOMENTS if moment.enrolled)
 DRAWN = 20_000
 
 
@@ -76,6 +78,16 @@ def test_promise_1_a_consumer_s_copy_lives_while_two_runs_meet(first: Kind, reco
     many = sum(play_all(OVER, first, second, every_call(OVER, first, second, [LATE])) for second in seconds)
     assert many > 20
     record_property(f"{TRIED}schedules of two runs", many)
+
+
+@pytest.mark.parametrize("leases", [False, True], ids=["no leases", "leases"])
+@pytest.mark.parametrize("second", [SCHEDULED, QUEUED, EMERGENCY], ids=str)
+def test_rule_16_two_runs_that_redeem_one_refresh_token_at_one_moment(
+    second: Kind, leases: bool, record_property: Count
+) -> None:
+    """Also between redeeming and keeping what came of it; and where the first one is killed there."""
+    schedules = every_call(ENROLLED, SCHEDULED, second, [AT_ONCE], leases=leases, killed=("", "first"))
+    record_property(f"{TRIED}schedules of two runs", play_all(ENROLLED, SCHEDULED, second, schedules))
 
 
 @pytest.mark.exhaustive

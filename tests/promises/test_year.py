@@ -30,6 +30,8 @@ OUTAGES: tuple[tuple[str, str, type[PatrolError]], ...] = (
     ("devops.connection_data", "before", Denied),
     ("devops.connection_data", "before", Unclear),
     ("entra.token", "before", Busy),
+    ("entra.token", "after", Unclear),
+    ("vault.versions", "before", Unclear),
 )
 
 
@@ -50,7 +52,7 @@ class Outage:
         return self.kind(Code.UNEXPECTED, f"{operation}: an outage.", "Wait.")
 
 
-def large_estate(items: int) -> Lab:
+def large_estate(items: int, *, enrolled: bool) -> Lab:
     half = items // 2
     estate = {**demo_estate(), "pats": []}
     estate["vaults"] = [{"host": estate["vaults"][0]["host"], "secrets": []}, estate["vaults"][1]]
@@ -64,7 +66,7 @@ def large_estate(items: int) -> Lab:
             "pats": [{**one, "organization": "fabrikam"} for one in pats[half:]],
         },
     ]
-    return Lab(users=users, estate=estate, quick=True)
+    return Lab(users=users, estate=estate, quick=True, enrolled=enrolled)
 
 
 def everything_works(lab: Lab, items: int) -> bool:
@@ -73,9 +75,10 @@ def everything_works(lab: Lab, items: int) -> bool:
 
 
 @pytest.mark.exhaustive
-def test_promises_1_and_2_a_year_with_outages_has_no_minute_without_a_working_value() -> None:
+@pytest.mark.parametrize("enrolled", [False, True], ids=["passwords", "enrolled"])
+def test_promises_1_and_2_a_year_with_outages_has_no_minute_without_a_working_value(enrolled: bool) -> None:
     items, chance = 200, random.Random(20260301)
-    lab = large_estate(items)
+    lab = large_estate(items, enrolled=enrolled)
     lab.run()
     assert everything_works(lab, items)
     outage: Outage | None = None
@@ -102,23 +105,30 @@ def test_promises_1_and_2_a_year_with_outages_has_no_minute_without_a_working_va
         for one in lab.current(f"pat-{number}").tags.get("predecessors", "").split()
     }
     assert {pat.authorization_id for pat in lab.live()} <= current | in_overlap
+    for upn in (AGENTS, SONAR) if enrolled else ():
+        assert len(lab.kept(upn)) <= 60 * 406 / 365, "versions of a refresh token (rule 16)"
 
 
-QUICK = {("rotate", 30, "clamp", True), ("renew", 7, "refuse", True)}
+QUICK = {("rotate", 30, "clamp", True, False), ("renew", 7, "refuse", True, True)}
 """The lifetime that most organizations allow, and one so short that a missed timer matters."""
 
 
 @pytest.mark.parametrize(
-    ("strategy", "policy", "form", "misses"),
+    ("strategy", "policy", "form", "misses", "enrolled"),
     [
         pytest.param(*case, marks=() if case in QUICK else pytest.mark.exhaustive)
-        for case in itertools.product(("rotate", "renew"), (90, 30, 7, 1), ("clamp", "refuse"), (False, True))
+        for case in itertools.product(
+            ("rotate", "renew"), (90, 30, 7, 1), ("clamp", "refuse"), (False, True), (False, True)
+        )
     ],
 )
-def test_promise_1_under_a_lifetime_policy_for_400_days(strategy: str, policy: int, form: str, misses: bool) -> None:
+def test_promise_1_under_a_lifetime_policy_for_400_days(
+    strategy: str, policy: int, form: str, misses: bool, enrolled: bool
+) -> None:
     lifetime = f"{policy}d" if form == "refuse" else "90d"
     rotate_before = "7d" if policy > 7 else f"{policy * 12}h"
-    lab = Lab([item(strategy=strategy, lifetime=lifetime, rotate_before=rotate_before, overlap="4h")], quick=True)
+    pat = item(strategy=strategy, lifetime=lifetime, rotate_before=rotate_before, overlap="4h")
+    lab = Lab([pat], quick=True, enrolled=enrolled)
     policies = lab.cloud.pats.organization("contoso").policies
     policies.max_lifetime, policies.lifetime_form = days(policy), form
     lab.run()
@@ -136,3 +146,4 @@ def test_promise_1_under_a_lifetime_policy_for_400_days(strategy: str, policy: i
     assert minted <= 2 * days(400) / shortest + 2, f"{minted} PATs were minted in 400 days"
     assert renewed <= 4 * days(400) / shortest + 4
     assert len(lab.live()) <= 2
+    assert not enrolled or 400 / 8 <= len(lab.kept()) <= 60 * 400 / 365, "versions of a refresh token (rule 16)"
