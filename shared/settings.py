@@ -172,11 +172,13 @@ def _site(host: str) -> str:
 def _stop_at(problems: list[str]) -> None:
     """Raises one Misconfigured that names all of them; with none it does nothing."""
     if problems:
-        raise Misconfigured(
+        failure = Misconfigured(
             Code.SETTINGS_INVALID,
             f"{'; '.join(problems)}.",
             "Correct the app settings (Bicep, local.settings.json or the environment).",
         )
+        failure.mistakes = tuple(f"{problem}." for problem in problems)
+        raise failure
 
 
 def _has_client_secret(given: Mapping[str, str]) -> bool:

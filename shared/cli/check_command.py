@@ -59,7 +59,8 @@ def _check(terminal: Terminal) -> Checked:
     try:
         terminal.settings()
     except Misconfigured as failure:
-        problems.append(Problem("settings", None, f"{failure.cause} {failure.remedy}"))
+        mistakes = failure.mistakes or (failure.cause,)
+        problems += [Problem("settings", None, f"{mistake} {failure.remedy}") for mistake in mistakes]
     try:
         problems += pats_yaml.check_file(file)
     except Misconfigured as failure:
@@ -75,7 +76,7 @@ def show(screen: Screen, checked: Checked) -> None:
     for problem in checked.problems:
         screen.say(_located(checked.file, problem))
     if not checked.problems and checked.findings is None:
-        screen.say("pats.yaml and the settings are in order.", "good")
+        screen.sentence("pats.yaml and the settings are in order.", "good")
     findings = checked.findings or ()
     times = Counter(finding.says for finding in findings)
     for finding in findings:
@@ -100,7 +101,7 @@ def unblock(terminal: Terminal) -> int:
     if terminal.options.json:
         terminal.screen.json(done.to_json())
     else:
-        terminal.screen.say(done.says)
+        terminal.screen.sentence(done.says)
     return WELL
 
 

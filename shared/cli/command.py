@@ -60,8 +60,14 @@ class Terminal:
         return wiring.open(self.environ, self.root, make_world=self.make_world, tell=self.progress)
 
     def progress(self, name: str, /, **fields: object) -> None:
-        """One line per step on stderr; what the report repeats at the end is left out."""
+        """One line per step on stderr; what the report repeats at the end is left out, ids on a terminal as well."""
         if name.startswith(("run.", "item.", "refresh.")):
+            return
+        if self.errors.is_terminal():
+            whose = fields.get("secret") or fields.get("username") or fields.get("organization") or ""
+            more = fields.get("says") or fields.get("code") or fields.get("because")
+            self.errors.told(f"{name:14}  ", f"{whose}{f' ({more})' if more else ''}")
+            self.errors.flush()
             return
         shown = {key: _shown(value) for key, value in fields.items() if value is not None and key != "run_id"}
         self.errors.line(f"{name}: {', '.join(f'{key} {value}' for key, value in shown.items())}")

@@ -96,7 +96,7 @@ def _status(terminal: Terminal) -> int:
     if terminal.options.json:
         terminal.screen.json({"enrollments": [one.to_json() for one in shown]})
     elif shown:
-        show_enrollments(terminal.screen, shown)
+        show_enrollments(terminal.screen, shown, patrol.world.clock.now())
     else:
         terminal.screen.say("pats.yaml has no user with `enrolled: true`.")
     return HUMAN if any(one.is_over for one in shown) else WELL

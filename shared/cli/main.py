@@ -157,8 +157,7 @@ def _tell_failure(terminal: Terminal, failure: PatrolError) -> int:
         terminal.screen.json(
             {"error": {"code": failure.code.value, "message": failure.cause, "remedy": failure.remedy}}
         )
-    terminal.errors.line(f"patrol: {failure.cause}")
-    terminal.errors.line(f"        {failure.remedy}")
+    terminal.errors.failure(failure.cause, failure.remedy, getattr(failure, "mistakes", ()))
     if isinstance(failure, Misconfigured):
         return MISCONFIGURED
     return HUMAN if failure.code in A_PERSON_MUST_ACT else NOT_DONE

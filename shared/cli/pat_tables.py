@@ -13,6 +13,7 @@ from shared.model.clock import instant
 from shared.model.items import User
 from shared.model.pats import Pat, PatId
 from shared.model.secret_text import SecretText
+from shared.views.moments import distance, when
 
 NEAR = timedelta(days=7)
 
@@ -45,9 +46,9 @@ def show_all(
     with_state = options.state != ACTIVE
     rows = [_row(pat, states[pat.id], now, with_state=with_state) for pat in pats]
     if rows:
-        head = ("id", "name", "scopes", "made", "works until")
-        screen.table((*head, "state") if with_state else head, rows, spare=("made", "scopes"))
-    screen.say(f"{len(rows)} {'PAT' if len(rows) == 1 else 'PATs'}.")
+        head = ("id", "name", "scopes", "made", "works until", "ends")
+        screen.table((*head, "state") if with_state else head, rows, spare=("made", "works until", "scopes"))
+    screen.sentence(f"{len(rows)} {'PAT' if len(rows) == 1 else 'PATs'}.")
 
 
 def say_global(
@@ -55,7 +56,7 @@ def say_global(
 ) -> None:
     """What becomes of these PATs, and what to make instead; `organizations` are those whose listings show each."""
     for pat in pats:
-        screen.say(global_pats.cause(pat, now), "bad")
+        screen.sentence(global_pats.cause(pat, now), "bad")
         screen.paragraph(global_pats.remedy(pat, user.username, organizations[pat.id]))
 
 
@@ -68,8 +69,8 @@ def show_one(
     if as_json:
         screen.json(shown)
         return
-    for key, field in shown.items():
-        screen.say(f"{key:16} {', '.join(map(str, field)) if isinstance(field, list) else field}")
+    texts = {key: ", ".join(map(str, field)) if isinstance(field, list) else str(field) for key, field in shown.items()}
+    screen.fields(texts.items(), 16)
 
 
 def to_api(pat: Pat) -> dict[str, object]:
@@ -87,8 +88,9 @@ def to_api(pat: Pat) -> dict[str, object]:
 def _row(pat: Pat, state: str, now: datetime, *, with_state: bool) -> tuple[Cell | str, ...]:
     over = state != ACTIVE
     near = not over and pat.validity.left(now) < NEAR
-    ends = Cell(instant(pat.validity.ends) or "", "faint" if over else "warning" if near else "")
-    row = (pat.id, pat.display_name, " ".join(sorted(pat.scopes)), instant(pat.validity.starts) or "", ends)
+    ends = Cell(distance(pat.validity.ends, now), "faint" if over else "warning" if near else "")
+    made, until = when(pat.validity.starts, now), when(pat.validity.ends, now)
+    row = (pat.id, pat.display_name, " ".join(sorted(pat.scopes)), made, until, ends)
     return (*row, Cell(state, "faint" if over else "good")) if with_state else row
 
 

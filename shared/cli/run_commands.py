@@ -118,7 +118,7 @@ def _report(terminal: Terminal, request: Request, leaked: Leaked | None = None) 
         terminal.stopping.says = lambda: DONE
     code = _show(terminal, report, _nothing_to_do(inventory))
     if leaked is not None and not code and not terminal.options.json:
-        terminal.screen.paragraph(dead(report))
+        terminal.screen.sentence(dead(report))
     return code
 
 
@@ -143,8 +143,9 @@ def _watched(
     terminal: Terminal, settings: Settings, inventory: Inventory, request: Request, leaked: Leaked | None
 ) -> Report:
     threads = Threads(settings.parallel_users)
-    items = len(request.names) if request.names is not None else len(inventory.items())
-    bar = Bar(terminal.errors, items) if items >= LONG and terminal.errors.is_terminal() else None
+    names = request.names if request.names is not None else [item.secret for item in inventory.items()]
+    items = {name.casefold() for name in names}
+    bar = Bar(terminal.errors, items) if len(items) >= LONG and terminal.errors.is_terminal() else None
     show: Events = terminal.progress if bar is None else bar.step
 
     def tell(name: str, /, **fields: object) -> None:
@@ -156,6 +157,9 @@ def _watched(
     if bar is None:
         return run_all(inventory, world, settings.mark, request, threads)
     try:
-        return run_all(inventory, world, settings.mark, request, threads, bar.add)
+        report = run_all(inventory, world, settings.mark, request, threads, bar.add)
+        for row in report.items:  # what was not reached has its rows in the report alone
+            bar.add(row)
+        return report
     finally:
         bar.end()

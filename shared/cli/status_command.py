@@ -73,7 +73,7 @@ def _show(
         return
     show_status(terminal.screen, found, shown, troubles)
     if patrol.settings.storage is not None and not terminal.options.secrets:
-        show_last_run(terminal.screen, _last_run(patrol.world, terminal))
+        show_last_run(terminal.screen, _last_run(patrol.world, terminal), found.as_of)
 
 
 def _document(patrol: Deployment, seen: Overview, options: argparse.Namespace) -> str:
@@ -113,8 +113,7 @@ def _enrollments(inventory: Inventory, world: World, terminal: Terminal) -> tupl
     try:
         return enrollments(inventory, world)
     except PatrolError as failure:
-        terminal.errors.line(f"patrol: {failure.cause} Until when enrolled users are good is not shown.")
-        terminal.errors.line(f"        {failure.remedy}")
+        terminal.errors.failure(f"{failure.cause} Until when enrolled users are good is not shown.", failure.remedy)
         return ()
 
 
@@ -123,6 +122,5 @@ def _last_run(world: World, terminal: Terminal) -> Brief | None:
     try:
         return last_run(world.runs.latest(LOOK_BACK))
     except PatrolError as failure:
-        terminal.errors.line(f"patrol: {failure.cause} The last run is not shown.")
-        terminal.errors.line(f"        {failure.remedy}")
+        terminal.errors.failure(f"{failure.cause} The last run is not shown.", failure.remedy)
         return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 
+from shared.cli.arguments import PROGRAM
 from shared.cli.terminal import Cell, Screen
 from shared.model.clock import instant
 from shared.model.items import Inventory
@@ -12,17 +13,20 @@ from shared.model.secret_state import SecretSeen
 from shared.model.steps import Because
 from shared.report.causes import Trouble
 from shared.report.kept_run import Brief
-from shared.report.report import WELL, Outcome, Report, Row
+from shared.report.report import WELL, Outcome, Report, Row, Verb
 from shared.rotation.enroll import EnrollmentSeen
 from shared.rotation.sign_in import blocked
 from shared.rotation.status import ItemStatus, Status
 from shared.views.explanation import effective_settings, generations, next_step
-from shared.views.sums import summed
+from shared.views.moments import ahead, distance, when
+from shared.views.sums import states, summed
 
 MOST_NAMES = 10
 """Items that are named below one cause; all of them are in the table."""
 MOST_DEEDS = 20
 """Rows that changed something, or would, of which the sentences are shown; longer tables speak for themselves."""
+MOST_AT_REST = 20
+"""Rows of a table on a terminal about which nothing is to be said."""
 
 _TONES = {Outcome.DONE: "good", Outcome.PLANNED: "warning", Outcome.HELD: "", Outcome.LEFT: "warning"}
 # All is well, and a person is still to do something: end the adopted PAT, replace the credential.
@@ -35,6 +39,7 @@ _STATES = {"healthy": "good", "due": "warning", "paused": "faint"}
 
 def show_report(screen: Screen, report: Report, empty: str) -> None:
     """The table, then in full sentences what was done and what needs a person. `empty`: what no rows mean."""
+    rest = _at_rest(screen, [row.outcome is Outcome.HELD for row in report.items])
     rows = [
         (
             row.secret,
@@ -42,27 +47,35 @@ def show_report(screen: Screen, report: Report, empty: str) -> None:
             row.step.value,
             Cell(row.outcome.value, _TONES.get(row.outcome, "bad")),
             row.because.value,
-            instant(row.expires_on) or "",
+            when(row.expires_on, report.finished_at),
         )
         for row in report.items
+        if not rest or row.outcome is not Outcome.HELD
     ]
     if rows:
         head = ("secret", "organization", "step", "outcome", "because", "works until")
         screen.table(head, rows, spare=("organization", "works until", "step", "because"))
+    if rest:
+        screen.sentence(f"{rest} that are held are not shown; `{PROGRAM} status` lists them.", "faint")
     show_causes(screen, ((row.secret, row.says.removeprefix(f"{row.secret}: ")) for row in _worth_telling(report)))
     for leftover in report.leftovers:
-        screen.say(
+        screen.sentence(
             f"Left over: {leftover.authorization_id} of {leftover.username} in {leftover.organization}", "warning"
         )
         screen.paragraph(leftover.says)
     if report.unmanaged:
-        screen.say(f"Not in pats.yaml any more, and left alone: {', '.join(report.unmanaged)}.", "warning")
+        screen.sentence(f"Not in pats.yaml any more, and left alone: {', '.join(report.unmanaged)}.", "warning")
     if report.misconfigured is not None:
-        screen.say(f"{report.misconfigured.message} {report.misconfigured.remedy}", "bad")
-    if not rows and report.misconfigured is None:
-        screen.say(empty)
+        screen.sentence(f"{report.misconfigured.message} {report.misconfigured.remedy}", "bad")
+    if not report.items and report.misconfigured is None:
+        screen.sentence(empty)
         return
-    screen.say(summed(report), "good" if not report.exit_code() else "bad")
+    screen.sentence(summed(report), "good" if not report.exit_code() else "bad")
+
+
+def _at_rest(screen: Screen, quiet: Sequence[bool]) -> int:
+    """How many rows are left out because nothing is to be said of them: a person reads no list of hundreds."""
+    return sum(quiet) if screen.width is not None and sum(quiet) > MOST_AT_REST else 0
 
 
 def show_causes(screen: Screen, sentences: Iterable[tuple[str, str]]) -> None:
@@ -81,51 +94,66 @@ def show_causes(screen: Screen, sentences: Iterable[tuple[str, str]]) -> None:
 
 def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], troubles: Mapping[str, Trouble]) -> None:
     """`rows`: those that are shown; `troubles`: by casefolded secret, what is in the way of it."""
+    now = seen.as_of
+    rest = _at_rest(screen, [_is_quiet(row) for row in rows])
     cells = [
         (
             row.secret,
             row.organization,
             Cell(row.state, "bad" if row.because is Because.INVALID else _STATES.get(row.state, "bad")),
-            instant(row.expires_on) or "",
-            "" if row.days_left is None else f"{row.days_left} d",
-            ", ".join(f"until {instant(old.retire_at)}" for old in row.predecessors),
-            f"{row.step.value} ({row.because.value}){_when(row.at, seen.as_of)}",
+            when(row.expires_on, now),
+            distance(row.expires_on, now),
+            ", ".join(f"ends {ahead(old.retire_at, now)}" for old in row.predecessors),
+            _next(row, now),
+            row.because.value,
         )
         for row in rows
+        if not rest or not _is_quiet(row)
     ]
     if cells:
-        head = ("secret", "organization", "state", "works until", "left", "predecessor", "next")
-        screen.table(head, cells, spare=("predecessor", "organization", "next", "left", "works until"))
-    else:
-        screen.say("No item to show.")
-    screen.say("Seen in the vault alone; `plan` also signs in and looks at Azure DevOps.", "faint")
+        head = ("secret", "organization", "state", "works until", "ends", "predecessor", "next", "because")
+        screen.table(head, cells, spare=("predecessor", "organization", "works until", "because", "next"))
+    elif not rows:
+        screen.sentence("No item to show.")
+    if rest:
+        says = f"{rest} that are healthy are not shown; `{PROGRAM} status --state healthy | cat` lists them."
+        screen.sentence(says, "faint")
+    screen.sentence(states(rows))
+    screen.sentence(f"Seen in the vault alone; `{PROGRAM} plan` also signs in and looks at Azure DevOps.", "faint")
     show_causes(
         screen, ((row.secret, f"{found.cause} {found.remedy}") for row in rows if (found := troubles.get(row.key)))
     )
     for username, block in seen.blocks.items():
         failure = blocked(username, block, enrolled=username in seen.enrolled)
-        screen.say(f"Blocked: {username}", "bad")
+        screen.sentence(f"Blocked: {username}", "bad")
         screen.paragraph(f"{failure.cause} {failure.remedy}")
-    show_enrollments(screen, seen.enrollments)
+    show_enrollments(screen, seen.enrollments, now)
 
 
-def _when(at: datetime | None, now: datetime) -> str:
-    """When a step comes, after its words: what is due is due now, whatever second it is."""
-    if at is None:
-        return ""
-    return " now" if at <= now else f" {instant(at)}"
+def _is_quiet(row: ItemStatus) -> bool:
+    return row.state == "healthy" and row.step is not Verb.RETIRE
+
+
+def _next(row: ItemStatus, now: datetime) -> str:
+    """What a run does, and when."""
+    if row.step is not Verb.HOLD:
+        return f"{row.step.value} {ahead(row.at, now)}".rstrip()
+    return row.step.value if row.at is None else f"tried again {ahead(row.at, now)}"
 
 
 _ENROLLED_TONES: Mapping[str, str] = {"good": "good", "ending": "warning", "ended": "bad", "needed": "bad"}
 
 
-def show_enrollments(screen: Screen, found: Iterable[EnrollmentSeen]) -> None:
+def show_enrollments(screen: Screen, found: Iterable[EnrollmentSeen], now: datetime) -> None:
     """One line for each user, and the next step where there is one."""
     for enrollment in found:
-        until = f", good until {instant(enrollment.good_until)}" if enrollment.good_until is not None else ""
-        screen.say(f"Enrolled: {enrollment.username}, {enrollment.state}{until}", _ENROLLED_TONES[enrollment.state])
+        until = ""
+        if enrollment.good_until is not None:
+            until = f", good until {instant(enrollment.good_until)} ({distance(enrollment.good_until, now)})"
+        tone = _ENROLLED_TONES[enrollment.state]
+        screen.sentence(f"Enrolled: {enrollment.username}, {enrollment.state}{until}", tone)
         if enrollment.state != "good":
-            screen.paragraph(f"`patrol enroll {enrollment.username}` leads to a page to sign in at.")
+            screen.paragraph(f"`{PROGRAM} enroll {enrollment.username}` leads to a page to sign in at.")
 
 
 def show_explained(
@@ -137,29 +165,26 @@ def show_explained(
     now: datetime,
 ) -> None:
     """One secret at `now` (vault time): its generations, its settings, what a run does next or what is in its way."""
-    screen.say(f"{row.secret}: {row.state}", "good" if row.state == "healthy" else "warning")
-    _show_fields(screen, generations(row, seen))
+    screen.sentence(f"{row.secret}: {row.state}", "good" if row.state == "healthy" else "warning")
+    screen.fields(generations(row, seen, now), _NAMES)
     if settings := list(effective_settings(inventory, row.key)):
         screen.say("As pats.yaml asks for it", "head")
-        _show_fields(screen, settings)
+        screen.fields(settings, _NAMES)
     screen.say("What a run does, by the vault alone", "head")
     screen.paragraph(next_step(row, now) if trouble is None else f"{trouble.cause} {trouble.remedy}")
 
 
-def _show_fields(screen: Screen, fields: Iterable[tuple[str, str]]) -> None:
-    for name, text in fields:
-        screen.say(f"  {name:{_NAMES}}  {text}")
-
-
-def show_last_run(screen: Screen, run: Brief | None) -> None:
+def show_last_run(screen: Screen, run: Brief | None, now: datetime) -> None:
     """`run`: None where no report is kept, or the storage does not say."""
     if run is None:
-        screen.say("No run's report is kept yet.", "faint")
+        screen.sentence("No run's report is kept yet.", "faint")
         return
-    ended = f"finished {instant(run.finished_at)}" if run.finished_at else f"started {instant(run.started_at)}"
+    at = run.finished_at or run.started_at
+    told = "finished" if run.finished_at else "started"
     rest = f"{run.not_well} of {run.items} steps not done" if run.not_well else f"{run.items} steps"
     tone = "" if run.finished_at is None else "good" if run.outcome == "succeeded" else "bad"
-    screen.say(f"Last run: {run.outcome}, {rest}, {ended} ({run.door}, {run.run_id}).", tone)
+    says = f"Last run: {run.outcome}, {rest}, {told} {instant(at)} ({distance(at, now)}; {run.door}, {run.run_id})."
+    screen.sentence(says, tone)
 
 
 def _worth_telling(report: Report) -> list[Row]:

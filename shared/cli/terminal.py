@@ -14,16 +14,40 @@ import threading
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import TextIO
 
+from shared.cli import columns
+from shared.cli.columns import READABLE, cells_wide
 from shared.model.secret_text import printable
 
 COLOURS: Mapping[str, str] = {"good": "32", "warning": "33", "bad": "31", "faint": "2", "head": "1"}
 WIDTH = 100
-"""Of paragraphs where no terminal says how wide it is."""
+"""Of paragraphs where no terminal says how wide it is; longer lines are hard to read."""
+NARROWEST = 20
+"""A terminal that says less is not believed."""
 _NO_BREAK = "\0"
 """In place of a space: no printable text has it, and no line is broken there."""
 _NOBODY_READS = frozenset({errno.EPIPE, errno.EBADF, errno.ESHUTDOWN})
+
+
+def wrapped(text: str, width: int, indent: str = "", hanging: str | None = None) -> list[str]:
+    """Lines of whatever text, as `Screen.paragraph` says; instants to the minute. At least one line."""
+    import re
+    import textwrap
+
+    from shared.views.moments import spoken
+
+    whole = re.sub("`[^`\\n]*`", lambda command: command[0].replace(" ", _NO_BREAK), printable(spoken(text)))
+    lines = textwrap.wrap(
+        whole,
+        width,
+        initial_indent=indent,
+        subsequent_indent=indent if hanging is None else hanging,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [line.replace(_NO_BREAK, " ") for line in lines or [indent.rstrip()]]
 
 
 class Output:
@@ -37,6 +61,24 @@ class Output:
     def line(self, text: str = "") -> None:
         """One line of whatever text, at once: users are worked on side by side."""
         self.write(f"{printable(text)}\n")
+
+    def failure(self, cause: str, remedy: str = "", mistakes: Sequence[str] = ()) -> None:
+        """What went wrong, and what to do. `mistakes`: several, one a line, instead of the sentence that has all."""
+        if len(mistakes) > 1:
+            self.told("patrol: ", f"{len(mistakes)} mistakes, and nothing was attempted:")
+            for mistake in mistakes:
+                self.told("        ", mistake)
+        else:
+            self.told("patrol: ", cause)
+        if remedy:
+            self.told("        ", remedy)
+
+    def told(self, before: str, text: str) -> None:
+        """A line; on a terminal of as many as it takes, below each other behind `before`."""
+        width = self.columns() if self.is_terminal() else None
+        lines = [f"{before}{text}"] if width is None else wrapped(text, min(width, WIDTH), before, " " * len(before))
+        for line in lines:
+            self.line(line)
 
     def write(self, text: str, *, flush: bool = False) -> None:
         """Text of our own as it is, with its line ends and colours; never a name from outside."""
@@ -73,7 +115,8 @@ class Output:
     def columns(self) -> int | None:
         """How wide the terminal is; None where there is none."""
         with suppress(Exception):
-            return os.get_terminal_size(self._stream.fileno()).columns if self._stream is not None else None
+            if self._stream is not None:
+                return max(os.get_terminal_size(self._stream.fileno()).columns, NARROWEST)
         return None
 
     def _give_up(self, failure: Exception) -> None:
@@ -111,10 +154,10 @@ class Screen:
         given = environ.get("COLUMNS", "")
         width = int(given) if given.isdecimal() and int(given) > 0 else out.columns()
         colours = person and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
-        return cls(out, colours, width if person else None)
+        return cls(out, colours, max(width or WIDTH, NARROWEST) if person else None)
 
     def say(self, text: str = "", tone: str = "") -> None:
-        """One line."""
+        """One line, however long."""
         self.out.write(f"{self.paint(printable(text), tone)}\n")
 
     def lines(self, lines: Iterable[str]) -> None:
@@ -128,39 +171,60 @@ class Screen:
 
         self.out.write(f"{json.dumps(document, indent=2)}\n")
 
-    def paragraph(self, text: str, indent: str = "  ") -> None:
-        """Wrapped between words only, and never within a command: names and commands in it are to be copied."""
-        import re
-        import textwrap
+    def sentence(self, text: str, tone: str = "") -> None:
+        """One line where nobody looks, so that a program finds it in one piece; a paragraph on a terminal."""
+        if self.width is None:
+            from shared.views.moments import spoken
 
-        whole = re.sub("`[^`\\n]*`", lambda command: command[0].replace(" ", _NO_BREAK), printable(text))
-        wrapped = textwrap.wrap(
-            whole,
-            min(self.width or WIDTH, WIDTH),
-            initial_indent=indent,
-            subsequent_indent=indent,
-            break_long_words=False,
-            break_on_hyphens=False,
-        )
-        self.lines(line.replace(_NO_BREAK, " ") for line in wrapped)
+            self.say(spoken(text), tone)
+        else:
+            self.paragraph(text, "", tone)
+
+    def paragraph(self, text: str, indent: str = "  ", tone: str = "", hanging: str | None = None) -> None:
+        """Wrapped between words only, and never within a command: names and commands in it are to be copied.
+
+        `hanging`: before every line but the first; None: the same.
+        """
+        for line in wrapped(text, min(self.width or WIDTH, WIDTH), indent, hanging):
+            self.say(line, tone)
+
+    def fields(self, fields: Iterable[tuple[str, str]], names: int) -> None:
+        """Names with what they are; each name is `names` wide, and what it is has a column of its own."""
+        for name, text in fields:
+            self.paragraph(text, f"  {name:{names}}  ", hanging=" " * (names + 4))
 
     def table(self, head: Sequence[str], rows: Sequence[Sequence[Cell | str]], spare: Sequence[str] = ()) -> None:
-        """`spare`: titles of columns that are left out where the terminal is too narrow, the first one first."""
+        """`spare`: titles of columns that are left out where the terminal is too narrow, the first one first.
+
+        Where that is not enough, what is wide is wrapped within its column: no line is wider than the terminal.
+        """
         cells = [[cell if isinstance(cell, Cell) else Cell(cell) for cell in row] for row in rows]
         lines = [[Cell(title, "head") for title in head], *cells]
         shown = [[Cell(printable(cell.text), cell.tone) for cell in line] for line in lines]
-        widths = [max(len(line[column].text) for line in shown) for column in range(len(head))]
+        widths = [max(cells_wide(line[column].text) for line in shown) for column in range(len(head))]
         kept, left_out = list(range(len(head))), []
         for title in spare:
-            if self.width is None or sum(widths[column] + 2 for column in kept) - 2 <= self.width:
+            if self.width is None or columns.taken([min(widths[at], READABLE) for at in kept]) <= self.width:
                 break
             kept.remove(head.index(title))
             left_out.append(title)
+        if self.width is not None:
+            fitting = columns.fitted([widths[at] for at in kept], self.width)
+            widths = [0 if at not in kept else fitting[kept.index(at)] for at in range(len(head))]
         for line in shown:
-            padded = [self.paint(line[column].text.ljust(widths[column]), line[column].tone) for column in kept]
-            self.out.write(f"{'  '.join(padded).rstrip()}\n")
+            self._row([line[at] for at in kept], [widths[at] for at in kept])
         if left_out:
-            self.say(f"Too narrow for: {', '.join(reversed(left_out))}.", "faint")
+            self.paragraph(f"Too narrow for: {', '.join(reversed(left_out))}.", "", "faint")
+
+    def _row(self, cells: Sequence[Cell], widths: Sequence[int]) -> None:
+        """One row, of as many lines as its highest cell has."""
+        pieces = [columns.broken(cell.text, width) for cell, width in zip(cells, widths, strict=True)]
+        for texts in zip_longest(*pieces, fillvalue=""):
+            padded = [
+                self.paint(f"{text}{' ' * (width - cells_wide(text))}", cell.tone)
+                for text, width, cell in zip(texts, widths, cells, strict=True)
+            ]
+            self.out.write(f"{'  '.join(padded).rstrip()}\n")
 
     def paint(self, text: str, tone: str) -> str:
         """The text in the tone's colour where colours are wanted."""

@@ -112,7 +112,12 @@ class PatrolError(Exception):
 
 
 class Misconfigured(PatrolError):
-    """Settings, `pats.yaml`, tenant, client or a vault's rights are wrong; nothing can work until somebody acts."""
+    """Settings, `pats.yaml`, tenant, client or a vault's rights are wrong; nothing can work until somebody acts.
+
+    `mistakes`: each of several, where the cause has them in one sentence.
+    """
+
+    mistakes: tuple[str, ...] = ()
 
 
 class ClientRefused(Misconfigured):

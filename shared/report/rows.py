@@ -15,6 +15,7 @@ from shared.model.ports import (
 from shared.model.steps import (
     Because,
     Decommission,
+    Mend,
     Recover,
     Renew,
     Rotate,
@@ -23,21 +24,28 @@ from shared.model.steps import (
 )
 from shared.report.report import Failure, Outcome, Row, Verb
 
-WHY = {
-    Because.NOTHING_PUBLISHED: "no value was published",
-    Because.NEAR_EXPIRY: "the PAT was near expiry",
-    Because.EXPIRED: "the PAT had expired",
-    Because.GONE: "the PAT no longer existed",
-    Because.MAX_AGE: "the value reached its max_age",
-    Because.SCOPES_CHANGED: "the scopes in pats.yaml changed",
-    Because.ORGANIZATION_CHANGED: "the organization in pats.yaml changed",
-    Because.USER_CHANGED: "the technical user in pats.yaml changed",
-    Because.ADOPTED: "pats.yaml says to adopt it",
-    Because.TAKEN_BACK: "it was taken back after somebody edited it",
-    Because.FORCED: "it was asked for",
-    Because.EMERGENCY: "of an emergency",
-    Because.RENEWING_NO_LONGER_HELPS: "renewing no longer helped",
-    Because.DIED_WHILE_PUBLISHED: "the value died while it was published",
+_NOW_AND_THEN = {
+    Because.NOTHING_PUBLISHED: ("no value is published", "no value was published"),
+    Because.NEAR_EXPIRY: ("the PAT is near expiry", "the PAT was near expiry"),
+    Because.EXPIRED: ("the PAT has expired", "the PAT had expired"),
+    Because.GONE: ("the PAT no longer exists", "the PAT no longer existed"),
+    Because.MAX_AGE: ("the value has reached its max_age", "the value had reached its max_age"),
+    Because.SCOPES_CHANGED: ("the scopes in pats.yaml changed",) * 2,
+    Because.ORGANIZATION_CHANGED: ("the organization in pats.yaml changed",) * 2,
+    Because.USER_CHANGED: ("the technical user in pats.yaml changed",) * 2,
+    Because.ADOPTED: ("pats.yaml says to adopt it",) * 2,
+    Because.TAKEN_BACK: ("it is taken back from whoever edited it", "it was taken back after somebody edited it"),
+    Because.FORCED: ("it is asked for", "it was asked for"),
+    Because.EMERGENCY: ("of an emergency",) * 2,
+    Because.RENEWING_NO_LONGER_HELPS: ("renewing no longer helps", "renewing no longer helped"),
+    Because.DIED_WHILE_PUBLISHED: ("the value died while it was published",) * 2,
+    Because.DELETED: ("the secret is soft-deleted", "the secret was soft-deleted"),
+    Because.DECOMMISSIONED: ("pats.yaml says to decommission it",) * 2,
+}
+_OF_A_TOKEN = {
+    Because.NEAR_EXPIRY: ("little of its life is left", "little of its life was left"),
+    Because.EXPIRED: ("the token has expired", "the token had expired"),
+    Because.USER_CHANGED: ("the service principal in pats.yaml changed",) * 2,
 }
 
 CORRECT = "Correct pats.yaml; `patrol check` shows the line."
@@ -96,6 +104,37 @@ def verb_of(step: Step) -> Verb:
             return Verb.DECOMMISSION
         case _:
             return Verb.HOLD
+
+
+def why_now(because: Because, *, of_token: bool = False) -> str:
+    """Ends a sentence about what is to be done: `..., because the PAT is near expiry`."""
+    return _why(because, of_token=of_token)[0]
+
+
+def why_then(because: Because, *, of_token: bool = False) -> str:
+    """Ends a sentence about what was done."""
+    return _why(because, of_token=of_token)[1]
+
+
+def _why(because: Because, *, of_token: bool) -> tuple[str, str]:
+    found = _OF_A_TOKEN.get(because) if of_token else None
+    return found or _NOW_AND_THEN.get(because) or (because.value, because.value)
+
+
+def would(step: Step, *, of_token: bool = False) -> str:
+    """A planned step as a sentence, without its item."""
+    match step:
+        case Mend():
+            return "its tags would carry the new names."
+        case Renew():
+            done = "renewed"
+        case Decommission():
+            done = "decommissioned"
+        case Recover():
+            done = "recovered in the vault, and looked at again"
+        case _:
+            done = "rotated"
+    return f"would be {done}, because {why_now(step.because, of_token=of_token)}."
 
 
 def counts(rows: Iterable[Row]) -> dict[str, int]:

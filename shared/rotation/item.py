@@ -15,7 +15,7 @@ from shared.model.secret_state import Nothing, Published, Secret, Seen, Unmarked
 from shared.model.single_flight import Turn, Unwatched
 from shared.model.steps import Because, Decommission, Fail, Hold, Mend, Recover, Renew, Rotate, Step, Wait
 from shared.report.report import Failure, Outcome, Row, Verb
-from shared.report.rows import WHY, failed, held, left, verb_of
+from shared.report.rows import failed, held, left, verb_of, why_then, would
 from shared.rotation import generations, rotate
 from shared.rotation.observe import item_seen, secret_again
 from shared.rotation.publish import published
@@ -248,7 +248,7 @@ class ItemWork:
             case Decommission() if isinstance(secret, Published):
                 version, _ = self.run.publisher.current_version(item.secret, secret.stamp.authorization_id)
                 rows = generations.decommission(item, version, self.run)
-                ended = "its PAT was ended and the secret disabled."
+                ended = "decommissioned: its PAT was revoked and the secret disabled."
                 return self._row(Verb.DECOMMISSION, step.because, ended), _wrong(rows), None
             case Mend() if isinstance(secret, Published) and seen.pat is not None:
                 done = rotate.mend(item, secret, seen.pat, self.run)
@@ -259,7 +259,7 @@ class ItemWork:
                 if renewed is None:
                     return self._rotate(seen, Because.RENEWING_NO_LONGER_HELPS)
                 ends = renewed.version.expires_on
-                says = f"the same value now works until {instant(ends)}."
+                says = f"renewed, because {why_then(step.because)}: the same value now works until {instant(ends)}."
                 return self._row(Verb.RENEW, step.because, says, ends), [], renewed.published()
             case _:
                 return self._rotate(seen, step.because)
@@ -278,12 +278,11 @@ class ItemWork:
         except PatrolError as failure:
             raise (self._still_alive(failure, secret) if emergency else failure) from None
         ends = done.version.expires_on
-        verb = "made" if because is Because.NOTHING_PUBLISHED else "replaced"
-        says = f"{verb}, because {WHY[because]}; the new PAT works until {instant(ends)}."
+        says = f"rotated, because {why_then(because)}; the new PAT works until {instant(ends)}."
         if because is Because.ADOPTED and old is None:
             says += " The PAT that was published before was not patrol's and was left alive: end it by hand."
         elif old is not None and not emergency:
-            says += f" The old one works on until {instant(_end_of(old.id, done))}."
+            says += f" The predecessor works on until {instant(_end_of(old.id, done))}."
         return self._row(Verb.ROTATE, because, says, ends), _wrong(first), done.published()
 
     def _recover(self) -> tuple[Row, list[Row], Secret | None]:
@@ -318,16 +317,15 @@ class ItemWork:
             case Fail():
                 rows = [failed(self.item, step.because, PatrolError(step.code, step.cause, step.remedy))]
             case _:
-                says = f"would {verb_of(step)}, because {WHY.get(step.because, step.because.value)}."
-                rows = [self._row(verb_of(step), step.because, says, ends, Outcome.PLANNED)]
+                rows = [self._row(verb_of(step), step.because, would(step), ends, Outcome.PLANNED)]
         if self.item.then is not None and (isinstance(step, Rotate) or self._owes_push(seen.secret, step)):
-            says = f"would push the published value to {self.item.then}."
+            says = f"{self.item.then} would be given the published value."
             rows.append(self._row(Verb.ROTATE, Because.NOT_PUSHED, says, None, Outcome.PLANNED))
         if isinstance(seen.secret, Published):
             ending = self._ending(seen.secret)
             for predecessor in seen.secret.stamp.predecessors:
                 if ending.fate(predecessor, self.run, now) is Fate.REVOKE:
-                    says = f"would end the predecessor {predecessor.id}, whose overlap is over."
+                    says = f"the predecessor {predecessor.id} would be retired, because its overlap is over."
                     rows.append(self._row(Verb.RETIRE, Because.OVERLAP_OVER, says, None, Outcome.PLANNED))
         return rows
 

@@ -19,7 +19,7 @@ from shared.model.secret_state import Published, VersionSeen
 from shared.model.steps import Because
 from shared.model.tags import Predecessor, Stamp, read
 from shared.report.report import Failure, Leftover, Outcome, Row, Verb
-from shared.report.rows import WHY, failed
+from shared.report.rows import failed, why_then
 from shared.rotation import gate
 from shared.rotation.observe import find_unlisted
 from shared.rotation.publish import overtaken, without
@@ -268,8 +268,8 @@ def _look_again(orphan: _Orphan, item: Item | None, run: Run, ended: Ended) -> N
     except PatrolError as failure:
         ended.rows.append(failed(item, Because.DIED_WHILE_PUBLISHED, failure, verb=Verb.ROTATE))
         return
-    why = WHY[Because.DIED_WHILE_PUBLISHED]
-    says = f"{orphan.name}: replaced, because {why}; the new PAT works until {instant(ends)}."
+    why = why_then(Because.DIED_WHILE_PUBLISHED)
+    says = f"{orphan.name}: rotated, because {why}; the new PAT works until {instant(ends)}."
     verb, outcome, because = Verb.ROTATE, Outcome.DONE, Because.DIED_WHILE_PUBLISHED
     ended.rows.append(Row(orphan.name, item.username, item.organization, verb, outcome, because, says, ends))
 
@@ -354,10 +354,10 @@ def ended_row(name: str, owner: Owner, because: Because, failure: PatrolError | 
     else:
         outcome = Outcome.DONE
         says = {
-            Because.ORPHAN: f"{name}: {pat}, which was neither current nor in overlap, was ended.",
-            Because.EMERGENCY: f"{name}: of an emergency, the predecessor {pat} was ended at once.",
-            Because.DECOMMISSIONED: f"{name}: decommissioned, and {pat} was ended.",
-        }.get(because, f"{name}: the overlap is over, and the predecessor {pat} was ended.")
+            Because.ORPHAN: f"{name}: {pat}, an orphan (neither current nor in overlap), was revoked.",
+            Because.EMERGENCY: f"{name}: retired at once, because of an emergency: {pat} was revoked.",
+            Because.DECOMMISSIONED: f"{name}: decommissioned: {pat} was revoked.",
+        }.get(because, f"{name}: retired, because its overlap is over: the predecessor {pat} was revoked.")
     return Row(
         secret=name,
         username=owner.username,

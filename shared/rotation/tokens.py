@@ -18,7 +18,7 @@ from shared.model.secret_state import PublishedToken, TokenSecret
 from shared.model.steps import Because, Fail, Hold, Recover, Rotate, Step
 from shared.model.tags import Mark
 from shared.report.report import Outcome, Report, Row, Verb, in_order
-from shared.report.rows import failed, invalid_row, left, tell_row, unexpected
+from shared.report.rows import failed, invalid_row, left, tell_row, unexpected, why_then, would
 from shared.rotation.heartbeat import heartbeat
 from shared.rotation.sign_in import CREDENTIAL_WARNING
 from shared.rotation.threads import Threads, nothing
@@ -29,17 +29,6 @@ from shared.rules.token_plan import is_short, plan
 
 # What another runner works on is waited for as long as a holder that died keeps it (leases.py).
 PATIENCE = timedelta(seconds=90)
-
-WHY = {
-    Because.NOTHING_PUBLISHED: "no value was published",
-    Because.NEAR_EXPIRY: "little of its life was left",
-    Because.EXPIRED: "the token had expired",
-    Because.USER_CHANGED: "the service principal in pats.yaml changed",
-    Because.ORGANIZATION_CHANGED: "the organization in pats.yaml changed",
-    Because.ADOPTED: "pats.yaml says to adopt it",
-    Because.TAKEN_BACK: "it was taken back after somebody edited it",
-    Because.FORCED: "it was asked for",
-}
 
 
 def refresh(
@@ -138,9 +127,7 @@ class TokenWork:
         if isinstance(step, Hold | Fail):
             return self._still(step, seen.secret)
         if self.request.dry_run:
-            why = WHY.get(step.because, "the secret is soft-deleted")
-            says = f"would be {_verb(step)}, because {why}."
-            return self._row(step.because, says, _ends(seen.secret), Outcome.PLANNED)
+            return self._row(step.because, would(step, of_token=True), _ends(seen.secret), Outcome.PLANNED)
         if self.world.deadline.passed():
             return left(self.item)
         until = min(self.world.deadline.at, self.world.clock.now() + PATIENCE)
@@ -160,7 +147,8 @@ class TokenWork:
                 done = refresh_token(run, self.item, step.because, seen.secret)
             finally:
                 turn.worked()
-            says = f"{_verb(step)}, because {WHY[step.because]}; the new token works until {instant(done.ends)}."
+            why = why_then(step.because, of_token=True)
+            says = f"rotated, because {why}; the new token works until {instant(done.ends)}."
             if done.credential_ends is not None and done.credential_ends - clock.now() <= CREDENTIAL_WARNING:
                 says += f" The service principal's credential expires at {instant(done.credential_ends)}: replace it."
             return self._row(step.because, says, done.ends, Outcome.DONE)
@@ -172,7 +160,7 @@ class TokenWork:
         ends = _ends(secret)
         until = step.until if isinstance(step, Hold) else None
         says = {
-            Because.FRESH: f"works until {instant(ends)}; replaced from {instant(until)} on.",
+            Because.FRESH: f"works until {instant(ends)}; next due at {instant(until)}.",
             Because.PAUSED: "paused in pats.yaml; nothing was done.",
             Because.ALREADY_REPLACED: "was already replaced after this was asked for.",
             Because.DELETED: "was recovered; the next refresh looks at it.",
@@ -187,7 +175,3 @@ class TokenWork:
 
 def _ends(secret: TokenSecret) -> datetime | None:
     return secret.expires_on if isinstance(secret, PublishedToken) else None
-
-
-def _verb(step: Step) -> str:
-    return "made" if step.because is Because.NOTHING_PUBLISHED else "replaced"

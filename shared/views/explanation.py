@@ -11,16 +11,17 @@ from shared.model.items import Inventory, Item, TokenItem
 from shared.model.secret_state import SecretSeen
 from shared.model.steps import Because
 from shared.report.report import Verb
-from shared.report.rows import WHY
+from shared.report.rows import why_now
 from shared.rotation.status import ItemStatus
+from shared.views.moments import distance
 
 Fields = Iterator[tuple[str, str]]
 """Names with what they are, for a person."""
 
 _DEEDS = {
-    Verb.ROTATE: "replaces it",
+    Verb.ROTATE: "rotates it",
     Verb.RENEW: "renews it",
-    Verb.RETIRE: "ends its predecessor",
+    Verb.RETIRE: "retires its predecessor",
     Verb.DECOMMISSION: "decommissions it",
 }
 _OVER = "its overlap is over"
@@ -31,20 +32,22 @@ _RESTS = {
 }
 
 
-def generations(row: ItemStatus, seen: SecretSeen | None) -> Fields:
+def generations(row: ItemStatus, seen: SecretSeen | None, now: datetime) -> Fields:
+    """What is published, and what of it still works at `now` (vault time)."""
     yield "user", row.username
     yield "organization", row.organization
     if seen is None:
         return
-    yield "published", f"{instant(seen.created)}{'' if seen.enabled else ', and disabled since'}"
+    disabled = "" if seen.enabled else ", and disabled since"
+    yield "published", f"{instant(seen.created)} ({distance(seen.created, now)}){disabled}"
     if row.expires_on is not None:
-        left = f"{row.days_left} d left" if row.days_left is not None and row.days_left >= 0 else "expired"
-        yield "works until", f"{instant(row.expires_on)} ({left})"
+        yield "works until", f"{instant(row.expires_on)} ({distance(row.expires_on, now)})"
     stamp = tags.read(seen.tags)
     if stamp is not None:
         yield "its PAT", stamp.authorization_id
     for predecessor in row.predecessors:
-        yield "predecessor", f"{predecessor.id}, works on until {instant(predecessor.retire_at)}"
+        ends = f"{instant(predecessor.retire_at)} ({distance(predecessor.retire_at, now)})"
+        yield "predecessor", f"{predecessor.id}, works on until {ends}"
 
 
 def effective_settings(inventory: Inventory, key: str) -> Fields:
@@ -66,7 +69,7 @@ def next_step(row: ItemStatus, now: datetime) -> str:
         return f"Nothing: {row.fail.message} {row.fail.remedy}"
     if row.step is Verb.HOLD:
         return f"Nothing: {_RESTS.get(row.because, row.because.value)}."
-    why = WHY.get(row.because, row.because.value)
+    why = why_now(row.because, of_token=row.is_token)
     if row.at is not None and row.at <= now:
         return f"The next run {_DEEDS[row.step]}, because {_OVER if row.because is Because.OVERLAP_OVER else why}."
     if row.at is not None and row.expires_on is not None and row.because in (Because.NEAR_EXPIRY, Because.MAX_AGE):

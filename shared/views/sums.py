@@ -1,10 +1,13 @@
-"""A report in one sentence: how many of what. Pure."""
+"""A report or a status in one sentence: how many of what. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
+from shared.model.steps import Because
 from shared.report.report import WELL, Outcome, Report, Row, Verb
+from shared.rotation.status import ItemStatus
 
 _PLANNED = {
     Verb.ROTATE: "to replace",
@@ -20,13 +23,19 @@ _DONE = {
 }
 
 
+_OF_NO_ITEM = frozenset({Because.CREDENTIAL_NEAR_EXPIRY, Because.ENROLLMENT_NEAR_END})
+"""Rows that warn of what patrol signs in with."""
+_QUIET = ("due", "healthy", "paused")
+"""What nobody has to do anything about comes last."""
+
+
 def summed(report: Report) -> str:
     """Such as `Plan: 6 to replace, 1 to renew, 1 old PAT to end, 2 untouched.`"""
-    rows = report.items
+    rows = [row for row in report.items if row.because not in _OF_NO_ITEM]
     planned = any(row.outcome is Outcome.PLANNED for row in rows)
     parts = [
-        *_counted(rows, Outcome.PLANNED, _PLANNED),
-        *_counted(rows, Outcome.DONE, _DONE),
+        *_counted(rows, Outcome.PLANNED, _PLANNED, "to give to a consumer"),
+        *_counted(rows, Outcome.DONE, _DONE, "given to a consumer"),
     ]
     touched = {row.secret.casefold() for row in rows if row.outcome is not Outcome.HELD}
     untouched = {row.secret.casefold() for row in rows} - touched
@@ -39,16 +48,36 @@ def summed(report: Report) -> str:
     return f"{head}: {', '.join(parts)}."
 
 
+def states(rows: Sequence[ItemStatus]) -> str:
+    """Such as `8 items: 1 expired, 3 due, 4 healthy.`"""
+    found = Counter(row.state for row in rows)
+    parts = [f"{found[state]} {state}" for state in sorted(found, key=lambda state: (state in _QUIET, state))]
+    return f"{len(rows)} {'item' if len(rows) == 1 else 'items'}{': ' if parts else ''}{', '.join(parts)}."
+
+
 def dead(report: Report) -> str:
     """How an emergency ends that did all of it: what is dead, and who must read again now."""
-    names = sorted({row.secret for row in report.items}, key=str.casefold)
-    values = "The old value is dead; this secret" if len(names) == 1 else "The old values are dead; these secrets"
-    return f"{values} must be read again now: {', '.join(names)}."
+    names = sorted({row.secret for row in report.items if row.because not in _OF_NO_ITEM}, key=str.casefold)
+    given = sorted({row.secret for row in report.items if _is_push(row) and row.outcome is Outcome.DONE})
+    values = (
+        "The old value is dead; whoever reads this secret must read it"
+        if len(names) == 1
+        else "The old values are dead; whoever reads these secrets must read them"
+    )
+    consumers = f" The consumer of {', '.join(given)} was given the new value." if given else ""
+    return f"{values} again now: {', '.join(names)}.{consumers}"
 
 
-def _counted(rows: Iterable[Row], outcome: Outcome, words: dict[Verb, str]) -> Iterable[str]:
-    found = [row.step for row in rows if row.outcome is outcome]
+def _is_push(row: Row) -> bool:
+    return row.because is Because.NOT_PUSHED
+
+
+def _counted(rows: Iterable[Row], outcome: Outcome, words: Mapping[Verb, str], given: str) -> Iterable[str]:
+    """`given`: what becomes of consumers."""
+    met = [row for row in rows if row.outcome is outcome]
+    found = Counter(row.step for row in met if not _is_push(row))
     for verb, says in words.items():
-        many = found.count(verb)
-        if many:
+        if many := found[verb]:
             yield f"{many} {says.format(noun='PAT' if many == 1 else 'PATs')}"
+    if pushes := sum(map(_is_push, met)):
+        yield f"{pushes} {given}"

@@ -163,13 +163,15 @@ def test_status_shows_the_last_run_where_reports_are_kept(shell: Shell) -> None:
         "not_well": 0,
     }
     out = shell("status")[1]
-    assert f"Last run: succeeded, 1 steps, finished 2026-03-01T12:00:00Z (command-line, {run['run_id']})." in out
+    assert (
+        f"Last run: succeeded, 1 steps, finished 2026-03-01 12:00 UTC (24 h ago; command-line, {run['run_id']})." in out
+    )
 
     begun = shell.lab.clock.now()
     waiting = (MessageOpen(AGENTS, (("build-pat", "contoso"),)),)
     report = Report(run_ids.new(), begun, begun, ())
     runs.keep(KeptRun(report, "timer", running=True, waiting=waiting, deadline=begun + hours(4), messages=1))
-    assert "Last run: running, 1 of 1 steps not done, started 2026-03-02T12:00:00Z (timer, " in shell("status")[1]
+    assert "Last run: running, 1 of 1 steps not done, started 2026-03-02 12:00 UTC (now; timer, " in shell("status")[1]
 
 
 def test_a_storage_that_does_not_answer_hides_the_last_run_and_nothing_else(shell: Shell) -> None:

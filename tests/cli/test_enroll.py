@@ -236,7 +236,7 @@ def test_rule_16_status_counts_a_user_to_be_enrolled_as_blocked(shell: Shell) ->
     assert shell("run")[0] == 0
     code, out, _ = shell("status")
     assert code == 0
-    assert f"Enrolled: {AGENTS}, good, good until 2026-05-30T12:00:00Z" in out
+    assert f"Enrolled: {AGENTS}, good, good until 2026-05-30 12:00 UTC (in 90 days)" in out
 
 
 def test_promise_5_a_credentials_vault_that_is_closed_hides_no_item(shell: Shell) -> None:

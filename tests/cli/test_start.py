@@ -18,7 +18,7 @@ from sandbox.process.running import ROOT
 from tests.lab.lab import ENVIRONMENT
 
 LIBRARIES = {"requests", "urllib3", "azure", "msal", "pydantic", "yaml", "cryptography", "shtab", "logging", "asyncio"}
-WORDS = {"parser", "arguments", "command", "main", "stopping", "terminal"}
+WORDS = {"parser", "arguments", "columns", "command", "main", "stopping", "terminal"}
 
 
 def loaded(*arguments: str) -> set[str]:

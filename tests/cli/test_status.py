@@ -36,9 +36,9 @@ def test_a_monitor_is_told_nothing_while_work_is_due(shell: Shell) -> None:
 
 
 def test_what_is_due_is_due_now_and_the_rest_at_its_time(shell: Shell) -> None:
-    assert "rotate (near-expiry) 2026-" in in_one_line(shell("status", COLUMNS="200")[1])
+    assert "rotate in 23 days near-expiry" in in_one_line(shell("status", COLUMNS="200")[1])
     shell.lab.wait(days(23.5))
-    assert in_one_line(shell("status", COLUMNS="200")[1]).count("rotate (near-expiry) now") == 2
+    assert in_one_line(shell("status", COLUMNS="200")[1]).count("rotate now near-expiry") == 2
 
 
 def test_overdue_is_alarming_before_a_consumer_breaks(shell: Shell) -> None:
@@ -177,17 +177,17 @@ def test_one_secret_is_explained(shell: Shell) -> None:
         "build-pat: healthy",
         f"user {AGENTS}",
         "organization contoso",
-        "published 2026-03-02T12:00:00Z",
-        "works until 2026-04-01T12:00:00Z (30 d left)",
+        "published 2026-03-02 12:00 UTC (now)",
+        "works until 2026-04-01 12:00 UTC (in 30 days)",
         f"its PAT {new}",
-        f"predecessor {old}, works on until 2026-03-03T12:00:00Z",
+        f"predecessor {old}, works on until 2026-03-03 12:00 UTC (in 24 h)",
         "scopes vso.code",
         "lifetime 30d",
         "rotate_before 180h",
         "overlap 1d",
         "strategy renew",
         "max_age 365d",
-        "Nothing before 2026-03-03T12:00:00Z; then a run ends its predecessor",
+        "Nothing before 2026-03-03 12:00 UTC; then a run retires its predecessor",
     ):
         assert says in told, out
 
@@ -198,11 +198,11 @@ def test_what_is_due_or_over_by_now_is_the_next_run_s_work(shell: Shell) -> None
     shell("rotate", "build-pat", "--force")
     shell.lab.wait(days(2))
     told = in_one_line(shell("status", "build-pat")[1])
-    assert "The next run ends its predecessor, because its overlap is over." in told
+    assert "The next run retires its predecessor, because its overlap is over." in told
     shell("run")
     shell.lab.wait(days(22))
     told = in_one_line(shell("status", "build-pat")[1])
-    assert "The next run replaces it, because the PAT was near expiry." in told
+    assert "The next run rotates it, because the PAT is near expiry." in told
 
 
 def test_a_state_that_no_item_is_in_is_said_to_have_none(shell: Shell) -> None:
@@ -285,9 +285,9 @@ def test_one_cause_is_told_once_with_its_items(tmp_path: Path) -> None:
 
 def test_what_was_done_is_told_in_sentences_too(shell: Shell) -> None:
     shell.lab.wait(days(24))
-    assert "would rotate, because the PAT was near expiry." in in_one_line(shell("plan")[1])
+    assert "would be rotated, because the PAT is near expiry." in in_one_line(shell("plan")[1])
     _, out, _ = shell("run")
-    assert "2 items: replaced, because the PAT was near expiry" in in_one_line(out)
+    assert "2 items: rotated, because the PAT was near expiry" in in_one_line(out)
 
 
 def test_a_run_over_service_principals_alone_says_whose_work_they_are(tmp_path: Path) -> None:

@@ -499,7 +499,7 @@ def test_a_paused_item_is_not_pushed_and_a_dry_run_tells_what_it_would_push() ->
     assert outcomes(report.items) == ["build-pat rotate planned not-pushed", "build-pat hold held fresh"]
     assert (
         row(report).says
-        == "build-pat: would push the published value to SonarQube https://sonarqube.contoso.com (contoso-azure)."
+        == "build-pat: SonarQube https://sonarqube.contoso.com (contoso-azure) would be given the published value."
     )
     assert server.azure[SETTING].pat == ""
 

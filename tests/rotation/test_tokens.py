@@ -51,7 +51,7 @@ def test_promise_1_a_proved_token_is_published_with_its_expiry_and_tags() -> Non
     made = lab(quick=False)
     row = only(made)
     assert (row.step, row.outcome, row.because) == ("rotate", Outcome.DONE, "nothing-published")
-    assert "made, because no value was published" in row.says
+    assert "rotated, because no value was published" in row.says
     assert (row.username, row.organization, row.expires_on) == (APP, "contoso", made.clock.now() + minutes(60))
     version = made.current(SECRET)
     assert version.content_type == TOKEN_CONTENT_TYPE

@@ -121,7 +121,7 @@ def test_runs_are_marks_with_words_that_lead_to_their_sentences(seen: Overview, 
     assert "What the run of 2026-11-27 02:00 said" in shown(document)
     told = shown(page.one_run(seen.runs.reports[0], FACTS, seen.status.as_of, page.links("")))
     assert "Run of 2026-11-27 02:00: partial" in told
-    assert "brand-new-pat: made, because no value was published" in told
+    assert "brand-new-pat: rotated, because no value was published" in told
     assert told.count("The user name or the password is wrong.") == 1, "one cause, once"
 
 
@@ -139,8 +139,8 @@ def test_one_pat_has_its_generations_settings_and_plan() -> None:
         "2026-11-27 02:00 current 2027-01-11 02:00",
         "2026-11-02 02:00 in overlap 2026-12-17 02:00",
         "rotate_before 20d",
-        "Nothing before 2026-11-30 02:00; then a run ends its predecessor, because its overlap is over then.",
-        "2026-11-27 02:00: replaced, because the PAT was near expiry",
+        "Nothing before 2026-11-30 02:00; then a run retires its predecessor, because its overlap is over then.",
+        "2026-11-27 02:00: rotated, because the PAT was near expiry",
     ):
         assert says in told
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -53,10 +54,26 @@ def test_an_emergency_ends_with_who_must_read_again(tmp_path: Path) -> None:
     shell.lab.wait(days(1))
     code, out, _ = shell("emergency", "other-pat", "build-pat")
     assert code == 0
-    assert out.splitlines()[-1].startswith(
-        "  The old values are dead; these secrets must be read again now: build-pat, oth"
-    )
-    assert "The old value is dead; this secret must be read again now: a." in dead(report(("a", Verb.ROTATE, DONE)))
+    says = "The old values are dead; whoever reads these secrets must read them again now: build-pat, other-pat."
+    assert out.splitlines()[-1] == says
+    one = dead(report(("a", Verb.ROTATE, DONE)))
+    assert one == "The old value is dead; whoever reads this secret must read it again now: a."
+
+
+def test_a_consumer_is_counted_apart_and_told_to_have_the_new_value() -> None:
+    rotated = Row("a", "svc", "contoso", Verb.ROTATE, DONE, Because.EMERGENCY, "")
+    given = replace(rotated, because=Because.NOT_PUSHED)
+    told = Report("r", START, START, (rotated, given))
+    assert summed(told) == "Succeeded: 1 replaced, 1 given to a consumer."
+    assert dead(told).endswith("again now: a. The consumer of a was given the new value.")
+
+
+def test_what_patrol_signs_in_with_is_no_item_of_a_sum() -> None:
+    ending = Row("svc-password", "svc", "", Verb.HOLD, HELD, Because.CREDENTIAL_NEAR_EXPIRY, "")
+    rotated = Row("a", "svc", "contoso", Verb.ROTATE, DONE, Because.EMERGENCY, "")
+    told = Report("r", START, START, (ending, rotated))
+    assert summed(told) == "Succeeded: 1 replaced."
+    assert dead(told).endswith("again now: a.")
 
 
 def test_an_emergency_that_did_not_end_it_says_nothing_is_dead(tmp_path: Path) -> None:
