@@ -170,8 +170,8 @@ def _work(delivery: Delivery, user: User, inventory: Inventory, world: World, ma
 
 def _in_time(world: World, order: Order) -> World:
     """The world of a run that begins nothing after the deadline of its order."""
-    last = max(order.deadline, world.clock.now() + SHORTEST)
-    return replace(world, deadline=replace(world.deadline, at=min(world.deadline.at, last)))
+    longest = max(order.deadline - world.clock.now(), SHORTEST)
+    return replace(world, deadline=world.deadline.within(longest))
 
 
 def _finished(

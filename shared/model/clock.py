@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import NewType, Protocol
 
@@ -15,12 +16,21 @@ class Clock(Protocol):
         """Aware UTC."""
         ...
 
+    def elapsed(self) -> timedelta:
+        """Since some moment, whatever the wall clock is set to meanwhile: what a duration is measured by."""
+        ...
+
     def sleep(self, duration: timedelta) -> None: ...
 
 
 class SystemClock:
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def elapsed(self) -> timedelta:
+        # Linux has a clock that counts while the machine sleeps as well: a process that was suspended must notice.
+        clock = time.CLOCK_BOOTTIME if sys.platform == "linux" else time.CLOCK_MONOTONIC
+        return timedelta(seconds=time.clock_gettime(clock))
 
     def sleep(self, duration: timedelta) -> None:
         time.sleep(max(0.0, duration.total_seconds()))
@@ -40,8 +50,27 @@ class VaultTime:
     def now(self) -> VaultInstant:
         return VaultInstant(self.clock.now() + self.ahead)
 
+    def elapsed(self) -> timedelta:
+        return self.clock.elapsed()
+
     def sleep(self, duration: timedelta) -> None:
         self.clock.sleep(duration)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """When something was begun, by both clocks of this machine."""
+
+    at: datetime
+    elapsed: timedelta
+
+    @classmethod
+    def now(cls, clock: Clock) -> Moment:
+        return cls(clock.now(), clock.elapsed())
+
+    def age(self, clock: Clock) -> timedelta:
+        """By the one that says more: a wall clock may be set back, and the other may stand still with the machine."""
+        return max(clock.now() - self.at, clock.elapsed() - self.elapsed)
 
 
 GRACE = timedelta(minutes=2)
@@ -51,24 +80,32 @@ GRACE = timedelta(minutes=2)
 class Deadline:
     """When a run stops starting work; what is under way then has `grace` to end well.
 
-    Wall clock: a process that was suspended must notice.
+    `at`: by `clock.elapsed()`, so that a wall clock that is set neither ends a run nor stretches it.
     """
 
     clock: Clock
-    at: datetime
+    at: timedelta
     grace: timedelta = GRACE
 
     @classmethod
     def after(cls, clock: Clock, budget: timedelta, grace: timedelta = GRACE) -> Deadline:
-        return cls(clock, clock.now() + budget, grace)
+        return cls(clock, clock.elapsed() + budget, grace)
+
+    def within(self, longest: timedelta) -> Deadline:
+        """The same, or `longest` from now if that is sooner."""
+        return replace(self, at=min(self.at, self.clock.elapsed() + longest))
+
+    def ahead(self) -> timedelta:
+        """How long until nothing new may be started; negative once that is so."""
+        return self.at - self.clock.elapsed()
 
     def passed(self) -> bool:
         """Whether nothing new may be started."""
-        return self.clock.now() >= self.at
+        return self.ahead() <= timedelta(0)
 
     def left(self) -> timedelta:
         """What a call that is under way may still take."""
-        return self.at + self.grace - self.clock.now()
+        return self.ahead() + self.grace
 
 
 def whole_seconds(instant: datetime) -> datetime:

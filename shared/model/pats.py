@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import NewType
 
+from shared.model.clock import Moment
 from shared.model.secret_text import SecretText
 
 PatId = NewType("PatId", str)
@@ -42,7 +43,7 @@ class Minted:
 
     pat: Pat
     value: SecretText
-    at: datetime
+    at: Moment
 
 
 @dataclass(frozen=True, slots=True)

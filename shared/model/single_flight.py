@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Protocol, TypeVar
 
-from shared.model.clock import Clock
+from shared.model.clock import Clock, Deadline
 from shared.model.errors import Busy, Code
 
 ASK_EVERY = timedelta(seconds=1)
@@ -26,7 +26,7 @@ class Alone:
     """
 
     @contextmanager
-    def take(self, secret: str, wait_until: datetime) -> Iterator[Turn]:  # noqa: ARG002  # nobody is waited for
+    def take(self, secret: str, until: Deadline) -> Iterator[Turn]:  # noqa: ARG002  # nobody is waited for
         yield Unwatched()
 
 
@@ -43,10 +43,10 @@ class Unwatched:
         """Nobody looks."""
 
 
-def ask_until(clock: Clock, until: datetime, ask: Callable[[], Answer | None]) -> Answer | None:
-    """Ask once, then about every second until `until`; None: never got an answer."""
-    while (answer := ask()) is None and (left := until - clock.now()) > timedelta(0):
-        clock.sleep(min(ASK_EVERY, left))
+def ask_until(clock: Clock, until: Deadline, ask: Callable[[], Answer | None]) -> Answer | None:
+    """Ask once, then about every second until `until` has passed; None: never got an answer."""
+    while (answer := ask()) is None and (ahead := until.ahead()) > timedelta(0):
+        clock.sleep(min(ASK_EVERY, ahead))
     return answer
 
 
@@ -80,8 +80,8 @@ class Turn(Protocol):
 class SingleFlight(Protocol):
     """One runner at a time for one item."""
 
-    def take(self, secret: str, wait_until: datetime) -> AbstractContextManager[Turn]:
-        """Wait for one's turn at the item until `wait_until` by the run's clock; ask at least once.
+    def take(self, secret: str, until: Deadline) -> AbstractContextManager[Turn]:
+        """Wait for one's turn at the item until `until` has passed; ask at least once.
 
         Raises Busy (`Code.ROTATED_ELSEWHERE`) when another still has it then, and for nothing else: without storage an
         item goes on without a turn, because the engine converges without. Leaving never raises.

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.model.clock import VaultInstant, instant
+from shared.model.clock import Deadline, VaultInstant, instant
 from shared.model.errors import Busy, Code, PatrolError, Unclear
 from shared.model.items import Item
 from shared.model.pats import Owner, Pat, PatId
@@ -52,11 +52,11 @@ class ItemWork:
     listed: Listed
     reconciles: bool = False
 
-    def do(self, seen: Seen, step: Step, wait_until: datetime, *, last: bool) -> tuple[Ended, Secret | None]:
+    def do(self, seen: Seen, step: Step, until: Deadline, *, last: bool) -> tuple[Ended, Secret | None]:
         """Do the step, push, then retire. Gives the rows, and what the secret is now; None while that is in doubt.
 
-        Raises Busy (`Code.ROTATED_ELSEWHERE`) when another runner still works on the item at `wait_until`; `last`: it
-        is not asked again in this run.
+        Raises Busy (`Code.ROTATED_ELSEWHERE`) when another runner still works on the item when `until` has passed;
+        `last`: it is not asked again in this run.
         """
         if self.run.dry:
             return Ended(self._planned(seen, step)), None
@@ -64,15 +64,15 @@ class ItemWork:
         if resting and not (self._reconciles(seen.secret, step) and not self.run.deadline.passed()):
             return replace(self, reconciles=False).do_now(seen, step)
         try:
-            return self._in_turn(seen, step, wait_until, last=last)
+            return self._in_turn(seen, step, until, last=last)
         except Busy:
             if not resting:
                 raise
             # Whoever has the item gives its consumer what it publishes.
             return replace(self, reconciles=False).do_now(seen, step)
 
-    def _in_turn(self, seen: Seen, step: Step, wait_until: datetime, *, last: bool) -> tuple[Ended, Secret | None]:
-        with self._turn(seen, wait_until, last=last) as turn:
+    def _in_turn(self, seen: Seen, step: Step, until: Deadline, *, last: bool) -> tuple[Ended, Secret | None]:
+        with self._turn(seen, until, last=last) as turn:
             try:
                 work, seen, step = self._up_to_date(seen, step, turn)
             except PatrolError as failure:
@@ -110,14 +110,14 @@ class ItemWork:
         return self.item.then is not None and isinstance(secret, Published) and not aside
 
     @contextmanager
-    def _turn(self, seen: Seen, wait_until: datetime, *, last: bool) -> Iterator[Turn]:
+    def _turn(self, seen: Seen, until: Deadline, *, last: bool) -> Iterator[Turn]:
         """The item's turn. In an emergency, and when little of the margin is left, it is advice and no more."""
         now = self.run.clock.now()
         emergency = self.run.asked.emergency
         if emergency:
-            wait_until = self.run.deadline.clock.now() + EMERGENCY_WAITS
+            until = self.run.deadline.within(EMERGENCY_WAITS)
         try:
-            held_by = self.run.world.flight.take(self.item.secret, wait_until)
+            held_by = self.run.world.flight.take(self.item.secret, until)
             turn = held_by.__enter__()
         except Busy:
             if not emergency and not (last and (seen.gone or is_pressing(self.item, seen, now))):

@@ -183,7 +183,7 @@ def claim_of(item: Item, organization_id: str | None) -> Claim:
 
 def in_time(minted: Minted, clock: Clock) -> None:
     """Raises NotDone when another run may have judged the fresh PAT meanwhile (rule 2)."""
-    if clock.now() - minted.at > PUBLISH_WITHIN:
+    if minted.at.age(clock) > PUBLISH_WITHIN:
         raise NotDone(
             Code.PUBLISH_LATE,
             "More than five minutes passed between minting and publishing, so another run may have taken over.",

@@ -186,9 +186,8 @@ class SignIns:
     @contextmanager
     def _turn(self, user: User) -> Iterator[None]:
         """The user's lease where there is a storage. One that stays taken is advice: the note is read again anyway."""
-        until = self._deadline.clock.now() + TURN_WITHIN
         try:
-            held = self._flight.take(lock_out.note_name(user.username), min(until, self._deadline.at))
+            held = self._flight.take(lock_out.note_name(user.username), self._deadline.within(TURN_WITHIN))
             held.__enter__()
         except Busy:
             yield

@@ -130,8 +130,7 @@ class TokenWork:
             return self._row(step.because, would(step, of_token=True), _ends(seen.secret), Outcome.PLANNED)
         if self.world.deadline.passed():
             return left(self.item)
-        until = min(self.world.deadline.at, self.world.clock.now() + PATIENCE)
-        with self.world.flight.take(self.item.secret, until) as turn:
+        with self.world.flight.take(self.item.secret, self.world.deadline.within(PATIENCE)) as turn:
             # Looked at again: another runner may just have replaced it, and the version that it replaces counts.
             seen = Seen(*look(self.item.secret, self.world.vault, self.mark))
             step = self._plan(seen.secret, clock.now(), seen)

@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 
+from shared.model.clock import Deadline
 from shared.model.errors import A_PERSON_MUST_ACT, Busy, Code, PatrolError
 from shared.model.items import Item, User
 from shared.model.pats import Owner
@@ -155,7 +156,7 @@ class UserWork:
         planned.sort(key=lambda work: urgency(work[1], work[2], now))
         firsts = together([partial(self._do_item, user, work, done.listed) for work in planned])
         # What another runner works on is waited for last, so that it holds back nothing else.
-        until = min(deadline.at, deadline.clock.now() + PATIENCE)
+        until = deadline.within(PATIENCE)
         for work, first in zip(planned, firsts, strict=True):
             item, _, step = work
             again = isinstance(first, Busy) and not deadline.passed()
@@ -181,7 +182,7 @@ class UserWork:
             return run.tell_row(unexpected(item, failure))
 
     def _do_item(
-        self, user: SignedIn, planned: Planned, listed: Mapping[str, Listed], wait_until: datetime | None = None
+        self, user: SignedIn, planned: Planned, listed: Mapping[str, Listed], until: Deadline | None = None
     ) -> tuple[Ended, Secret | None] | Busy:
         """Gives Busy, and nothing was done, while another runner has the item; None: it is not waited for."""
         item, seen, step = planned
@@ -190,8 +191,8 @@ class UserWork:
             work = ItemWork(self.run, user, item, listed[item.organization.casefold()], reconciles)
             if self.run.deadline.passed() and not work.at_rest(seen, step):
                 return Ended([self.run.tell_row(left(item))]), None
-            now = self.run.deadline.clock.now()
-            return work.do(seen, step, wait_until or now, last=wait_until is not None)
+            at_once = self.run.deadline.within(timedelta(0))
+            return work.do(seen, step, until or at_once, last=until is not None)
         except Busy as busy:
             return busy
         except Exception as failure:  # noqa: BLE001
@@ -305,4 +306,4 @@ def _blocked(handover: Handover, failure: PatrolError) -> Row:
 
 def _turn(secret: str, run: Run) -> AbstractContextManager[Turn]:
     """The turn at a secret that no item's work holds; Busy where another runner has it: the next run retires."""
-    return run.world.flight.take(secret, min(run.deadline.at, run.deadline.clock.now() + PATIENCE))
+    return run.world.flight.take(secret, run.deadline.within(PATIENCE))

@@ -91,7 +91,7 @@ class BlobLeases:
         self._keeper: Thread | None = None
 
     @contextmanager
-    def take(self, secret: str, wait_until: datetime) -> Iterator[Turn]:
+    def take(self, secret: str, until: Deadline) -> Iterator[Turn]:
         blob = self._container.get_blob_client(f"{self._folder}/{secret.casefold()}")
         waited = False
 
@@ -107,7 +107,7 @@ class BlobLeases:
             waited = True
             return held
 
-        turn = ask_until(self._clock, wait_until, ask)
+        turn = ask_until(self._clock, until, ask)
         if turn is None:
             raise held_elsewhere(*self._holder_of(blob))
         try:

@@ -139,12 +139,12 @@ class SecretVault:
         content_type: str = CONTENT_TYPE,
     ) -> VersionSeen:
         self._pace.turn(self._clock, self._deadline)
-        patience = self._clock.now() + SETTLED_WITHIN
+        settled = self._deadline.within(SETTLED_WITHIN)
         while True:
             try:
                 return self._publish(name, value, expires_on, tags, content_type)
             except Settling:  # Key Vault itself said that it wrote nothing
-                if not self._may_wait(patience):
+                if settled.passed():
                     raise
                 self._clock.sleep(_LOOK_AGAIN_AFTER)
 
@@ -225,7 +225,7 @@ class SecretVault:
 
         self._ask_again(Action.RECOVER, name, attempt)
         # A recovered secret answers 404 for some seconds.
-        give_up = self._clock.now() + SETTLED_WITHIN
+        settled = self._deadline.within(SETTLED_WITHIN)
         while True:
             try:
                 self._get(name)
@@ -234,7 +234,7 @@ class SecretVault:
                     raise
                 return  # what is disabled is back
             except Absent:
-                if not self._may_wait(give_up):
+                if settled.passed():
                     raise
                 self._clock.sleep(_LOOK_AGAIN_AFTER)
             else:
@@ -275,9 +275,6 @@ class SecretVault:
             return self._client.get_secret(name, version, raw_response_hook=kept.keep, **self._limits())
 
         return self._ask_again(Action.READ, name, attempt)
-
-    def _may_wait(self, until: datetime) -> bool:
-        return self._clock.now() < until and not self._deadline.passed()
 
     def _limits(self) -> dict[str, Any]:
         connect, read = timeouts(self._deadline)

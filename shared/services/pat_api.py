@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 import requests
 
-from shared.model.clock import Clock, Deadline, whole_seconds
+from shared.model.clock import Clock, Deadline, Moment, whole_seconds
 from shared.model.errors import Absent, Busy, Code, Refused, Unclear
 from shared.model.pats import Minted, Pat, PatId, Validity
 from shared.model.secret_text import SecretText
@@ -32,7 +32,7 @@ class UserPats:
         self._token = token
         self._clock = clock
         self._deadline = deadline
-        self._not_before: datetime | None = None
+        self._not_before: timedelta | None = None
 
     def active(self, organization: str) -> tuple[Pat, ...]:
         rows = self._list(organization, "active")
@@ -56,7 +56,7 @@ class UserPats:
         wanted = _wanted(display_name, scopes, ends)
 
         def attempt() -> Minted | Later:
-            sent = self._clock.now()
+            sent = Moment.now(self._clock)
             try:
                 body = self._send("POST", organization, {}, wanted)
             except Busy as busy:
@@ -144,7 +144,7 @@ class UserPats:
             raise lost(failure, organization) from None
         wait = retry_after(response.headers.get("Retry-After"), self._clock.now())
         if wait:
-            self._not_before = self._clock.now() + wait
+            self._not_before = self._clock.elapsed() + wait
         return judge(method, organization, response)
 
     def _be_polite(self) -> None:
@@ -156,7 +156,7 @@ class UserPats:
 
     def _wait_asked(self) -> timedelta | None:
         not_before = self._not_before
-        wait = not_before - self._clock.now() if not_before else timedelta(0)
+        wait = not_before - self._clock.elapsed() if not_before else timedelta(0)
         return wait if wait > timedelta(0) else None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from shared.model.clock import Clock, Deadline
 
@@ -38,13 +38,13 @@ class Pace:
 
     def __init__(self, limit: Limit = VERSIONS) -> None:
         self._within = limit.within
-        self._turns: deque[datetime] = deque(maxlen=limit.most)
+        self._turns: deque[timedelta] = deque(maxlen=limit.most)
         self._lock = threading.Lock()
 
     def turn(self, clock: Clock, deadline: Deadline) -> None:
         """Wait for one's turn; at once where it would come after the deadline, because the vault may take it yet."""
         with self._lock:
-            now = clock.now()
+            now = clock.elapsed()
             full = len(self._turns) == self._turns.maxlen
             at = max(now, self._turns[0] + self._within) if full else now
             if at - now >= deadline.left():

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,7 +25,7 @@ from sandbox.cloud.pats import Pat as SandboxPat
 from sandbox.cloud.sonarqube import SonarQube as SonarQubeServer
 from sandbox.cloud.sonarqube import SonarRefused
 from sandbox.wire.sonarqube import projects_status
-from shared.model.clock import Clock, VaultInstant, whole_seconds
+from shared.model.clock import Clock, Deadline, Moment, VaultInstant, whole_seconds
 from shared.model.credentials import ClientProof, Credential, SignIn
 from shared.model.enrollment import Link, Person, Redeemed, SignInPage
 from shared.model.errors import (
@@ -65,6 +65,11 @@ from shared.services import answers, enrollment_errors, kept_text, pat_token_err
 from shared.services.entra_errors import Concerns, Refusal, refusal
 
 Answer = TypeVar("Answer")
+
+
+def passed(now: datetime) -> timedelta:
+    """What a clock shows that nobody sets, while the lab's shows `now`."""
+    return now - datetime(2026, 1, 1, tzinfo=UTC)
 
 
 @dataclass(slots=True)
@@ -256,7 +261,7 @@ class FakePats:
         return self._do("pats.get", effect)
 
     def mint(self, organization: str, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Minted:
-        sent = self._cloud.now()
+        sent = Moment(self._cloud.now(), passed(self._cloud.now()))
 
         def effect() -> Minted:
             body = {
@@ -591,7 +596,7 @@ class FakeFlight:
     crashed: bool = False
 
     @contextmanager
-    def take(self, secret: str, wait_until: datetime) -> Iterator[Turn]:
+    def take(self, secret: str, until: Deadline) -> Iterator[Turn]:
         key = secret.casefold()
         waited = False
 
@@ -601,7 +606,7 @@ class FakeFlight:
             waited = True
             return turn
 
-        turn = ask_until(self.clock, wait_until, ask)
+        turn = ask_until(self.clock, until, ask)
         if turn is None:
             place = self.storage.places[key]
             since = place.since.strftime("%Y-%m-%dT%H:%M:%SZ") if place.since else None
@@ -613,6 +618,10 @@ class FakeFlight:
                 place = self.storage.places.get(key, Place())
                 if place.runner is self and not self.crashed:
                     place.runner = place.since = None
+
+    def held(self, secret: str) -> AbstractContextManager[Turn]:
+        """A turn that is taken without waiting."""
+        return self.take(secret, Deadline.after(self.clock, timedelta(0)))
 
     def crash(self) -> None:
         """From now on nothing is renewed or given back."""

@@ -214,6 +214,9 @@ class WaitingClock:
     def now(self) -> datetime:
         return self.runner.estate.lab.clock.now()
 
+    def elapsed(self) -> timedelta:
+        return self.runner.estate.lab.clock.elapsed()
+
     def sleep(self, duration: timedelta) -> None:
         self.runner.wait(duration)
 

@@ -44,7 +44,16 @@ from shared.rotation.tokens import refresh
 from shared.rotation.world import World
 from shared.services.client_credentials import ClientCredentials
 from shared.services.managed_identity import ManagedAssertion
-from tests.lab.fakes import FakeConsumer, FakeDirectory, FakeEnrolled, FakeTokens, FakeVault, FakeVerifier, Trouble
+from tests.lab.fakes import (
+    FakeConsumer,
+    FakeDirectory,
+    FakeEnrolled,
+    FakeTokens,
+    FakeVault,
+    FakeVerifier,
+    Trouble,
+    passed,
+)
 from tests.lab.invariants import Watch, WatchedDirectory, WatchedEnrolled, WatchedVault
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -86,6 +95,9 @@ class LabClock:
 
     def now(self) -> datetime:
         return self.manual.now() + self.ahead
+
+    def elapsed(self) -> timedelta:
+        return passed(self.manual.now())
 
     def sleep(self, duration: timedelta) -> None:
         self.manual.move(max(duration, timedelta(0)))

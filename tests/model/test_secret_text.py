@@ -7,11 +7,11 @@ import json
 import logging
 import pickle
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from shared.model.clock import VaultInstant
+from shared.model.clock import Moment, VaultInstant
 from shared.model.credentials import Credential
 from shared.model.pats import Minted, Pat, PatId, Validity
 from shared.model.secret_state import Current, VersionSeen
@@ -49,7 +49,7 @@ def test_promise_7_a_secret_is_never_serialised() -> None:
 @pytest.mark.parametrize(
     "value",
     [
-        Minted(PAT, SECRET, NOW),
+        Minted(PAT, SECRET, Moment(NOW, timedelta(0))),
         Current(VersionSeen("v", True, NOW, None), SECRET, VaultInstant(NOW)),
         Credential(SECRET, "v", None),
     ],

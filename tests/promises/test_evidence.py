@@ -12,7 +12,7 @@ import pytest
 from sandbox.cloud.cloud import Operation
 from sandbox.cloud.pats import Pat
 from sandbox.cloud.seed import AGENTS, SONAR, demo_estate, mark
-from shared.model.clock import VaultInstant
+from shared.model.clock import Deadline, Moment, VaultInstant
 from shared.model.errors import Code, NotDone, Unclear
 from shared.model.pats import Minted, Owner, PatId, Validity
 from shared.model.pats import Pat as ListedPat
@@ -79,7 +79,11 @@ def test_rule_7_evidence_cannot_be_made_but_by_the_rules() -> None:
 
 def test_rule_2_a_write_in_doubt_is_no_evidence_that_a_fresh_pat_may_end() -> None:
     pat = ListedPat(PatId("a"), "patrol/x/y", frozenset(), Validity(START, START + days(1)), None)
-    minted, owner, at = Minted(pat, SecretText("v"), START), Owner(AGENTS, "contoso"), VaultInstant(START)
+    minted, owner, at = (
+        Minted(pat, SecretText("v"), Moment(START, hours(0))),
+        Owner(AGENTS, "contoso"),
+        VaultInstant(START),
+    )
     assert may_end.unpublished(minted, owner, SECRET, None, at).pat == "a"
     assert may_end.unpublished(minted, owner, SECRET, NotDone(Code.PUBLISH_REFUSED, "", ""), at).pat == "a"
     with pytest.raises(TypeError):
@@ -451,29 +455,65 @@ def test_rule_15_a_clock_that_steps_during_a_run_ends_no_predecessor_early() -> 
     old = current_pat(lab)
     lab.run()
     lab.wait(hours(3))
-    clock = SteppingClock(lab)
-    lab.trouble.after = clock.step_after
-    run(lab.inventory(), replace(lab.quick_world(), clock=clock), lab.settings.mark, Request(), Threads(1))
+    clock = SteppingClock(lab, hours(30))
+    clock.run()
     assert clock.stepped
     assert not old.revoked
     assert lab.works(SECRET)
 
 
-class SteppingClock:
-    """Right until the vault's listing came, and thirty hours ahead from then on."""
+@pytest.mark.parametrize("by", [hours(30), -hours(30)], ids=str)
+@pytest.mark.parametrize(("a_call_takes", "reached"), [(timedelta(0), True), (timedelta(minutes=6), False)], ids=str)
+def test_rule_15_a_clock_that_steps_neither_ends_a_run_nor_stretches_it(
+    by: timedelta, a_call_takes: timedelta, reached: bool
+) -> None:
+    lab = Lab([item(f"pat-{number}") for number in range(4)], quick=True)
+    lab.run()
+    lab.wait(days(24))
+    clock = SteppingClock(lab, by, a_call_takes=a_call_takes)
+    report = clock.run()
+    assert clock.stepped
+    assert (Outcome.LEFT not in {one.outcome for one in report.items}) is reached
 
-    def __init__(self, lab: Lab) -> None:
-        self._lab = lab
+
+def test_rule_2_what_was_verified_for_too_long_is_not_published_although_the_clock_was_set_back() -> None:
+    lab = published()
+    before = current_pat(lab)
+    lab.wait(days(24))
+    clock = SteppingClock(lab, -hours(1), at="pats.create")
+    lab.trouble.before = lambda operation: lab.wait(
+        timedelta(minutes=6) if operation.startswith("devops") else hours(0)
+    )
+    assert codes(clock.run()) == [Code.PUBLISH_LATE]
+    assert current_pat(lab) is before
+    assert [pat.value for pat in lab.live(SECRET)] == [before.value], "the fresh one was ended"
+
+
+class SteppingClock:
+    """A machine's clock that is right until the call `at` was made, and off `by` so much from then on."""
+
+    def __init__(self, lab: Lab, by: timedelta, at: str = "vault.list", a_call_takes: timedelta = timedelta(0)) -> None:
+        self._lab, self._by, self._at, self._a_call_takes = lab, by, at, a_call_takes
         self.stepped = False
 
+    def run(self) -> Report:
+        lab = self._lab
+        lab.trouble.after = self.after
+        world = replace(lab.quick_world(), clock=self, deadline=Deadline.after(self, timedelta(minutes=20)))
+        return run(lab.inventory(), world, lab.settings.mark, Request(), Threads(1))
+
     def now(self) -> datetime:
-        return self._lab.clock.now() + (hours(30) if self.stepped else timedelta(0))
+        return self._lab.clock.now() + (self._by if self.stepped else timedelta(0))
+
+    def elapsed(self) -> timedelta:
+        return self._lab.clock.elapsed()
 
     def sleep(self, duration: timedelta) -> None:
         self._lab.clock.sleep(duration)
 
-    def step_after(self, operation: str) -> None:
-        self.stepped = self.stepped or operation == "vault.list"
+    def after(self, operation: str) -> None:
+        self.stepped = self.stepped or operation == self._at
+        self._lab.wait(self._a_call_takes)
 
 
 def test_rule_4_a_deletion_that_has_not_settled_ends_no_pat_of_an_item_that_is_gone() -> None:

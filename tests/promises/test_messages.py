@@ -142,8 +142,8 @@ def crowded(lab: Lab) -> None:
 
 def rotated_elsewhere() -> None:
     storage, clock = Storage(), LabClock(ManualClock(START))
-    taken = FakeFlight(storage, clock, holder="host-7 (process 42)").take("build-pat", START)
-    with taken, FakeFlight(storage, clock).take("build-pat", START):
+    taken = FakeFlight(storage, clock, holder="host-7 (process 42)").held("build-pat")
+    with taken, FakeFlight(storage, clock).held("build-pat"):
         raise AssertionError("two at once")
 
 

@@ -71,7 +71,7 @@ def test_rule_8_a_lease_that_is_never_given_back_is_advice_where_time_presses(
     lab.run()
     lab.wait(days(age))
     began = lab.clock.now()
-    with held_for_ever(lab).take("build-pat", lab.clock.now()):
+    with held_for_ever(lab).held("build-pat"):
         report = lab.run(*(("build-pat",) if asks else ()), **asks)
     assert expected in outcomes(report.items)
     assert lab.clock.now() - began < timedelta(seconds=10 if asks else 120)

@@ -245,7 +245,7 @@ def test_a_full_look_leaves_a_consumer_alone_whose_item_another_runner_has() -> 
     storage = Storage()
     lab.flight = FakeFlight(storage, lab.clock, "here")
     before = len(lab.operations())
-    with FakeFlight(storage, lab.clock, "there").take("build-pat", lab.clock.now()):
+    with FakeFlight(storage, lab.clock, "there").held("build-pat"):
         assert outcomes(lab.later(hours(6)).items) == ["build-pat hold held fresh"]
     assert not [name for name in lab.operations()[before:] if name.startswith("sonarqube")]
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from shared.model.clock import Deadline
 from shared.model.errors import Code
 from shared.model.single_flight import SingleFlight, Turn
 from shared.report.report import Outcome
@@ -29,10 +30,10 @@ class Interrupted:
     inner: SingleFlight
     before: list[Callable[[], object]] = field(default_factory=list)
 
-    def take(self, secret: str, wait_until: datetime) -> AbstractContextManager[Turn]:
+    def take(self, secret: str, until: Deadline) -> AbstractContextManager[Turn]:
         if self.before:
             self.before.pop(0)()
-        return self.inner.take(secret, wait_until)
+        return self.inner.take(secret, until)
 
 
 def minted(lab: Lab) -> int:
@@ -111,7 +112,7 @@ def test_a_secret_that_was_deleted_while_its_turn_came_is_not_written() -> None:
     flight = FakeFlight(storage, lab.clock)
 
     def deleted_by_a_person() -> None:
-        with flight.take(SECRET, lab.clock.now()) as turn:
+        with flight.held(SECRET) as turn:
             turn.worked()
         lab.vault.delete(SECRET)
 
@@ -243,7 +244,7 @@ def test_409_names_the_holder_and_says_when_to_ask_again(tmp_path: Path) -> None
 
 @contextmanager
 def hold(flight: FakeFlight, secret: str) -> Iterator[None]:
-    with flight.take(secret, flight.clock.now()):
+    with flight.held(secret):
         yield
 
 
@@ -255,8 +256,8 @@ class Dying:
     kept: list[AbstractContextManager[Turn]] = field(default_factory=list)
 
     @contextmanager
-    def take(self, secret: str, wait_until: datetime) -> Iterator[Turn]:
-        self.kept.append(self.inner.take(secret, wait_until))
+    def take(self, secret: str, until: Deadline) -> Iterator[Turn]:
+        self.kept.append(self.inner.take(secret, until))
         yield Silent(self.kept[-1].__enter__())
 
 

@@ -413,7 +413,7 @@ def test_a_token_that_another_runner_has_in_hand_is_busy() -> None:
     made = published(quick=False)
     made.wait(minutes(30))
     made.flight = FakeFlight(storage, made.clock)
-    with FakeFlight(storage, made.clock, holder="host-7").take(SECRET, made.clock.now()):
+    with FakeFlight(storage, made.clock, holder="host-7").held(SECRET):
         row = only(made)
     assert (row.outcome, code_of(row)) == (Outcome.BUSY, Code.ROTATED_ELSEWHERE)
     assert "host-7" in row.says

@@ -24,6 +24,14 @@ from shared.services.host_storage import ByConnectionString
 CLOCK = SystemClock()
 
 
+def patience(seconds: float) -> Deadline:
+    """How long somebody waits for a turn."""
+    return Deadline.after(CLOCK, timedelta(seconds=seconds))
+
+
+AT_ONCE = patience(0)
+
+
 class NoIdentity:
     def get_token(self, *scopes: str, **_: object) -> AccessToken:
         raise AssertionError("a connection string needs no identity")
@@ -80,13 +88,13 @@ def blob_of(storage: Azurite, secret: str, folder: str = Runner.folder) -> BlobC
 def test_an_item_has_one_turn_at_a_time_and_is_free_when_it_is_left(storage: Azurite, secret: str) -> None:
     one, two = Runner(storage.connection_string).leases(), Runner(storage.connection_string).leases()
     with (
-        one.take(secret, CLOCK.now()),
+        one.take(secret, AT_ONCE),
         pytest.raises(Busy, match="Another runner is rotating it") as refused,
-        two.take(secret, CLOCK.now()),
+        two.take(secret, AT_ONCE),
     ):
         pass
     assert refused.value.code is Code.ROTATED_ELSEWHERE
-    with two.take(secret, CLOCK.now()):
+    with two.take(secret, AT_ONCE):
         pass
 
 
@@ -94,26 +102,26 @@ def test_items_of_one_storage_do_not_hinder_one_another(storage: Azurite, secret
     one, two = Runner(storage.connection_string).leases(), Runner(storage.connection_string).leases()
     other_deployment = Runner(storage.connection_string, folder="patrol/other-def456").leases()
     with (
-        one.take(secret, CLOCK.now()),
-        two.take(f"{secret}-too", CLOCK.now()),
-        other_deployment.take(secret, CLOCK.now()),
+        one.take(secret, AT_ONCE),
+        two.take(f"{secret}-too", AT_ONCE),
+        other_deployment.take(secret, AT_ONCE),
     ):
         pass
 
 
 def test_names_of_secrets_are_the_same_whatever_their_case(storage: Azurite, secret: str) -> None:
     one, two = Runner(storage.connection_string).leases(), Runner(storage.connection_string).leases()
-    with one.take(secret.upper(), CLOCK.now()), pytest.raises(Busy), two.take(secret.lower(), CLOCK.now()):
+    with one.take(secret.upper(), AT_ONCE), pytest.raises(Busy), two.take(secret.lower(), AT_ONCE):
         pass
 
 
 def test_a_turn_that_was_waited_for_says_look_again(storage: Azurite, secret: str) -> None:
     one, two = Runner(storage.connection_string), Runner(storage.connection_string)
     first = ExitStack()
-    first.enter_context(one.leases().take(secret, CLOCK.now()))
+    first.enter_context(one.leases().take(secret, AT_ONCE))
 
     def wait() -> timedelta | None:
-        with two.leases().take(secret, CLOCK.now() + timedelta(seconds=30)) as turn:
+        with two.leases().take(secret, patience(30)) as turn:
             return turn.idle()
 
     with ThreadPoolExecutor(1) as pool:
@@ -126,15 +134,15 @@ def test_a_turn_that_was_waited_for_says_look_again(storage: Azurite, secret: st
 
 
 def test_nobody_ever_worked_on_an_item_that_is_new(storage: Azurite, secret: str) -> None:
-    with Runner(storage.connection_string).leases().take(secret, CLOCK.now()) as turn:
+    with Runner(storage.connection_string).leases().take(secret, AT_ONCE) as turn:
         assert turn.idle() is None
 
 
 def test_the_next_turn_knows_how_long_ago_another_worked(storage: Azurite, secret: str) -> None:
     before = CLOCK.now()
-    with Runner(storage.connection_string).leases().take(secret, CLOCK.now()) as turn:
+    with Runner(storage.connection_string).leases().take(secret, AT_ONCE) as turn:
         turn.worked()
-    with Runner(storage.connection_string).leases().take(secret, CLOCK.now()) as turn:
+    with Runner(storage.connection_string).leases().take(secret, AT_ONCE) as turn:
         idle = turn.idle()
     assert idle is not None
     assert timedelta(0) <= idle <= CLOCK.now() - before, "never longer than it was"
@@ -144,10 +152,10 @@ def test_who_holds_an_item_and_since_when_is_told(storage: Azurite, secret: str)
     holder = Runner(storage.connection_string, name="host-1 (process 7)").leases()
     other = Runner(storage.connection_string).leases()
     before = CLOCK.now().replace(microsecond=0)
-    with holder.take(secret, CLOCK.now()):
+    with holder.take(secret, AT_ONCE):
         while not (written := blob_of(storage, secret).get_blob_properties().metadata):
             CLOCK.sleep(timedelta(seconds=0.05))
-        with pytest.raises(Busy) as refused, other.take(secret, CLOCK.now()):
+        with pytest.raises(Busy) as refused, other.take(secret, AT_ONCE):
             pass
     assert f"host-1 (process 7) since {written['since']}" in refused.value.cause
     assert written["since"] >= before.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -158,30 +166,30 @@ def test_a_holder_that_died_frees_the_item_by_expiry_and_one_that_lives_keeps_it
     living, waiting = Runner(storage.connection_string).leases(), Runner(storage.connection_string).leases()
     kept, died = f"{secret}-kept", f"{secret}-died"
     began = CLOCK.now()
-    with living.take(kept, CLOCK.now()):
+    with living.take(kept, AT_ONCE):
         blob = blob_of(storage, died)
         blob.upload_blob(b"")
         BlobLeaseClient(blob).acquire(lease_duration=15)
-        with waiting.take(died, CLOCK.now() + timedelta(seconds=40)) as turn:
+        with waiting.take(died, patience(40)) as turn:
             assert turn.idle() == timedelta(0), "it may have worked before it died"
         assert CLOCK.now() - began > timedelta(seconds=13)
         # A lease that is not renewed would be over by now.
         CLOCK.sleep(timedelta(seconds=16) - (CLOCK.now() - began))
-        with pytest.raises(Busy), waiting.take(kept, CLOCK.now()):
+        with pytest.raises(Busy), waiting.take(kept, AT_ONCE):
             pass
 
 
 def test_an_abandoned_runner_keeps_nothing_after_its_time(storage: Azurite, secret: str) -> None:
     over = Runner(storage.connection_string, budget=timedelta(0), grace=timedelta(seconds=2))
-    with over.leases().take(secret, CLOCK.now()):
+    with over.leases().take(secret, AT_ONCE):
         CLOCK.sleep(timedelta(seconds=3))
-        with Runner(storage.connection_string).leases().take(secret, CLOCK.now() + timedelta(seconds=40)):
+        with Runner(storage.connection_string).leases().take(secret, patience(40)):
             pass
 
 
 def test_a_lease_that_a_person_broke_is_told_and_the_work_goes_on(storage: Azurite, secret: str) -> None:
     runner = Runner(storage.connection_string)
-    with runner.leases().take(secret, CLOCK.now()) as turn:
+    with runner.leases().take(secret, AT_ONCE) as turn:
         BlobLeaseClient(blob_of(storage, secret)).break_lease(lease_break_period=0)
         turn.worked()
     assert [name for name, _ in runner.told] == ["lease.lost"]
@@ -193,7 +201,7 @@ def test_promise_5_without_an_answer_from_the_storage_work_goes_on_and_it_is_tol
     runner = Runner(nowhere.connection_string)
     leases = runner.leases()
     for name in (secret, f"{secret}-too"):
-        with leases.take(name, CLOCK.now()) as turn:
+        with leases.take(name, AT_ONCE) as turn:
             assert turn.idle() == timedelta(0), "not known: look again"
             turn.worked()
     assert [name for name, _ in runner.told] == ["lease.unavailable"]
@@ -208,7 +216,7 @@ def test_promise_5_a_storage_that_hangs_holds_a_run_no_longer_than_a_call_may_ta
             grace=timedelta(seconds=2),
         )
         began = CLOCK.now()
-        with runner.leases().take(secret, CLOCK.now()):
+        with runner.leases().take(secret, AT_ONCE):
             pass
     assert CLOCK.now() - began < timedelta(seconds=8)
     assert [name for name, _ in runner.told] == ["lease.unavailable"]
@@ -217,7 +225,7 @@ def test_promise_5_a_storage_that_hangs_holds_a_run_no_longer_than_a_call_may_ta
 def test_promise_7_a_wrong_key_is_told_with_its_remedy_and_without_itself(storage: Azurite, secret: str) -> None:
     wrong = storage.connection_string.replace(KEY, "d3JvbmcgYnV0IHdlbGwtZm9ybWVkIGtleQ==")
     runner = Runner(wrong)
-    with runner.leases().take(secret, CLOCK.now()):
+    with runner.leases().take(secret, AT_ONCE):
         pass
     says = str(runner.told[0][1]["says"])
     assert "HTTP 403" in says
@@ -226,6 +234,6 @@ def test_promise_7_a_wrong_key_is_told_with_its_remedy_and_without_itself(storag
 
 
 def test_the_blobs_hold_no_content(storage: Azurite, secret: str) -> None:
-    with Runner(storage.connection_string).leases().take(secret, CLOCK.now()) as turn:
+    with Runner(storage.connection_string).leases().take(secret, AT_ONCE) as turn:
         turn.worked()
     assert blob_of(storage, secret).download_blob().readall() == b""

@@ -9,7 +9,7 @@ import pytest
 from sandbox.cloud.entra_estate import UserState
 from sandbox.cloud.seed import AGENTS, CLIENT, CREDENTIALS_VAULT, SONAR, demo_estate
 from sandbox.cloud.sonarqube import AzureSetting
-from shared.model.clock import whole_seconds
+from shared.model.clock import Moment, whole_seconds
 from shared.model.credentials import ClientProof, ClientSecret, FederatedIdentity, SignIn
 from shared.model.errors import (
     Absent,
@@ -60,7 +60,7 @@ def api(lab: Lab, world: World) -> PatApi:
 def test_mint_get_list_extend_revoke(lab: Lab, api: PatApi) -> None:
     now = lab.clock.now()
     made = api.mint("contoso", "patrol/x/build-pat", ("vso.code", "vso.build"), now + days(30))
-    assert made.at == now
+    assert made.at == Moment(now, lab.clock.elapsed())
     assert lab.cloud.pats.authenticate("contoso", made.value.reveal()) is not None
     assert made.pat.validity.ends == whole_seconds(now + days(30))
     assert made.pat.organization_id == lab.cloud.pats.organization("contoso").guid
