@@ -6,16 +6,20 @@ The SDKs' own retries are off where this is used: they sleep for whatever a Retr
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from functools import cache
 from http.cookiejar import DefaultCookiePolicy
+from pathlib import Path
 from typing import Any, TypeVar
 
 import requests
 from requests.adapters import HTTPAdapter
-from requests.utils import select_proxy
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
+from urllib3.util.ssl_ import create_urllib3_context
 
 from shared.model.clock import Clock, Deadline
 from shared.model.errors import Busy, PatrolError, Unclear
@@ -29,6 +33,19 @@ LONGEST_WAIT = timedelta(seconds=60)
 Answer = TypeVar("Answer")
 
 
+def _trusted(bundle: str) -> ssl.SSLContext:
+    """What certificates are checked by: read again only when the file changed. Raises OSError."""
+    return _read_bundle(bundle, Path(bundle).stat().st_mtime_ns)
+
+
+@cache
+def _read_bundle(bundle: str, changed: int) -> ssl.SSLContext:  # noqa: ARG001  # a part of the cache's key
+    # urllib3 would read it for every connection: 20 ms of processor for the usual roots, a hundred times in a run.
+    made = create_urllib3_context()
+    made.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
+    return made
+
+
 class _Adapter(HTTPAdapter):
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         # Behind a proxy urllib3 lets small packets wait for each other: with the delayed acknowledgements of the other
@@ -36,11 +53,23 @@ class _Adapter(HTTPAdapter):
         at_once = [(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)]
         return super().proxy_manager_for(proxy, **{"socket_options": at_once, **proxy_kwargs})
 
+    def build_connection_pool_key_attributes(
+        self, request: requests.PreparedRequest, verify: Any, cert: Any = None
+    ) -> Any:
+        host, pool = super().build_connection_pool_key_attributes(request, verify, cert)
+        if verify and host["scheme"] == "https":
+            try:
+                trusted = _trusted(DEFAULT_CA_BUNDLE_PATH if verify is True else verify)
+            except OSError:
+                raise way_out.close(way_out.no_bundle()) from None
+            named = ("ca_certs", "ca_cert_dir")
+            return host, {"ssl_context": trusted, **{key: given for key, given in pool.items() if key not in named}}
+        return host, pool
+
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        try:
+        # A proxy that is reached over TLS is checked by the bundle's name, everybody else by what was read of it.
+        if conn.proxy is not None and conn.proxy.scheme == "https":
             super().cert_verify(conn, url, verify, cert)  # type: ignore[no-untyped-call]
-        except OSError:
-            raise way_out.close(way_out.no_bundle()) from None
 
     def send(self, request: requests.PreparedRequest, *args: Any, **given: Any) -> requests.Response:
         url = request.url or ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import ssl
 import threading
@@ -15,6 +16,7 @@ import pytest
 import requests
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ManagedIdentityCredential
+from requests.adapters import HTTPAdapter
 from urllib3 import HTTPSConnectionPool
 from urllib3.connection import HTTPSConnection
 from urllib3.exceptions import MaxRetryError, NameResolutionError
@@ -170,6 +172,29 @@ def test_promise_8_a_bundle_that_is_not_there_is_misconfigured_by_its_setting(
     assert caught.value.code is Code.SETTINGS_INVALID
     assert "REQUESTS_CA_BUNDLE" in caught.value.cause
     assert "/no/such" not in str(caught.value)
+
+
+def test_the_bundle_is_read_once_for_all_connections_and_again_when_it_changed(tmp_path: Path) -> None:
+    bundle = tmp_path / "roots.pem"
+    now = datetime.now(UTC).replace(microsecond=0)
+    bundle.write_text(pem(None, a_certificate(a_key(), begins=now, ends=now + days(9))))
+
+    def checked_by(host: str) -> ssl.SSLContext:
+        adapter = session(4).get_adapter(f"https://{host}")
+        assert isinstance(adapter, HTTPAdapter)
+        asked = requests.Request("GET", f"https://{host}/").prepare()
+        _, pool = adapter.build_connection_pool_key_attributes(asked, str(bundle))
+        assert "ca_certs" not in pool
+        context = pool["ssl_context"]
+        assert isinstance(context, ssl.SSLContext)
+        return context
+
+    first = checked_by("dev.azure.com")
+    assert (first.verify_mode, first.check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert first.cert_store_stats()["x509"] == 1
+    assert checked_by("contoso-pats.vault.azure.net") is first
+    os.utime(bundle, ns=(0, 0))
+    assert checked_by("dev.azure.com") is not first
 
 
 @pytest.fixture
