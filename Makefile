@@ -68,7 +68,7 @@ UV_COMPILE := .venv-lock/bin/python -m uv pip compile --quiet --universal --pyth
   --custom-compile-command "make lock, by uv pip compile --universal --python-version 3.11 --generate-hashes" $(if $(UPGRADE),--upgrade)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup environment node demo recording serve sandbox test test-all chaos bench check format schema infra scan audit sbom site package wheel lock clean
+.PHONY: help setup environment node demo recording serve sandbox test test-all chaos bench check format schema infra scan audit sbom site plots package wheel lock clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -138,7 +138,7 @@ chaos: environment node ## run the slow tests that stop a run at every outgoing 
 	@echo "Chaos tests on $$("$(BIN)/python" -V) ($(VENV))"
 	@$(PYTEST) --what-ran -m chaos $(ARGS)
 
-bench: environment node ## measure speed against the sandbox, in one table; ARGS="calls quiet" for some rows of it
+bench: environment node ## measure speed against the sandbox, for docs/performance.md; ARGS="calls quiet" for some rows of it
 	@$(ALONE) $(BIN)/python -m sandbox.bench $(ARGS)
 
 check: environment ## format, lint, types, contracts between folders, workflows, the docs' links and the app's files
@@ -194,11 +194,14 @@ sbom: environment ## write what the deployment package consists of: dist/patrol.
 site: environment ## build docs/ as a site into dist/site; every link has to lead somewhere
 	@$(call TOOLS,site); .venv-site/bin/python -m infra.site
 
+plots: environment ## draw what `make bench` measured last: docs/performance/*.svg
+	@$(call TOOLS,plots); .venv-plots/bin/python -m infra.plots
+
 lock: ## pin requirements*.in and infra/pins/*.in again, keeping the versions that still fit; UPGRADE=1 takes the newest
 	@set -eu; $(FIND_PYTHON); wanted=$$(find_python); \
 	rm -rf .venv-lock; "$${wanted#* }" -m venv .venv-lock; \
 	.venv-lock/bin/python $(PIP_TOOLS) infra/pins/lock.txt; \
-	for name in requirements requirements-dev infra/pins/audit infra/pins/lock infra/pins/node infra/pins/scan infra/pins/site; do \
+	for name in requirements requirements-dev infra/pins/audit infra/pins/lock infra/pins/node infra/pins/plots infra/pins/scan infra/pins/site; do \
 	  $(UV_COMPILE) "$$name.in" -o "$$name.txt"; echo "Wrote $$name.txt."; \
 	done
 

@@ -21,7 +21,8 @@ from typing import Any
 
 from azure.storage.queue import QueueServiceClient
 
-from sandbox.bench.rows import LATENCY, Row, limit, seeded
+from sandbox.bench import used
+from sandbox.bench.rows import LATENCY, Row, limit, seeded, usual_roots
 from sandbox.cloud.large_estate import Size, inventory_text
 from sandbox.functions_host.azurite import ACCOUNT, KEY, QUEUE_HOST, Ports, azurite, certificates_of
 from sandbox.functions_host.queue_trigger import Queues, wait_until_empty
@@ -73,12 +74,13 @@ class QueueBench:
             "FAN_OUT_ABOVE": "0",
             "AzureWebJobsStorage__accountName": ACCOUNT,
             "AzureWebJobsStorage__credential": "managedidentity",
+            **usual_roots(cloud, folder),
         }
 
     def dispatch(self) -> Dispatched:
         """The timer function once, as a process of its own."""
         self.cloud.client.clear_log()
-        program = ("-m", "sandbox.bench.peak_memory", "-m", "sandbox.functions_host.fire_timer")
+        program = ("-m", "sandbox.bench.used", "-m", "sandbox.functions_host.fire_timer")
         ran = self.cloud.run_product(program, cwd=ROOT, extra=self._settings, timeout=DONE_WITHIN)
         if ran.returncode:
             raise RuntimeError(ran.stderr[-2000:])
@@ -87,7 +89,7 @@ class QueueBench:
         pages, tokens = at["vault.list"], at["identity.token"]
         # The stand-in for the host opens the queue with a token of its own, when there is something to send.
         taken, listing = (max(tokens) - min(tokens)).total_seconds(), (max(pages) - min(pages)).total_seconds()
-        return Dispatched(taken, listing, float(ran.stderr.rsplit("peak memory ", 1)[1]), sent)
+        return Dispatched(taken, listing, used.read(ran.stderr)["memory"], sent)
 
     def work_off(self, instances: int, **settings: str) -> Worked:
         """Hold the messages back until all instances are up, then let them work until nothing is left."""
@@ -204,7 +206,8 @@ def several_instances() -> Iterator[Row]:
         faster, linear = first / ran.seconds, NEAR_LINEAR * instances
         what = f"{instances} of {deployed} instances: {_told(ran, allowed)}"
         reach = f"≥ x {linear:.1f}" if instances > 1 else "what follows, times one"
-        yield Row(what, f"x {faster:.1f}", reach, faster >= linear)
+        numbers = {"instances": float(instances), "faster": faster}
+        yield Row(what, f"x {faster:.1f}", reach, faster >= linear, numbers)
 
 
 def vault_limit() -> list[Row]:
