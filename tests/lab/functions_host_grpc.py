@@ -1,4 +1,4 @@
-"""The Functions host's end of the wire: serves the gRPC stream that a Python worker opens, and asks it as the host does.
+"""The Functions host's end of the wire: serves the gRPC stream that a worker opens, and asks it as the host does.
 
 The messages are made from the worker's own `FunctionRpc.proto`, so whatever worker it is, it is spoken to in its words.
 Source: Azure/azure-functions-language-worker-protobuf, FunctionRpc.proto: the order of messages is in its comments.
@@ -123,7 +123,7 @@ def _holds(answer: Any) -> None:
 
 
 def prepared(worker: Path, folder: Path) -> Any:
-    """A copy of the worker in `folder` with its protocol compiled, as its build does; gives the message of the stream."""
+    """A copy of the worker in `folder`, its protocol compiled as its build does; gives the message of the stream."""
     shutil.copytree(worker / PACKAGE, folder / PACKAGE)
     protos, described = folder / _PROTOS, folder / "protocol.bin"
     source = protos / "_src" / "src" / "proto"
