@@ -58,7 +58,7 @@ def check_online(inventory: Inventory, settings: Settings, world: World) -> list
         _right(f"change secrets of {settings.vault_host}", lambda: _probe_change(world)),
     ]
     clock = VaultTime(world.clock, listing.ahead)
-    sign_ins = world.sign_ins(inventory.sign_in, clock, settings.mark)
+    sign_ins = SignIns(world, inventory.sign_in, clock, settings.mark)
     if inventory.users:
         proof = _right(f"prove the app by {credential_in_words(inventory.sign_in.credential)}", sign_ins.prove)
         findings.append(proof)

@@ -22,6 +22,7 @@ from shared.model.pats import Claim
 from shared.model.secret_state import SecretSeen
 from shared.model.secret_text import looks_like_a_pat
 from shared.model.tags import Mark
+from shared.rotation.sign_in import SignIns
 from shared.rotation.world import World
 
 _SIGN_IN = ("tenant", "client_id", "client_secret_name", "client_certificate_name")
@@ -160,7 +161,7 @@ def propose_from_estate(text: str, user: User, organization: str, world: World, 
     listing = world.vault.listing()
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
-    pats = world.sign_ins(inventory.sign_in, clock, mark).sign_in(user).active(organization)
+    pats = SignIns(world, inventory.sign_in, clock, mark).sign_in(user).active(organization)
     return propose(
         pats,
         user,

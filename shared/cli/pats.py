@@ -21,6 +21,7 @@ from shared.model.items import User
 from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import PatApi
 from shared.rotation import gate
+from shared.rotation.sign_in import SignIns
 from shared.rotation.world import World
 from shared.rules import may_end
 from shared.settings import Settings
@@ -39,7 +40,7 @@ def pats(terminal: Terminal) -> int:
     listing = world.vault.listing()
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
-    sign_ins = world.sign_ins(inventory.sign_in, clock, settings.mark)
+    sign_ins = SignIns(world, inventory.sign_in, clock, settings.mark)
     if options.action == "create" and options.to_secret:
         make_pat.refuse_taken(world.vault, listing, inventory, options.to_secret)
     api = sign_ins.sign_in(user)

@@ -23,9 +23,8 @@ from shared.rules.full_look import look_is_due
 class Estate:
     """What a run works on; all times are the vault's. `looked_at`: when the vault's listing was begun.
 
-    `users`: all, most urgent first; or the one of a message. `whole`: False for one user's share, so nothing is called
-    unmanaged. `wanted`: casefolded names that were asked for; None: everything. `elsewhere`: where every user is looked
-    for besides where its items and its tags are. `full_looks`: whose daily full look this is.
+    `shares`: of each user by its key, most urgent first; or of a message's one. `whole`: False for one user's share, so
+    nothing is called unmanaged. `wanted`: casefolded names that were asked for; None: everything.
     """
 
     inventory: Inventory
@@ -33,12 +32,15 @@ class Estate:
     mark: Mark
     clock: VaultTime
     looked_at: VaultInstant
-    users: tuple[User, ...]
+    shares: Mapping[str, UserShare]
     whole: bool
     wanted: frozenset[str] | None
-    elsewhere: Mapping[str, tuple[str, ...]]
     managed: frozenset[str]
-    full_looks: tuple[User, ...] = ()
+
+    @property
+    def users(self) -> tuple[User, ...]:
+        """Most urgent first."""
+        return tuple(share.user for share in self.shares.values())
 
     def items_of(self, user: User) -> list[Item]:
         """The user's items that were asked for."""
@@ -47,14 +49,14 @@ class Estate:
     def organizations_of(self, user: User) -> list[str]:
         """Where to look: where the items are, and when all is looked at where else the user may have minted."""
         found = {item.organization.casefold(): item.organization for item in self.items_of(user)}
-        if self.wanted is None:
-            for organization in self.elsewhere.get(user.key, ()):
+        if self.wanted is None and user.key in self.shares:
+            for organization in self.shares[user.key].organizations:
                 found.setdefault(organization.casefold(), organization)
         return list(found.values())
 
     def is_full_look(self, user: User) -> bool:
         """Whether the user is looked for everywhere this time, and its consumers are asked (rule 13)."""
-        return any(user.key == looked.key for looked in self.full_looks)
+        return user.key in self.shares and self.shares[user.key].full_look
 
     def unmanaged(self) -> tuple[str, ...]:
         """Secrets of ours that pats.yaml does not name any more."""
@@ -69,22 +71,16 @@ def observe(world: World, inventory: Inventory, mark: Mark, request: Request) ->
     begun = world.clock.now()
     listing = world.vault.listing()
     check_clock(listing.ahead)
-    # A former owner's PATs never drop out of sight (rule 13).
-    minted = minted_in(listing, mark)
-    everywhere = tuple(organizations(inventory, minted).values())
-    full = _full_looks(world, inventory, request, begun + listing.ahead)
     return Estate(
         inventory=inventory,
         listing=listing,
         mark=mark,
         clock=VaultTime(world.clock, listing.ahead),
         looked_at=VaultInstant(begun + listing.ahead),
-        users=tuple(most_urgent_first(inventory.users, listing)),
+        shares=_shares(world, inventory, request, listing, mark, begun + listing.ahead),
         whole=True,
         wanted=_wanted(request),
-        elsewhere={**minted, **{user.key: everywhere for user in full}},
         managed=inventory.managed(),
-        full_looks=full,
     )
 
 
@@ -102,12 +98,10 @@ def observe_user(
         mark=mark,
         clock=VaultTime(world.clock, listing.ahead),
         looked_at=VaultInstant(begun + listing.ahead),
-        users=(share.user,),
+        shares={share.user.key: share},
         whole=False,
         wanted=wanted,
-        elsewhere={share.user.key: share.organizations},
         managed=inventory.managed(),
-        full_looks=(share.user,) if share.full_look else (),
     )
 
 
@@ -115,12 +109,19 @@ def _wanted(request: Request) -> frozenset[str] | None:
     return None if request.names is None else frozenset(name.casefold() for name in request.names)
 
 
-def _full_looks(world: World, inventory: Inventory, request: Request, now: datetime) -> tuple[User, ...]:
-    """Whose full look is due: each user's once a day (rule 13), and where nobody remembers the last one every time."""
-    if request.names is not None:
-        return ()
-    looks = world.runs.looks()
-    return tuple(user for user in inventory.users if look_is_due(user.username, looks.get(user.digest), now))
+def _shares(
+    world: World, inventory: Inventory, request: Request, listing: VaultListing, mark: Mark, now: datetime
+) -> dict[str, UserShare]:
+    """Of every user. Its full look is due once a day (rule 13), and where nobody remembers the last one every time."""
+    looks = world.runs.looks() if request.names is None else {}
+    # A former owner's PATs never drop out of sight (rule 13).
+    minted = minted_in(listing, mark)
+    everywhere = tuple(organizations(inventory, minted).values())
+    found = {}
+    for user in most_urgent_first(inventory.users, listing):
+        full = request.names is None and look_is_due(user.username, looks.get(user.digest), now)
+        found[user.key] = UserShare(user, everywhere if full else minted.get(user.key, ()), full)
+    return found
 
 
 def minted_in(listing: VaultListing, mark: Mark) -> dict[str, tuple[str, ...]]:

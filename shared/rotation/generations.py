@@ -135,7 +135,7 @@ def _end_all(meant: Generations, run: Run) -> tuple[list[Row], set[PatId]]:
     for owner in meant.owners():
         try:
             api = run.api_of(owner)
-            listings.append((owner, api, run.active(api, owner.organization)))
+            listings.append((owner, api, run.organizations.active(api, owner.organization)))
         except PatrolError as failure:
             # Of a former owner without an id that may live there is nothing to say.
             rows += [_lives(meant.item, owner, pat, meant.because, failure) for pat in meant.named(owner)]

@@ -137,7 +137,7 @@ class ItemWork:
         if idle is None or idle > now - run.estate.looked_at + _SEEN_TOO_SOON:
             return self, seen, step
         secret = secret_again(item.secret, run.world.vault, run.mark)
-        listed = run.active(self.user.api, item.organization)
+        listed = run.organizations.active(self.user.api, item.organization)
         seen = item_seen(item, secret, listed, self.user.api, run.mark, now)
         return replace(self, listed=listed), seen, plan(item, seen, now, run.asked)
 

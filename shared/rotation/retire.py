@@ -227,7 +227,7 @@ class _Orphan:
 
 
 def _end_orphan(orphan: _Orphan, of: Circumstances, item: Item | None, api: PatApi, run: Run, ended: Ended) -> None:
-    pat, known = orphan.pat, dict(run.known)
+    pat, known = orphan.pat, dict(run.organizations.known)
     listing = run.world.vault.versions(orphan.name)
     for stamp in unexplained(pat, listing, known):
         if (witness := _witness(stamp, orphan.owner, api, run)) is not None:

@@ -160,7 +160,7 @@ def _looked_at(run: Run, parts: Iterable[UserWorkDone]) -> tuple[User, ...]:
     if run.dry or run.estate.wanted is not None:
         return ()
     listed = {part.user.key for part in parts if part.listed}
-    return tuple(user for user in run.estate.full_looks if user.key in listed)
+    return tuple(user for user in run.estate.users if run.estate.is_full_look(user) and user.key in listed)
 
 
 def _former(owner: UserWork, handovers: Iterable[Handover]) -> list[Callable[[], UserWorkDone]]:

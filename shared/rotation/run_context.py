@@ -29,23 +29,31 @@ SILENT_USERS = 2
 
 
 class Organizations:
-    """Which organizations give no answer in this run (promise 5)."""
+    """What the organizations showed in this run: `known`, every PAT that was seen, by id; and which give no answer."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._silent: dict[str, int] = {}
+        self.known: dict[PatId, Pat] = {}
 
-    def answered(self, organization: str) -> None:
+    def active(self, api: PatApi, organization: str) -> dict[PatId, Pat]:
+        """The user's live PATs, all pages. Raises as `PatApi.active`, and NotDone for an organization that was silent
+        to several users (promise 5).
+        """
+        self._refuse(organization)
+        try:
+            pats = {pat.id: pat for pat in api.active(organization)}
+        except Unclear:
+            with self._lock:
+                key = organization.casefold()
+                self._silent[key] = self._silent.get(key, 0) + 1
+            raise
         with self._lock:
             self._silent.pop(organization.casefold(), None)
+        self.known.update(pats)
+        return pats
 
-    def silent(self, organization: str) -> None:
-        with self._lock:
-            key = organization.casefold()
-            self._silent[key] = self._silent.get(key, 0) + 1
-
-    def refuse(self, organization: str) -> None:
-        """Raises NotDone when the organization has given no answer to several users."""
+    def _refuse(self, organization: str) -> None:
         with self._lock:
             silent = self._silent.get(organization.casefold(), 0)
         if silent >= SILENT_USERS:
@@ -72,37 +80,40 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. `tell_row` hears each row as soon as it is one; `known`: every PAT that was seen in it, by id."""
+    """One run. `watch` hears each row as soon as it is one."""
 
     estate: Estate
     world: World
     request: Request
-    asked: Asked
     sign_ins: SignIns
     publisher: Publisher
     consumers: Consumers
     threads: Threads
     watch: Callable[[Row], None]
     organizations: Organizations = field(default_factory=Organizations)
-    known: dict[PatId, Pat] = field(default_factory=dict)
 
     @classmethod
     def begin(
         cls, estate: Estate, world: World, request: Request, threads: Threads, watch: Callable[[Row], None]
     ) -> Run:
-        arrived = estate.looked_at if request.arrived_at is None else request.arrived_at + estate.clock.ahead
         inventory, mark = estate.inventory, estate.mark
         return cls(
             estate=estate,
             world=world,
             request=request,
-            asked=asked_of(request, arrived),
-            sign_ins=world.sign_ins(inventory.sign_in, estate.clock, mark, urgent=request.emergency),
+            sign_ins=SignIns(world, inventory.sign_in, estate.clock, mark, urgent=request.emergency),
             publisher=Publisher(world.vault, mark, world.tell),
             consumers=Consumers(world.consumer, world.credentials),
             threads=threads,
             watch=watch,
         )
+
+    @property
+    def asked(self) -> Asked:
+        """What the plan is told of the request, in vault time."""
+        request, estate = self.request, self.estate
+        arrived = estate.looked_at if request.arrived_at is None else request.arrived_at + estate.clock.ahead
+        return asked_of(request, arrived)
 
     @property
     def clock(self) -> VaultTime:
@@ -138,18 +149,6 @@ class Run:
         self.watch(row)
         tell_row(self.world.tell, row)
         return row
-
-    def active(self, api: PatApi, organization: str) -> dict[PatId, Pat]:
-        """The user's live PATs in the organization, all pages. Raises as `PatApi.active`, NotDone for a silent one."""
-        self.organizations.refuse(organization)
-        try:
-            pats = {pat.id: pat for pat in api.active(organization)}
-        except Unclear:
-            self.organizations.silent(organization)
-            raise
-        self.organizations.answered(organization)
-        self.known.update(pats)
-        return pats
 
     def api_of(self, owner: Owner) -> PatApi:
         """The PAT API as whoever minted a PAT. Raises NotDone for a user that is not in pats.yaml, else as sign_in."""

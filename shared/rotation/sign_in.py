@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeGuard
 
-from shared.model.clock import Clock, Deadline, check_clock, instant
+from shared.model.clock import Clock, check_clock, instant
 from shared.model.credentials import ClientProof, SignIn, credential_secret
 from shared.model.errors import (
     A_PERSON_MUST_ACT,
@@ -27,46 +27,19 @@ from shared.model.errors import (
     UserRefused,
 )
 from shared.model.items import Inventory, User
-from shared.model.ports import ClientProofs, Events, PatApi, Vault
+from shared.model.ports import PatApi, Vault
 from shared.model.secret_state import VersionSeen
-from shared.model.single_flight import SingleFlight
 from shared.model.steps import Because
 from shared.model.tags import Mark
 from shared.report.report import Outcome, Row, Verb
 from shared.rotation.sign_in_kinds import PASSWORD, Means, SignInKinds, credential_ending
+from shared.rotation.world import World
 from shared.rules import lock_out
 from shared.rules.lock_out import Block, Facts
 
 CREDENTIAL_WARNING = timedelta(days=14)
 TURN_WITHIN = timedelta(seconds=30)
 """How long another process's sign-in of the same user is waited for: one takes about a second."""
-
-
-class Ledger:
-    """What one process knows of sign-ins, shared by all its runs: who is being tried, and what was refused."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._turns: dict[str, threading.RLock] = {}
-        self._blocks: dict[str, Block] = {}
-
-    def turn(self, user: User) -> threading.RLock:
-        """One attempt at a time for one user."""
-        with self._lock:
-            return self._turns.setdefault(user.key, threading.RLock())
-
-    def block(self, user: User) -> Block | None:
-        """The refusal that this process remembers of a user; None: none."""
-        with self._lock:
-            return self._blocks.get(user.key)
-
-    def keep(self, user: User, block: Block | None) -> None:
-        """Remember a refusal."""
-        with self._lock:
-            if block is None:
-                self._blocks.pop(user.key, None)
-            else:
-                self._blocks[user.key] = block
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,31 +61,11 @@ class SignIns:
     `clock` shows vault time. `urgent`: an emergency may pass a block that does not judge the password, once.
     """
 
-    def __init__(
-        self,
-        sign_in: SignIn,
-        kinds: SignInKinds,
-        proofs: ClientProofs,
-        vault: Vault,
-        flight: SingleFlight,
-        ledger: Ledger,
-        clock: Clock,
-        deadline: Deadline,
-        mark: Mark,
-        tell: Events,
-        *,
-        urgent: bool = False,
-    ) -> None:
+    def __init__(self, world: World, sign_in: SignIn, clock: Clock, mark: Mark, *, urgent: bool = False) -> None:
+        self._world = world
         self._sign_in = sign_in
-        self._kinds = kinds
-        self._proofs = proofs
-        self._vault = vault
-        self._flight = flight
-        self._ledger = ledger
         self._clock = clock
-        self._deadline = deadline
         self._mark = mark
-        self._tell = tell
         self._urgent = urgent
         self._passed: set[str] = set()
         self._lock = threading.Lock()
@@ -129,7 +82,7 @@ class SignIns:
         Code.USER_BLOCKED or Code.ENROLLMENT_ENDED (refused earlier), Code.ENROLLMENT_NEEDED or Code.NOTE_UNWRITABLE, or
         whatever reading what signs in raises.
         """
-        with self._ledger.turn(user):
+        with self._world.ledger.turn(user):
             if user.key in self._apis and not again:
                 return self._apis[user.key]
             try:
@@ -137,7 +90,7 @@ class SignIns:
             except Misconfigured as refusal:
                 self.refused = self.refused or refusal
                 raise
-        self._tell("user.signed-in", username=user.username)
+        self._world.tell("user.signed-in", username=user.username)
         return self._apis[user.key]
 
     def prove(self) -> None:
@@ -152,11 +105,11 @@ class SignIns:
 
     def _try(self, user: User, proof: ClientProof) -> PatApi:
         with self._turn(user):
-            means = self._kinds.of(user, self._sign_in)
+            means = SignInKinds(self._world, self._clock, self._mark).of(user, self._sign_in)
             self._warn(user, means, means.expires_on)
             facts = Facts.of(user.username, self._sign_in, means.version, proof.version)
             note = self._read_note(user)
-            before = self._later(note.block(facts), self._ledger.block(user))
+            before = self._later(note.block(facts), self._world.ledger.block(user))
             self._refuse_blocked(user, facts, before)
             if self.refused is not None:
                 raise self.refused
@@ -177,7 +130,7 @@ class SignIns:
             except PatrolError:
                 self._forget_attempt(user, note, ahead)
                 raise
-            self._ledger.keep(user, None)
+            self._world.ledger.keep(user, None)
             if ahead is not None:
                 self._note(user, lock_out.proven(facts, self._mark), ahead)
             self._warn(user, means, signed_in.ends)
@@ -187,7 +140,7 @@ class SignIns:
     def _turn(self, user: User) -> Iterator[None]:
         """The user's lease where there is a storage. One that stays taken is advice: the note is read again anyway."""
         try:
-            held = self._flight.take(lock_out.note_name(user.username), self._deadline.within(TURN_WITHIN))
+            held = self._world.flight.take(lock_out.note_name(user.username), self._world.deadline.within(TURN_WITHIN))
             held.__enter__()
         except Busy:
             yield
@@ -212,11 +165,11 @@ class SignIns:
         return max(noted, kept, key=lambda block: block.refused_at)
 
     def _read_note(self, user: User) -> _Note:
-        listing = self._vault.versions(lock_out.note_name(user.username))
+        listing = self._world.vault.versions(lock_out.note_name(user.username))
         newest = sorted(listing, key=lambda version: (version.created, lock_out.weight(version.tags)), reverse=True)
         words = tuple(version.tags for version in newest)
         if words and words[0].get("state") == "released":
-            self._ledger.keep(user, None)
+            self._world.ledger.keep(user, None)
         return _Note(words[0] if words else {}, words)
 
     def _write_ahead(self, user: User, facts: Facts, before: Block | None, what: str) -> VersionSeen:
@@ -228,7 +181,7 @@ class SignIns:
                 raise _unwritable(user, what, failure) from None
         # Somebody deleted the note: patrol's own, so it comes back, and what it remembered still counts.
         try:
-            self._vault.recover(lock_out.note_name(user.username))
+            self._world.vault.recover(lock_out.note_name(user.username))
             before = self._read_note(user).block(facts)
             self._refuse_blocked(user, facts, before)
             return self._write(user, self._ahead(facts, before, what))
@@ -244,8 +197,8 @@ class SignIns:
             self._note(user, note.tags or lock_out.released(ahead.tags), ahead)
 
     def _remember(self, user: User, block: Block, ahead: VersionSeen | None) -> None:
-        self._ledger.keep(user, block)
-        self._tell("user.blocked", username=user.username, code=block.word, next_try=block.next_try())
+        self._world.ledger.keep(user, block)
+        self._world.tell("user.blocked", username=user.username, code=block.word, next_try=block.next_try())
         self._note(user, lock_out.write(block, self._mark), ahead)
 
     def _note(self, user: User, tags: Mapping[str, str], ahead: VersionSeen | None) -> None:
@@ -255,12 +208,12 @@ class SignIns:
             if ahead is None:
                 self._write(user, tags)
             else:
-                self._vault.change(lock_out.note_name(user.username), ahead, tags=tags)
+                self._world.vault.change(lock_out.note_name(user.username), ahead, tags=tags)
         except PatrolError as failure:
-            self._tell("note.failed", username=user.username, code=failure.code, says=str(failure))
+            self._world.tell("note.failed", username=user.username, code=failure.code, says=str(failure))
 
     def _write(self, user: User, tags: Mapping[str, str]) -> VersionSeen:
-        return self._vault.note(lock_out.note_name(user.username), tags)
+        return self._world.vault.note(lock_out.note_name(user.username), tags)
 
     def _fetch_proof(self) -> ClientProof:
         with self._lock:
@@ -268,7 +221,7 @@ class SignIns:
                 raise self.refused
             if self._proof is None:
                 credential = self._sign_in.credential
-                self._proof = self._proofs.of(credential, self._clock.now())
+                self._proof = self._world.proofs.of(credential, self._clock.now())
                 name, ends = credential_secret(credential), self._proof.expires_on
                 if self._is_near(ends):
                     because, says = Because.CREDENTIAL_NEAR_EXPIRY, credential_ending(name, ends)
@@ -279,7 +232,7 @@ class SignIns:
         if not self._is_near(ends):
             return
         if user.enrolled:
-            self._tell("enrollment.ending", username=user.username, ends=ends)
+            self._world.tell("enrollment.ending", username=user.username, ends=ends)
         self._warnings[means.name.casefold()] = _warning(
             means.name, user.username, means.because, means.ending(ends), ends
         )

@@ -14,11 +14,12 @@ from shared.model.credentials import ClientProof, Credential, SignIn
 from shared.model.enrollment import Kept, Person, Redeemed
 from shared.model.errors import Absent, Again, Code, NotDone, PatrolError, UserRefused
 from shared.model.items import User
-from shared.model.ports import Credentials, Directory, EnrolledDirectory, Events, PatApi, RefreshTokens
+from shared.model.ports import PatApi
 from shared.model.secret_state import VersionSeen
 from shared.model.secret_text import SecretText
 from shared.model.steps import Because
 from shared.model.tags import Mark
+from shared.rotation.world import World
 from shared.rules import enrollment
 
 PASSWORD: Final = "The password"
@@ -61,13 +62,9 @@ class SignedInBy:
 class SignInKinds:
     """`clock` shows vault time."""
 
-    directory: Directory
-    credentials: Credentials
-    enrolled: EnrolledDirectory
-    refresh_tokens: RefreshTokens
+    world: World
     clock: Clock
     mark: Mark
-    tell: Events
 
     def of(self, user: User, sign_in: SignIn) -> Means:
         """Raises NotDone (`Code.CREDENTIAL_UNREADABLE`, `Code.ENROLLMENT_NEEDED`), and what reading a vault raises."""
@@ -75,16 +72,16 @@ class SignInKinds:
 
     def _password(self, user: User, sign_in: SignIn) -> Means:
         try:
-            held = self.credentials.read(user.credential_name)
+            held = self.world.credentials.read(user.credential_name)
         except Absent as failure:
             raise NotDone(Code.CREDENTIAL_UNREADABLE, failure.cause, failure.remedy) from None
         return _Password(self, user, sign_in, held)
 
     def _enrollment(self, user: User, sign_in: SignIn) -> Means:
-        versions = self.refresh_tokens.versions(user.credential_name).versions
+        versions = self.world.refresh_tokens.versions(user.credential_name).versions
         kept = enrollment.kept(versions, sign_in)
         if not kept:
-            self.tell("user.blocked", username=user.username, code=Code.ENROLLMENT_NEEDED, next_try=None)
+            self.world.tell("user.blocked", username=user.username, code=Code.ENROLLMENT_NEEDED, next_try=None)
             raise needed(user)
         return _Enrollment(self, user, sign_in, kept, {one.version: one for one in versions})
 
@@ -123,7 +120,7 @@ class _Password:
         return credential_ending(self.name, ends)
 
     def sign_in(self, proof: ClientProof) -> SignedInBy:
-        api = self.kinds.directory.sign_in(self.to, self.user, self.held.value, proof)
+        api = self.kinds.world.directory.sign_in(self.to, self.user, self.held.value, proof)
         return SignedInBy(api, self.expires_on)
 
 
@@ -180,8 +177,8 @@ class _Enrollment:
         return SignedInBy(redeemed.api, self.expires_on)
 
     def _redeem(self, one: Kept, proof: ClientProof) -> Redeemed:
-        token = self.kinds.refresh_tokens.read_version(self.name, one.version).value
-        redeemed = self.kinds.enrolled.redeem(self.to, self.user, token, proof)
+        token = self.kinds.world.refresh_tokens.read_version(self.name, one.version).value
+        redeemed = self.kinds.world.enrolled.redeem(self.to, self.user, token, proof)
         if not enrollment.is_same_person(self.user, redeemed.person, one.object_id):
             raise _somebody_else(self.user)
         return redeemed
@@ -191,7 +188,7 @@ class _Enrollment:
             try:
                 return self._redeem(self.kept[1], proof)
             except PatrolError as failure:
-                self.kinds.tell("enrollment.fallback-failed", username=self.user.username, code=failure.code)
+                self.kinds.world.tell("enrollment.fallback-failed", username=self.user.username, code=failure.code)
         if refusal.longest_life is not None:
             self._remember_life(refusal)
         raise refusal
@@ -202,12 +199,12 @@ class _Enrollment:
         tags = enrollment.renewed_tags(kinds.mark, self.to, self.user, person, before, now)
         ends = now + enrollment.IDLE_LIFE
         try:
-            kinds.refresh_tokens.publish(self.name, token, ends, tags, enrollment.CONTENT_TYPE)
+            kinds.world.refresh_tokens.publish(self.name, token, ends, tags, enrollment.CONTENT_TYPE)
         except PatrolError as failure:
             says = f"{failure.cause} {failure.remedy}"
-            kinds.tell("enrollment.not-renewed", username=self.user.username, code=failure.code, says=says)
+            kinds.world.tell("enrollment.not-renewed", username=self.user.username, code=failure.code, says=says)
             return False
-        kinds.tell("enrollment.renewed", username=self.user.username, ends=ends)
+        kinds.world.tell("enrollment.renewed", username=self.user.username, ends=ends)
         return True
 
     def _remember_life(self, refusal: UserRefused) -> None:
@@ -218,9 +215,9 @@ class _Enrollment:
         if tags == newest.tags:
             return
         try:
-            self.kinds.refresh_tokens.change(self.name, self.seen[newest.version], tags=tags)
+            self.kinds.world.refresh_tokens.change(self.name, self.seen[newest.version], tags=tags)
         except PatrolError as failure:
-            self.kinds.tell("enrollment.not-noted", username=self.user.username, code=failure.code)
+            self.kinds.world.tell("enrollment.not-noted", username=self.user.username, code=failure.code)
 
 
 def _somebody_else(user: User) -> UserRefused:

@@ -137,7 +137,7 @@ class UserWork:
                 done.rows += [self.run.tell_row(left(item)) for item in mine]
                 continue
             try:
-                listed[organization.casefold()] = self.run.active(user.api, organization)
+                listed[organization.casefold()] = self.run.organizations.active(user.api, organization)
             except PatrolError as failure:
                 done.rows += [self.run.tell_row(failed(item, Because.ORGANIZATION_FAILED, failure)) for item in mine]
                 # Where no item of pats.yaml needs it, only an old tag names it, and it may be gone.
@@ -202,7 +202,7 @@ class UserWork:
         """Items that vanished from pats.yaml: their current PAT and value stay, what was promised to end still ends."""
         run = self.run
         ours = {run.mark.secret_of(pat.display_name) for pats in done.listed.values() for pat in pats.values()}
-        for name in sorted(name for name in ours if name is not None and name not in run.estate.managed):
+        for name in sorted(name for name in ours - run.estate.managed if name is not None):
             try:
                 secret = secret_seen(name, run.listing, run.world.vault, run.mark)
                 done.judged[name] = Circumstances(secret, run.estate.inventory.overlap, False, run.mark)
@@ -260,7 +260,7 @@ class UserWork:
     def _end_former(self, handover: Handover) -> Ended:
         run, owner = self.run, handover.owner
         api = run.sign_ins.sign_in(self.user)
-        pats = run.active(api, owner.organization)
+        pats = run.organizations.active(api, owner.organization)
         current = run.world.vault.current(handover.secret).version
         secret = published(current)
         if secret is None or not is_ours(current.tags, run.mark):

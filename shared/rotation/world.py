@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.model.clock import Clock, Deadline, VaultInstant
-from shared.model.credentials import SignIn
 from shared.model.items import User
 from shared.model.ports import (
     ClientProofs,
@@ -23,11 +22,9 @@ from shared.model.ports import (
 )
 from shared.model.request import Request
 from shared.model.single_flight import Alone, SingleFlight
-from shared.model.tags import Mark
 from shared.report.history import History, NoHistory
+from shared.rotation.ledger import Ledger
 from shared.rotation.links import NoLinks
-from shared.rotation.sign_in import Ledger, SignIns
-from shared.rotation.sign_in_kinds import SignInKinds
 from shared.rules.plan import Asked
 
 
@@ -51,22 +48,6 @@ class World:
     runs: History = field(default_factory=NoHistory)
     ledger: Ledger = field(default_factory=Ledger)
     links: Links = field(default_factory=NoLinks)
-
-    def sign_ins(self, sign_in: SignIn, clock: Clock, mark: Mark, *, urgent: bool = False) -> SignIns:
-        """Where this world's users sign in; `clock` shows vault time. `urgent`: for an emergency."""
-        return SignIns(
-            sign_in,
-            SignInKinds(self.directory, self.credentials, self.enrolled, self.refresh_tokens, clock, mark, self.tell),
-            self.proofs,
-            self.vault,
-            self.flight,
-            self.ledger,
-            clock,
-            self.deadline,
-            mark,
-            self.tell,
-            urgent=urgent,
-        )
 
 
 @dataclass(frozen=True, slots=True)

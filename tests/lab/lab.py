@@ -39,6 +39,7 @@ from shared.report.history import History, NoHistory
 from shared.report.report import Report, Row
 from shared.rotation.links import NoLinks
 from shared.rotation.run import run
+from shared.rotation.sign_in import SignIns
 from shared.rotation.threads import Threads
 from shared.rotation.tokens import refresh
 from shared.rotation.world import World
@@ -258,7 +259,7 @@ class Lab:
     def sign_everybody_in(self) -> None:
         """As if every user had signed in before: the note about it is written, and nothing else is to be seen of it."""
         inventory, world = self.inventory(), self.quick_world()
-        sign_ins = world.sign_ins(inventory.sign_in, VaultTime(self.clock, timedelta(0)), self.settings.mark)
+        sign_ins = SignIns(world, inventory.sign_in, VaultTime(self.clock, timedelta(0)), self.settings.mark)
         for user in inventory.users:
             sign_ins.sign_in(user)
         self.events.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 
 from sandbox.cloud.large_estate import Size
 from shared.model.errors import Code, NotDone, PatrolError, Unclear
+from shared.model.pats import Pat, PatId
 from shared.report.report import Outcome
 from shared.rotation.run_context import Organizations
 from tests.lab.fakes import FakeFlight, Storage
@@ -37,15 +39,34 @@ def test_promise_5_an_organization_without_an_answer_is_not_asked_again_after_tw
     assert len(report.items) == 12
 
 
+@dataclass
+class OneOrganization:
+    """`answers`: whether it gives one; None: it answers another user while this one waits in vain."""
+
+    organizations: Organizations
+    answers: bool | None = True
+
+    def active(self, organization: str) -> list[Pat]:
+        if self.answers is None:
+            self.organizations.active(self.__class__(self.organizations), organization)  # type: ignore[arg-type]
+        if not self.answers:
+            raise Unclear(Code.DEVOPS_UNAVAILABLE, "no answer", "-")
+        return []
+
+
 def test_promise_5_a_silent_organization_says_nothing_of_another_and_one_answer_makes_it_heard_again() -> None:
     organizations = Organizations()
-    for _ in range(2):
-        organizations.silent("Contoso")
-    organizations.refuse("fabrikam")
-    with pytest.raises(NotDone, match="gave no answer to 2 users"):
-        organizations.refuse("contoso")
-    organizations.answered("contoso")
-    organizations.refuse("contoso")
+
+    def ask(name: str, answers: bool | None) -> dict[PatId, Pat]:
+        return organizations.active(OneOrganization(organizations, answers), name)  # type: ignore[arg-type]
+
+    for name in ("Contoso", "contoso", "adatum", "Adatum"):
+        with pytest.raises(Unclear):
+            ask(name, answers=None if name == "Adatum" else False)
+    assert ask("fabrikam", answers=True) == ask("fabrikam", answers=True) == {}
+    with pytest.raises(NotDone, match="Contoso gave no answer to 2 users"):
+        ask("Contoso", answers=True)
+    assert ask("adatum", answers=True) == {}, "another user's answer came in between"
 
 
 def held_for_ever(lab: Lab) -> FakeFlight:

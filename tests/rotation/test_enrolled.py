@@ -13,6 +13,7 @@ from shared.model.clock import VaultTime
 from shared.model.errors import Code
 from shared.model.items import User
 from shared.report.report import Outcome
+from shared.rotation.sign_in import SignIns
 from tests.lab.certificate_texts import a_certificate, a_key, pem
 from tests.lab.lab import Lab, days, hours, item, row
 from tests.rotation.test_sign_in_ledger import estate
@@ -343,7 +344,7 @@ def test_promise_6_two_runs_at_one_moment_redeem_the_same_token_and_both_are_wel
     first, second = lab.quick_world(), lab.quick_world()
     assert first.ledger is not second.ledger
     for world in (first, second):
-        sign_ins = world.sign_ins(lab.inventory().sign_in, VaultTime(lab.clock, timedelta(0)), lab.settings.mark)
+        sign_ins = SignIns(world, lab.inventory().sign_in, VaultTime(lab.clock, timedelta(0)), lab.settings.mark)
         (user,) = lab.inventory().users
         assert sign_ins.sign_in(user).active("contoso") is not None
     assert len(lab.kept()) == 2, "the second one found the first one's"

@@ -17,8 +17,9 @@ from shared.model.clock import VaultTime
 from shared.model.errors import Code, PatrolError
 from shared.model.request import Request
 from shared.report.report import Outcome
+from shared.rotation.ledger import Ledger
 from shared.rotation.run import run
-from shared.rotation.sign_in import Ledger
+from shared.rotation.sign_in import SignIns
 from shared.rotation.threads import Threads
 from shared.rules.lock_out import note_name
 from tests.lab.fakes import FakeFlight, Storage
@@ -211,7 +212,7 @@ def test_rule_12_every_way_to_a_sign_in_obeys_the_ledger() -> None:
     lab = Lab([item()], quick=True)
     lab.sign_everybody_in()
     world, inventory = lab.quick_world(), lab.inventory()
-    sign_ins = world.sign_ins(inventory.sign_in, VaultTime(lab.clock, timedelta(0)), lab.settings.mark)
+    sign_ins = SignIns(world, inventory.sign_in, VaultTime(lab.clock, timedelta(0)), lab.settings.mark)
     (user,) = inventory.users
     sign_ins.sign_in(user)
     wrong_password(lab)
