@@ -23,11 +23,12 @@ from shared.model.ports import Events, Links, PatApi
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Alone, SingleFlight
 from shared.report.history import History, NoHistory
+from shared.rotation.ledger import Ledger
 from shared.rotation.links import NoLinks
-from shared.rotation.sign_in import Ledger
 from shared.rotation.world import World
 from shared.services.accounts import Accounts
 from shared.services.client_credentials import ClientCredentials
+from shared.services.entra_authority import Authority
 from shared.services.entra_enrolled import EnrolledUsers
 from shared.services.entra_sign_in import Entra
 from shared.services.entra_tokens import EntraTokens
@@ -183,7 +184,8 @@ class _Clients:
 
     def world(self, vault: SecretVault, credentials: SecretVault, sign_ins: Pace, ledger: Ledger) -> World:
         """All of them together."""
-        http, clock, deadline, authority = self.http, self.clock, self.deadline, self.settings.authority_host
+        http, clock, deadline, host = self.http, self.clock, self.deadline, self.settings.authority_host
+        authority = Authority(http, host, clock, deadline, sign_ins)
         accounts = Accounts(http, deadline)
 
         def api_for(user: User, token: SecretText) -> PatApi:
@@ -193,13 +195,13 @@ class _Clients:
         return World(
             vault=vault,
             credentials=credentials,
-            proofs=ClientCredentials(credentials, ManagedAssertion(self.federated, authority)),
-            directory=Entra(http, authority, clock, deadline, api_for, sign_ins),
-            enrolled=EnrolledUsers(http, authority, clock, deadline, api_for, sign_ins),
+            proofs=ClientCredentials(credentials, ManagedAssertion(self.federated, host)),
+            directory=Entra(authority, api_for),
+            enrolled=EnrolledUsers(authority, api_for),
             refresh_tokens=credentials,
             verifier=Prover(self.alone, http, clock, deadline, accounts),
             consumer=SonarQubeServer(http, clock, deadline),
-            tokens=EntraTokens(http, authority, clock, deadline),
+            tokens=EntraTokens(authority),
             clock=clock,
             deadline=deadline,
             ledger=ledger,

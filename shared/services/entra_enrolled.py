@@ -5,16 +5,12 @@ from __future__ import annotations
 import json
 import re
 import secrets
-import threading
 from collections.abc import Callable, Mapping
-from datetime import timedelta
 from functools import partial
 from typing import Any, Final
 
 import msal
-import requests
 
-from shared.model.clock import Clock, Deadline
 from shared.model.credentials import ClientProof, SignIn
 from shared.model.enrollment import Person, Redeemed, SignInPage
 from shared.model.errors import (
@@ -33,7 +29,7 @@ from shared.model.ports import PatApi
 from shared.model.secret_text import SecretText
 from shared.services import enrollment_errors
 from shared.services.answers import EntraRefusal
-from shared.services.client_credentials import for_msal
+from shared.services.entra_authority import Authority
 from shared.services.entra_errors import TOO_MANY, Concerns, Refusal, refusal
 from shared.services.entra_sign_in import (
     LOOP_IS_OVER_AFTER,
@@ -44,8 +40,7 @@ from shared.services.entra_sign_in import (
     without_answer,
 )
 from shared.services.entra_wire import AnotherHost, Wire
-from shared.services.rate_limits import Pace
-from shared.services.transport import Later, patiently, retry_after
+from shared.services.transport import Later, patiently
 from shared.services.way_out import lost
 
 _AADSTS: Final = re.compile(r"AADSTS(\d{4,8})(?!\d)")
@@ -66,38 +61,23 @@ class _KeepsNothing(msal.TokenCache):  # type: ignore[misc]  # msal has no type 
 class EnrolledUsers:
     """See `ports.EnrolledDirectory`. Signed-in users get the PAT API that `api_for` makes of their access token."""
 
-    def __init__(
-        self,
-        session: requests.Session,
-        authority_host: str,
-        clock: Clock,
-        deadline: Deadline,
-        api_for: Callable[[User, SecretText], PatApi],
-        pace: Pace | None = None,
-    ) -> None:
-        self._pace = pace
-        self._session = session
-        self._authority_host = authority_host
-        self._clock = clock
-        self._deadline = deadline
+    def __init__(self, authority: Authority, api_for: Callable[[User, SecretText], PatApi]) -> None:
+        self._authority = authority
         self._api_for = api_for
-        self._discovered: dict[str, requests.Response] = {}
-        self._lock = threading.Lock()
 
     def redeem(self, sign_in: SignIn, user: User, refresh_token: SecretText, proof: ClientProof) -> Redeemed:
         def attempt() -> Redeemed | Later:
-            if self._pace is not None:
-                self._pace.turn(self._clock, self._deadline)
+            self._authority.turn()
 
             def ask(app: msal.ConfidentialClientApplication) -> Mapping[str, Any]:
                 return dict(app.acquire_token_by_refresh_token(refresh_token.reveal(), scopes=SCOPES))
 
             return self._attempt(sign_in, user, proof, ask, partial(enrollment_errors.ended, user))
 
-        return patiently(self._clock, self._deadline, attempt)
+        return patiently(self._authority.clock, self._authority.deadline, attempt)
 
     def page(self, sign_in: SignIn, user: User, redirect_uri: str, proof: ClientProof) -> SignInPage:
-        wire = self._wire()
+        wire = self._authority.wire()
         try:
             flow = self._app(sign_in, proof, wire).initiate_auth_code_flow(
                 SCOPES,
@@ -110,9 +90,9 @@ class EnrolledUsers:
         except PatrolError:
             raise
         except AnotherHost:
-            raise another_host(self._authority_host) from None
+            raise another_host(self._authority.host) from None
         except Exception as failure:  # noqa: BLE001  # msal raises what it meets: ValueError, JSON, requests, its own
-            raise_at_discovery(wire, sign_in.tenant, self._authority_host)
+            raise_at_discovery(wire, sign_in.tenant, self._authority.host)
             raise _unclear(user, wire, failure) from None
         return SignInPage(flow["auth_uri"], flow["state"], SecretText(json.dumps(flow)))
 
@@ -132,14 +112,13 @@ class EnrolledUsers:
         return done
 
     def _attempt(self, sign_in: SignIn, user: User, proof: ClientProof, ask: Ask, refused: Refused) -> Redeemed | Later:
-        # One app object per attempt: msal replays answers to one (see entra_sign_in.py).
-        wire = self._wire()
+        wire = self._authority.wire()
         try:
             result = ask(self._app(sign_in, proof, wire))
         except PatrolError:
             raise  # of the assertion, or of the way out: nothing was sent
         except AnotherHost:
-            raise another_host(self._authority_host) from None
+            raise another_host(self._authority.host) from None
         except Exception as failure:  # noqa: BLE001  # msal raises what it meets: ValueError, JSON, requests, its own
             return self._no_answer(sign_in, user, wire, failure)
         token = result.get("access_token")
@@ -167,34 +146,21 @@ class EnrolledUsers:
                 return refused(said, why)
             case Concerns.NOBODY:
                 cause = f"Entra ID did not sign {user.username} in ({said.word}). {why.cause}"
-                wait = LOOP_IS_OVER_AFTER if TOO_MANY in said.numbers else self._wait(wire)
+                wait = LOOP_IS_OVER_AFTER if TOO_MANY in said.numbers else self._authority.wait(wire)
                 return Busy(Code.SIGN_IN_UNAVAILABLE, cause, why.remedy, wait)
             case _:
                 return _of_everybody(proof, said, why)
 
     def _no_answer(self, sign_in: SignIn, user: User, wire: Wire, failure: Exception) -> Later:
         if not wire.sent:
-            raise_at_discovery(wire, sign_in.tenant, self._authority_host)
+            raise_at_discovery(wire, sign_in.tenant, self._authority.host)
         unclear = _unclear(user, wire, failure)
         if wire.sent or not lost(failure).passes:
             raise unclear from None
-        return Later(unclear, self._wait(wire))
+        return Later(unclear, self._authority.wait(wire))
 
     def _app(self, sign_in: SignIn, proof: ClientProof, wire: Wire) -> msal.ConfidentialClientApplication:
-        return msal.ConfidentialClientApplication(
-            sign_in.client_id,
-            client_credential=for_msal(proof),
-            authority=f"https://{self._authority_host}/{sign_in.tenant}",
-            http_client=wire,
-            token_cache=_KeepsNothing(),
-        )
-
-    def _wire(self) -> Wire:
-        return Wire(self._session, self._authority_host, self._deadline, self._discovered, self._lock)
-
-    def _wait(self, wire: Wire) -> timedelta | None:
-        asked = None if wire.answer is None else wire.answer.headers.get("Retry-After")
-        return retry_after(asked, self._clock.now())
+        return self._authority.app(sign_in.tenant, sign_in.client_id, proof, wire, token_cache=_KeepsNothing())
 
 
 def _of_everybody(proof: ClientProof, said: EntraRefusal, why: Refusal) -> Misconfigured:

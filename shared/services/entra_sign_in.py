@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-import msal
 import requests
 
-from shared.model.clock import Clock, Deadline
 from shared.model.credentials import ClientProof, SignIn
 from shared.model.errors import (
     FEDERATED,
@@ -28,12 +25,11 @@ from shared.model.ports import PatApi
 from shared.model.secret_text import SecretText
 from shared.services import answers, kept_text
 from shared.services.answers import EntraRefusal
-from shared.services.client_credentials import for_msal
+from shared.services.entra_authority import Authority
 from shared.services.entra_errors import TOO_MANY, Concerns, refusal, trusts_nobody
 from shared.services.entra_wire import SERVICE, AnotherHost, Federated, Wire
 from shared.services.managed_identity import shows
-from shared.services.rate_limits import Pace
-from shared.services.transport import Later, patiently, retry_after
+from shared.services.transport import Later, patiently
 from shared.services.way_out import lost
 
 # Azure DevOps, in every tenant. `/.default`: what the app registration was consented to.
@@ -49,45 +45,23 @@ _AUTHORITY = "Correct AZURE_AUTHORITY_HOST: login.microsoftonline.com, or the ho
 class Entra:
     """Entra ID. Signed-in users get the PAT API that `api_for` makes of their access token."""
 
-    def __init__(
-        self,
-        session: requests.Session,
-        authority_host: str,
-        clock: Clock,
-        deadline: Deadline,
-        api_for: Callable[[User, SecretText], PatApi],
-        pace: Pace | None = None,
-    ) -> None:
-        self._pace = pace
-        self._session = session
-        self._authority_host = authority_host
-        self._clock = clock
-        self._deadline = deadline
+    def __init__(self, authority: Authority, api_for: Callable[[User, SecretText], PatApi]) -> None:
+        self._authority = authority
         self._api_for = api_for
-        self._discovered: dict[str, requests.Response] = {}
-        self._lock = threading.Lock()
 
     def sign_in(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi:
         """See `ports.Directory`. Asked again only while the password has not left this machine."""
 
         def attempt() -> PatApi | Later:
-            if self._pace is not None:
-                self._pace.turn(self._clock, self._deadline)
+            self._authority.turn()
             return self._attempt(sign_in, user, password, proof)
 
-        return patiently(self._clock, self._deadline, attempt)
+        return patiently(self._authority.clock, self._authority.deadline, attempt)
 
     def _attempt(self, sign_in: SignIn, user: User, password: SecretText, proof: ClientProof) -> PatApi | Later:
-        # One app object per attempt: msal replays a 429, a 5xx or any answer with Retry-After to every user of an app
-        # object, and a 400 to the same user for 60 s (measured with msal 1.39).
-        wire = Wire(self._session, self._authority_host, self._deadline, self._discovered, self._lock)
+        wire = self._authority.wire()
         try:
-            app = msal.ConfidentialClientApplication(
-                sign_in.client_id,
-                client_credential=for_msal(proof),
-                authority=f"https://{self._authority_host}/{sign_in.tenant}",
-                http_client=wire,
-            )
+            app = self._authority.app(sign_in.tenant, sign_in.client_id, proof, wire)
             result: Mapping[str, Any] = app.acquire_token_by_username_password(
                 user.username, password.reveal(), scopes=SCOPES
             )
@@ -96,7 +70,7 @@ class Entra:
         except Federated:
             raise _federated(user) from None
         except AnotherHost:
-            raise another_host(self._authority_host) from None
+            raise another_host(self._authority.host) from None
         except Exception as failure:  # noqa: BLE001  # msal raises what it meets: ValueError, JSON, requests, its own
             return self._no_answer(sign_in, user, wire, failure)
         token = result.get("access_token")
@@ -105,7 +79,7 @@ class Entra:
         said = wire.refusal() if wire.sent else None
         if said is None:
             raise _unclear(user, wire, None)
-        raise self._refusal(user, password, proof, said, retry_after(_retry_after(wire), self._clock.now()))
+        raise self._refusal(user, password, proof, said, self._authority.wait(wire))
 
     def _refusal(
         self, user: User, password: SecretText, proof: ClientProof, said: EntraRefusal, wait: timedelta | None
@@ -130,12 +104,12 @@ class Entra:
 
     def _no_answer(self, sign_in: SignIn, user: User, wire: Wire, failure: Exception) -> Later:
         if not wire.sent:
-            raise_at_discovery(wire, sign_in.tenant, self._authority_host)
+            raise_at_discovery(wire, sign_in.tenant, self._authority.host)
         unclear = _unclear(user, wire, failure)
         if wire.sent or not lost(failure).passes:
             # The password may have been judged and the answer lost: a second try could count twice.
             raise unclear from None
-        return Later(unclear, retry_after(_retry_after(wire), self._clock.now()))
+        return Later(unclear, self._authority.wait(wire))
 
 
 def raise_at_discovery(wire: Wire, tenant: str, authority_host: str) -> None:
@@ -191,7 +165,3 @@ def _federated(user: User) -> UserRefused:
         FEDERATED,
         Again.DAILY,
     )
-
-
-def _retry_after(wire: Wire) -> str | None:
-    return None if wire.answer is None else wire.answer.headers.get("Retry-After")

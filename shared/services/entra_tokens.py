@@ -5,25 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import re
-import threading
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
 
-import msal
-import requests
-
-from shared.model.clock import Clock, Deadline
 from shared.model.credentials import ClientProof
 from shared.model.errors import Busy, Code, Misconfigured, NotDone, PatrolError, Refused, Unclear
 from shared.model.pats import ServiceToken
 from shared.model.secret_text import SecretText
 from shared.services.answers import EntraRefusal
-from shared.services.client_credentials import for_msal
+from shared.services.entra_authority import Authority
 from shared.services.entra_errors import Concerns, refusal
 from shared.services.entra_sign_in import SCOPES, another_host, raise_at_discovery, what_it_shows, without_answer
 from shared.services.entra_wire import AnotherHost, Wire
-from shared.services.transport import Later, patiently, retry_after
+from shared.services.transport import Later, patiently
 from shared.services.way_out import lost
 
 _SECONDS = re.compile(r"[0-9]{1,8}")
@@ -46,36 +41,25 @@ _REMEDIES: Mapping[int, str] = {
 class EntraTokens:
     """See `ports.ServiceTokens`."""
 
-    def __init__(self, session: requests.Session, authority_host: str, clock: Clock, deadline: Deadline) -> None:
-        self._session = session
-        self._authority_host = authority_host
-        self._clock = clock
-        self._deadline = deadline
-        self._discovered: dict[str, requests.Response] = {}
-        self._lock = threading.Lock()
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
 
     def issue(self, tenant: str, client_id: str, proof: ClientProof) -> ServiceToken:
-        return patiently(self._clock, self._deadline, lambda: self._attempt(tenant, client_id, proof))
+        return patiently(
+            self._authority.clock, self._authority.deadline, lambda: self._attempt(tenant, client_id, proof)
+        )
 
     def _attempt(self, tenant: str, client_id: str, proof: ClientProof) -> ServiceToken | Later:
-        # A new app object for each attempt: msal gives the token in its cache for as long as it lives, and replays
-        # refusals (measured with msal 1.39).
-        wire = Wire(self._session, self._authority_host, self._deadline, self._discovered, self._lock)
+        wire = self._authority.wire()
         try:
-            app = msal.ConfidentialClientApplication(
-                client_id,
-                client_credential=for_msal(proof),
-                authority=f"https://{self._authority_host}/{tenant}",
-                http_client=wire,
-                instance_discovery=False,
-            )
+            app = self._authority.app(tenant, client_id, proof, wire, instance_discovery=False)
             result: Mapping[str, Any] = app.acquire_token_for_client(scopes=SCOPES)
         except PatrolError as failure:
             raise _without_identity(client_id, failure) from None
         except AnotherHost:
-            raise another_host(self._authority_host) from None
+            raise another_host(self._authority.host) from None
         except Exception as failure:  # noqa: BLE001  # msal raises what it meets: ValueError, JSON, requests, its own
-            raise_at_discovery(wire, tenant, self._authority_host)
+            raise_at_discovery(wire, tenant, self._authority.host)
             return self._no_answer(client_id, wire, failure)
         value, seconds = result.get("access_token"), str(result.get("expires_in"))
         if isinstance(value, str) and value and _SECONDS.fullmatch(seconds):
@@ -89,7 +73,7 @@ class EntraTokens:
         why = refusal(said.error, said.numbers)
         cause = f"Entra ID gave the service principal {client_id} no token ({said.word}). {why.cause}"
         if why.concerns is Concerns.NOBODY:
-            return Later(Busy(Code.SIGN_IN_UNAVAILABLE, cause, _TRY_LATER), self._wait(wire))
+            return Later(Busy(Code.SIGN_IN_UNAVAILABLE, cause, _TRY_LATER), self._authority.wait(wire))
         if why.concerns is Concerns.TENANT:
             raise Misconfigured(Code.TENANT_UNKNOWN, f"Entra ID ({said.word}): {why.cause}", why.remedy)
         known = why.remedy if why.concerns is Concerns.CLIENT else _LOOK_UP
@@ -103,11 +87,7 @@ class EntraTokens:
         unclear = Unclear(Code.SIGN_IN_UNAVAILABLE, cause, remedy)
         if wire.answer is None and failure is not None and not lost(failure).passes:
             raise unclear from None
-        return Later(unclear, self._wait(wire))
-
-    def _wait(self, wire: Wire) -> timedelta | None:
-        asked = None if wire.answer is None else wire.answer.headers.get("Retry-After")
-        return retry_after(asked, self._clock.now())
+        return Later(unclear, self._authority.wait(wire))
 
 
 def _without_identity(client_id: str, failure: PatrolError) -> PatrolError:

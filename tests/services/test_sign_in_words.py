@@ -177,6 +177,7 @@ class Unplugged(requests.adapters.BaseAdapter):
 def test_promise_6_only_what_never_left_is_sent_again(failure: Exception, sent: bool, tries: int) -> None:
     from sandbox.process.in_process import SandboxAdapter
     from shared.model.clock import Deadline
+    from shared.services.entra_authority import Authority
     from shared.services.entra_sign_in import Entra
     from shared.services.pat_api import UserPats
 
@@ -187,7 +188,7 @@ def test_promise_6_only_what_never_left_is_sent_again(failure: Exception, sent: 
     session.mount("https://", unplugged)
     deadline = Deadline.after(lab.clock, hours(1))
     host = "login.microsoftonline.com"
-    entra = Entra(session, host, lab.clock, deadline, lambda _, t: UserPats(session, t, lab.clock, deadline))
+    entra = Entra(Authority(session, host, lab.clock, deadline), lambda _, t: UserPats(session, t, lab.clock, deadline))
     with pytest.raises(SignInUnclear) as caught:
         entra.sign_in(SIGN_IN, USER, RIGHT, PROOF)
     assert caught.value.sent is sent

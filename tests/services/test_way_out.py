@@ -326,5 +326,6 @@ def test_promise_5_no_cookie_travels_from_one_user_to_another_or_with_a_proof() 
 def test_promise_5_a_proof_goes_out_on_a_session_of_its_own() -> None:
     lab = Lab([item()])
     world: Any = wiring.world(lab.settings, timedelta(hours=1), identity=LabIdentity(lab.cloud))
-    assert world.verifier._alone is not world.directory._session
-    assert world.directory._session is world.tokens._session is world.verifier._session
+    assert world.verifier._alone is not world.directory._authority._session
+    assert world.directory._authority is world.tokens._authority
+    assert world.directory._authority._session is world.verifier._session
