@@ -6,9 +6,10 @@ from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 
-from shared.cli import check_online
-from shared.cli.check_online import Finding
+from shared.cli import check_canary, check_online
+from shared.cli.arguments import PROGRAM, wrong
 from shared.cli.command import HUMAN, MISCONFIGURED, NOT_DONE, WELL, Terminal
+from shared.cli.finding import Finding
 from shared.cli.names import nearest_user
 from shared.cli.tables import show_causes
 from shared.cli.terminal import Screen
@@ -44,6 +45,8 @@ class Checked:
 
 def check(terminal: Terminal) -> int:
     """Gives the exit code."""
+    if terminal.options.canary and not terminal.options.online:
+        raise wrong("--canary mints PATs, and ends them at once.", f"Write `{PROGRAM} check --online --canary`.")
     checked = _check(terminal)
     if terminal.options.json:
         terminal.screen.json(checked.to_json())
@@ -67,8 +70,11 @@ def _check(terminal: Terminal) -> Checked:
         problems.append(Problem(str(file), None, f"{failure.cause} {failure.remedy}"))
     if problems or not terminal.options.online:
         return Checked(file, tuple(problems))
-    patrol = terminal.open()
-    return Checked(file, (), tuple(check_online.check_online(patrol.inventory, patrol.settings, patrol.world)))
+    patrol, canary = terminal.open(), terminal.options.canary
+    if canary:
+        terminal.stopping.says = lambda: check_canary.IN_DOUBT
+    found = check_online.check_online(patrol.inventory, patrol.settings, patrol.world, canary=canary)
+    return Checked(file, (), tuple(found))
 
 
 def show(screen: Screen, checked: Checked) -> None:

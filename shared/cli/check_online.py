@@ -1,19 +1,23 @@
-"""`check --online`: signs in, lists, and tests the vaults' rights, without minting or changing anything; `unblock`."""
+"""`check --online`: signs in, lists, and tests the vaults' rights, without minting or changing anything.
+
+With `--canary` it mints, and ends at once what it minted: see check_canary.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 
-from shared.cli import global_pats
+from shared.cli import check_canary, global_pats
+from shared.cli.finding import Finding, not_well
 from shared.model.clock import Clock, VaultTime, check_clock
 from shared.model.credentials import credential_in_words
-from shared.model.errors import A_PERSON_MUST_ACT, Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError
+from shared.model.errors import Absent, Busy, Denied, Misconfigured, NotDone, PatrolError
 from shared.model.items import Inventory, Item, SonarQube, TokenItem, User
-from shared.model.pats import Pat, PatId
+from shared.model.pats import Owner, Pat, PatId
 from shared.model.secret_state import VersionSeen
+from shared.rotation.canary import Perch
 from shared.rotation.consumers import Consumers
 from shared.rotation.sign_in import SignIns
 from shared.rotation.world import World
@@ -25,30 +29,13 @@ PROBE = "patrol-check-online-probe"
 PROBE_VERSION = "0" * 32
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was tried. `exit_code` is 0 when it is well; with `says` there is still something to do."""
-
-    what: str
-    says: str = ""
-    code: Code | None = None
-    exit_code: int = 0
-
-    @property
-    def well(self) -> bool:
-        return self.exit_code == 0
-
-    def to_json(self) -> dict[str, object]:
-        return {"what": self.what, "well": self.well, "code": self.code, "says": self.says}
-
-
-def check_online(inventory: Inventory, settings: Settings, world: World) -> list[Finding]:
+def check_online(inventory: Inventory, settings: Settings, world: World, *, canary: bool = False) -> list[Finding]:
     """Try everything a run needs that can be tried without a change.
 
     Reading, and changing the facts of a version, are tried on a secret that is not there. A new version cannot be: a
     write that is allowed is a write that happens (the roles that let patrol change facts let it write as well). The
     credentials' vault is not listed: a run only reads from it, and reads here what it needs. A refused sign-in is
-    remembered and a blocked user is not tried, as in a run.
+    remembered and a blocked user is not tried, as in a run. `canary`: also mint, to see what policies grant.
     """
     listing = world.vault.listing()
     check_clock(listing.ahead)
@@ -65,6 +52,7 @@ def check_online(inventory: Inventory, settings: Settings, world: World) -> list
         # Without it nobody signs in: one message instead of one for each user.
         for user in inventory.users if proof.well else ():
             findings += _check_user(sign_ins, user, clock)
+            findings += _check_policies(sign_ins, user, world, settings, clock) if canary else ()
     consumers = Consumers(world.consumer, world.credentials)
     for item in inventory.items():
         if item.then is not None:
@@ -80,7 +68,7 @@ def _check_user(sign_ins: SignIns, user: User, clock: Clock) -> list[Finding]:
     try:
         api = sign_ins.sign_in(user)
     except PatrolError as failure:
-        return [_failed(what, failure)]
+        return [not_well(what, failure)]
     organizations = {item.organization.casefold(): item.organization for item in user.items}
     found = [Finding(what)]
     wide: dict[PatId, tuple[Pat, list[str]]] = {}
@@ -88,12 +76,24 @@ def _check_user(sign_ins: SignIns, user: User, clock: Clock) -> list[Finding]:
         try:
             pats = api.active(organization)
         except PatrolError as failure:
-            found.append(_failed(f"list the PATs of {user.username} in {organization}", failure))
+            found.append(not_well(f"list the PATs of {user.username} in {organization}", failure))
         else:
             found.append(Finding(f"list the PATs of {user.username} in {organization}: {len(pats)} live"))
             for pat in filter(global_pats.is_global, pats):
                 wide.setdefault(pat.id, (pat, []))[1].append(organization)
     return found + [_global(pat, user, names, clock.now()) for pat, names in wide.values()]
+
+
+def _check_policies(
+    sign_ins: SignIns, user: User, world: World, settings: Settings, clock: VaultTime
+) -> Iterator[Finding]:
+    try:
+        api = sign_ins.sign_in(user)
+    except PatrolError:  # told already
+        return
+    for what in check_canary.asked(user):
+        owner = Owner(user.username, what.organization)
+        yield from check_canary.check(what, Perch(owner, api, world.vault, settings.mark, clock, world.tell))
 
 
 def _global(pat: Pat, user: User, organizations: list[str], now: datetime) -> Finding:
@@ -106,7 +106,7 @@ def _check_consumer(consumers: Consumers, item: Item, to: SonarQube) -> Finding:
     try:
         consumers.check(item, to)
     except PatrolError as failure:
-        return _failed(what, failure)
+        return not_well(what, failure)
     return Finding(what)
 
 
@@ -117,12 +117,12 @@ def _check_token(tenant: str, item: TokenItem, world: World) -> list[Finding]:
         proof = world.proofs.of(item.credential, world.clock.now())
         token = world.tokens.issue(tenant, item.client_id, proof)
     except PatrolError as failure:
-        return [_failed(what, failure)]
+        return [not_well(what, failure)]
     proved = f"use it in {item.organization}"
     try:
         world.verifier.verify_token(item, token)
     except PatrolError as failure:
-        return [Finding(what), _failed(proved, failure)]
+        return [Finding(what), not_well(proved, failure)]
     return [Finding(what), Finding(proved)]
 
 
@@ -147,13 +147,7 @@ def _right(what: str, call: Callable[[], None]) -> Finding:
     try:
         call()
     except Denied as failure:
-        return _failed(what, Misconfigured(failure.code, failure.cause, failure.remedy))
+        return not_well(what, Misconfigured(failure.code, failure.cause, failure.remedy))
     except PatrolError as failure:
-        return _failed(what, failure)
+        return not_well(what, failure)
     return Finding(what)
-
-
-def _failed(what: str, failure: PatrolError) -> Finding:
-    refused = failure.code in A_PERSON_MUST_ACT
-    exit_code = 2 if isinstance(failure, Misconfigured) else 3 if refused else 1
-    return Finding(what, f"{failure.cause} {failure.remedy}", failure.code, exit_code)

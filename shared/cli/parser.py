@@ -128,6 +128,8 @@ def _add_work(command: Callable[[str, str, str], Parser]) -> None:
     """The commands that look at everything, or work on it. `command` takes a name, a help and an example."""
     check = command("check", "find every mistake in pats.yaml and the settings", "check --online")
     check.add_argument("--online", action="store_true", help="also sign in, list, and test the vault's rights")
+    canary = "with --online: also mint what is asked for, end it at once, and say which policies stop or shorten it"
+    check.add_argument("--canary", action="store_true", help=canary)
     command("plan", "sign in, look at everything, and say what a run would do", "plan")
     command("run", "replace the PATs that are due, as the timer does", "run --json")
     command("refresh", "replace the Entra tokens that are due, as their timer does", "refresh")

@@ -167,5 +167,7 @@ def _read_predecessors(text: str) -> tuple[Predecessor, ...]:
 
 BLOCKED_PREFIX = "patrol-blocked-"
 ENROLLED_PREFIX = "patrol-enrolled-"
-OWN_PREFIXES = (BLOCKED_PREFIX, ENROLLED_PREFIX)
+CANARY = "patrol-canary"
+"""What the mark of a PAT names that was made to be ended at once: no secret has this name, and none may."""
+OWN_PREFIXES = (BLOCKED_PREFIX, ENROLLED_PREFIX, CANARY)
 """Of secrets that patrol keeps for itself; in lower case."""

@@ -14,6 +14,7 @@ from shared.model.secret_state import Nothing, VaultListing
 from shared.model.tags import Mark
 from shared.report.report import Failure, Leftover, Report, Row, in_order
 from shared.report.rows import invalid_row
+from shared.rotation.canary import are_listed
 from shared.rotation.estate import observe, observe_user
 from shared.rotation.heartbeat import heartbeat
 from shared.rotation.observe import secret_seen
@@ -193,6 +194,8 @@ def _judged(parts: Iterable[UserWorkDone], run: Run) -> dict[str, Circumstances]
 
 def _has_orphans(part: UserWorkDone, judged: Mapping[str, Circumstances], run: Run) -> bool:
     """Whether a live PAT of the user carries our mark and is not named where it should be."""
+    if any(are_listed(listed.values(), run.mark) for listed in part.listed.values()):
+        return True
     now = run.clock.now()
     pats = (pat for listed in part.listed.values() for pat in listed.values())
     marked = ((pat, run.mark.secret_of(pat.display_name)) for pat in pats)

@@ -15,15 +15,18 @@ from shared.model.clock import Deadline
 from shared.model.errors import A_PERSON_MUST_ACT, Busy, Code, PatrolError
 from shared.model.items import Item, User
 from shared.model.pats import Owner
+from shared.model.ports import PatApi
 from shared.model.secret_state import Published, Secret, Seen, is_ours
 from shared.model.single_flight import Turn
 from shared.model.steps import Because, Hold, Step
+from shared.model.tags import CANARY
 from shared.report.report import Failure, Leftover, Outcome, Row, Verb
 from shared.report.rows import failed, held, held_elsewhere, left, unexpected
+from shared.rotation.canary import end_canaries
 from shared.rotation.item import ItemWork, Listed
 from shared.rotation.observe import item_seen, secret_seen
 from shared.rotation.publish import published
-from shared.rotation.retire import Ended, Ending, Handover, end_orphans, predecessors_at_rest, retire
+from shared.rotation.retire import Ended, Ending, Handover, end_orphans, ended_row, predecessors_at_rest, retire
 from shared.rotation.run_context import Run, SignedIn
 from shared.rules.due import urgency
 from shared.rules.orphans import Circumstances
@@ -235,11 +238,20 @@ class UserWork:
                 if not self.run.deadline.passed():
                     owner = Owner(self.user.username, organization)
                     ended.add(end_orphans(owner, api, pats, judged, items, self.run))
+            ended.rows += self._end_canaries(api, done)
         except PatrolError as failure:
             self.run.tell("user.failed", username=self.user.username, code=failure.code)
         except Exception as failure:  # noqa: BLE001
             self.run.tell("user.failed", username=self.user.username, code=Code.UNEXPECTED, says=type(failure).__name__)
         return ended
+
+    def _end_canaries(self, api: PatApi, done: UserWorkDone) -> list[Row]:
+        run, rows = self.run, list[Row]()
+        for organization, pats in done.listed.items():
+            owner = Owner(self.user.username, organization)
+            ended = end_canaries(owner, api, pats, run.world.vault, run.mark, run.tell)
+            rows += [ended_row(CANARY, owner, Because.ORPHAN, one.failure, one.pat) for one in ended]
+        return [run.tell_row(row) for row in rows]
 
     def end_former(self, handovers: list[Handover]) -> UserWorkDone:
         """End predecessors that this user minted before another user or organization took over (rule 13)."""

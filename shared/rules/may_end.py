@@ -15,7 +15,7 @@ from shared.model.items import Item
 from shared.model.pats import Minted, Owner, Pat, PatId
 from shared.model.secret_state import Current, Published, VersionListing, VersionSeen
 from shared.model.steps import Because
-from shared.model.tags import Mark, Predecessor
+from shared.model.tags import CANARY, Mark, Predecessor
 from shared.rules.orphans import Circumstances, Known, Standing, is_under_way, standing
 from shared.rules.overlap import Fate, fate
 
@@ -128,6 +128,15 @@ def given_up(
     if mark.secret_of(pat.display_name) != name.casefold() or is_under_way(pat, versions):
         return None
     return MayEnd(_MADE_HERE, pat.id, owner, name, because, versions.at, versions.versions)
+
+
+def canary(pat: Pat, owner: Owner, mark: Mark, versions: VersionListing) -> MayEnd | None:
+    """A PAT that was made to be ended at once, so that nobody has its value: our mark, of the name that no secret may
+    have. `versions`: of a secret of that name; where a person made one all the same, its tags may say anything.
+    """
+    if mark.secret_of(pat.display_name) != CANARY or versions.versions:
+        return None
+    return MayEnd(_MADE_HERE, pat.id, owner, CANARY, Because.ORPHAN, versions.at)
 
 
 def named_by_a_person(pat: PatId, owner: Owner, at: VaultInstant) -> MayEnd:
