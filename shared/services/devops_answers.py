@@ -36,7 +36,7 @@ _BY_NUMBER: Final[Mapping[str, str]] = {
 
 
 class Bearer(AuthBase):
-    """Also keeps requests from taking an Authorization header out of ~/.netrc."""
+    """`token` as the Authorization header."""
 
     def __init__(self, token: SecretText) -> None:
         self._token = token

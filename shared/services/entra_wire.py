@@ -107,9 +107,7 @@ class Wire:
         self._check_host(method, url)
         self.path, self.answer = urlsplit(url).path, None
         kwargs.pop("timeout", None)
-        answer = self._session.request(
-            method, url, timeout=timeouts(self._deadline), allow_redirects=False, auth=_no_netrc, **kwargs
-        )
+        answer = self._session.request(method, url, timeout=timeouts(self._deadline), allow_redirects=False, **kwargs)
         self.answer = Answer.of(answer)
         return answer
 
@@ -118,8 +116,3 @@ class Wire:
         asks_of_instances = method == "GET" and (parts.hostname, parts.path) == _INSTANCES
         if parts.scheme != "https" or not (parts.hostname == self._host or asks_of_instances):
             raise AnotherHost
-
-
-def _no_netrc(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    # Without an `auth` of its own requests takes one from ~/.netrc and overwrites the Authorization header.
-    return request

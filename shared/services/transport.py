@@ -82,14 +82,20 @@ def session(connections: int) -> requests.Session:
     """One session for all hosts, with room for `connections` to each; it follows the proxy and CA variables.
 
     It keeps no cookie: one that a service sets for one user must not travel with the next one's request, or with the
-    proof of a PAT.
+    proof of a PAT. It reads no netrc.
     """
     made = requests.Session()
+    # Else requests takes what ~/.netrc has for a host, and overwrites the Authorization header that an SDK has set.
+    made.auth = _as_it_is
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     adapter = _Adapter(pool_connections=16, pool_maxsize=connections, pool_block=False)
     made.mount("https://", adapter)
     made.mount("http://", adapter)
     return made
+
+
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    return request
 
 
 def timeouts(deadline: Deadline) -> tuple[float, float]:

@@ -15,7 +15,7 @@ from sandbox.bench.growth_rows import exponent
 from sandbox.bench.rows import Row, limit
 from sandbox.process.running import ROOT
 
-PICTURES = {"beside": "beside"}
+PICTURES = {"beside": "beside", "growth": "growth"}
 """Each with the group it is drawn of."""
 
 

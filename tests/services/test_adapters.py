@@ -232,14 +232,23 @@ def dead(cloud: Running) -> set[str]:
     }
 
 
-def test_a_netrc_never_replaces_the_bearer(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "asked",
+    [
+        requests.Request("GET", "https://vssps.dev.azure.com/x", auth=Bearer(SecretText("ours"))),
+        # As the SDKs of Azure and msal ask: a header, and no `auth`.
+        requests.Request("GET", "https://contoso-pats.vault.azure.net/secrets", {"Authorization": "Bearer ours"}),
+    ],
+    ids=["Azure DevOps", "an SDK"],
+)
+def test_promise_7_a_netrc_is_sent_nowhere_and_never_replaces_the_bearer(
+    asked: requests.Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     netrc = tmp_path / "netrc"
-    netrc.write_text("machine vssps.dev.azure.com login somebody password else\n")
+    netrc.write_text("default login somebody password else\n")
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
-    http = session(1)
-    wanted = requests.Request("GET", "https://vssps.dev.azure.com/x", auth=Bearer(SecretText("ours")))
-    assert http.prepare_request(wanted).headers["Authorization"] == "Bearer ours"
+    assert session(1).prepare_request(asked).headers["Authorization"] == "Bearer ours"
 
 
 def test_requests_with_a_body_do_not_wait_for_each_other_behind_a_proxy() -> None:
