@@ -23,12 +23,13 @@ def _stop(number: int, *_: object) -> None:
     The codes are those of a shell: 130 for Ctrl-C, 143 for the SIGTERM of a cluster, which the kernel keeps from a
     container's first process unless it is asked for.
     """
+    quiet = bool(_COMMAND) and _COMMAND[0].quiet and number == signal.SIGINT
     try:
-        says = _COMMAND[0].sentence() if _COMMAND else "patrol: stopped. Nothing was changed."
+        says = "" if quiet else _COMMAND[0].sentence() if _COMMAND else "patrol: stopped. Nothing was changed."
         # Not through the stream, whose buffer may be half written.
         os.write(2, f"{says}\n".encode("ascii", "backslashreplace"))
     finally:  # whatever is wrong with telling, the process ends
-        os._exit(128 + number)
+        os._exit(0 if quiet else 128 + number)
 
 
 def _occupy_closed() -> None:

@@ -59,8 +59,8 @@ def main(
     try:
         code = _run(terminal)
     except KeyboardInterrupt:
-        messages.line(stopping.sentence())
-        code = INTERRUPTED
+        messages.line("" if stopping.quiet else stopping.sentence())
+        code = WELL if stopping.quiet else INTERRUPTED
     return _last(code, output, messages)
 
 

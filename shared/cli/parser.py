@@ -156,6 +156,7 @@ def _add_status(status: Parser) -> None:
         metavar="STATE",
         help=f"show these only ({', '.join(STATES)}); may be given several times",
     )
+    status.add_argument("--watch", action="store_true", help="draw it again every 30 seconds, until Ctrl-C")
     status.add_argument("--html", metavar="FILE", help="write the page of `GET /api/page` into this file instead")
 
 

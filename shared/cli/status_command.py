@@ -11,6 +11,7 @@ from shared.cli import files
 from shared.cli.command import HUMAN, NOT_DONE, WELL, Terminal
 from shared.cli.names import check_secrets
 from shared.cli.tables import show_explained, show_last_run, show_status
+from shared.cli.watching import watch
 from shared.model.clock import check_clock
 from shared.model.errors import PatrolError
 from shared.model.items import Inventory
@@ -36,7 +37,11 @@ def status(terminal: Terminal) -> int:
 
     Raises Misconfigured: an unknown secret, a vault that cannot be read, a wrong clock.
     """
-    options, patrol = terminal.options, terminal.open()
+    return watch(terminal, _once) if terminal.options.watch else _once(terminal, terminal.open())
+
+
+def _once(terminal: Terminal, patrol: Deployment) -> int:
+    options = terminal.options
     settings, inventory, world = patrol.settings, patrol.inventory, patrol.world
     check_secrets(inventory, options.secrets)
     listing = world.vault.listing()

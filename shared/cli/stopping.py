@@ -14,6 +14,8 @@ class Stopping:
     """What is said then; a command replaces `says`. A signal's handler asks, so nothing here waits for a lock."""
 
     def __init__(self) -> None:
+        self.quiet = False
+        """Whether Ctrl-C is how it ends, so that there is nothing to say."""
         self.says: Callable[[], str] = lambda: NOTHING_CHANGED
 
     def sentence(self) -> str:

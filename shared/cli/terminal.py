@@ -119,6 +119,13 @@ class Output:
                 return max(os.get_terminal_size(self._stream.fileno()).columns, NARROWEST)
         return None
 
+    def rows(self) -> int | None:
+        """How high the terminal is; None where there is none."""
+        with suppress(Exception):
+            if self._stream is not None:
+                return os.get_terminal_size(self._stream.fileno()).lines or None
+        return None
+
     def _give_up(self, failure: Exception) -> None:
         stream, self._stream = self._stream, None
         if isinstance(failure, OSError) and failure.errno not in _NOBODY_READS:
@@ -225,6 +232,16 @@ class Screen:
                 for text, width, cell in zip(texts, widths, cells, strict=True)
             ]
             self.out.write(f"{'  '.join(padded).rstrip()}\n")
+
+    def redraw(self, text: str) -> None:
+        """Text that `Screen`s wrote, over all that the terminal shows; cut where it has fewer lines."""
+        lines = text.rstrip("\n").split("\n")
+        rows = self.out.rows()
+        if rows is not None and len(lines) > rows - 1:
+            cut = len(lines) - (rows - 2)
+            lines = [*lines[: rows - 2], f"... and {cut} lines more, for a higher terminal."]
+        body = "".join(f"{line}\x1b[K\n" for line in lines)
+        self.out.write(f"\x1b[H{body}\x1b[J", flush=True)
 
     def paint(self, text: str, tone: str) -> str:
         """The text in the tone's colour where colours are wanted."""

@@ -130,7 +130,7 @@ def test_every_pod_is_one_of_the_restricted_profile(folder: str, pod: Manifest, 
 
 @pytest.fixture
 def cron_job() -> Manifest:
-    found: Manifest = find(render(OVERLAY), "CronJob")["spec"]
+    found: Manifest = find(render(OVERLAY), "CronJob", "patrol")["spec"]
     return found
 
 
@@ -166,6 +166,30 @@ def test_one_run_at_a_time_and_each_has_the_time_it_needs(cron_job: Manifest) ->
     assert read.storage is None, "leases are the owner's choice"
 
 
+def test_the_second_cronjob_refreshes_tokens_and_is_over_before_its_next_start(cron_job: Manifest) -> None:
+    """As the Functions host's second timer; whatever is not what it does is as in the first one."""
+    refresh = find(render(OVERLAY), "CronJob", "patrol-refresh")["spec"]
+    first, job = cron_job["jobTemplate"]["spec"], refresh["jobTemplate"]["spec"]
+    (container,) = job["template"]["spec"]["containers"]
+    known = {variable["name"]: variable["value"] for variable in container["env"]}
+    budget = durations.parse(known["RUN_BUDGET"])
+    deadline = timedelta(seconds=job["activeDeadlineSeconds"])
+    assert container["args"] == ["refresh"]
+    assert (refresh["concurrencyPolicy"], job["backoffLimit"]) == ("Forbid", 0)
+    assert budget + GRACE < deadline
+    starts = croniter(refresh["schedule"], datetime(2026, 1, 1, tzinfo=UTC))
+    one, two = (starts.get_next(datetime) for _ in range(2))
+    assert timedelta(seconds=refresh["startingDeadlineSeconds"]) + deadline < two - one
+    host = (ROOT / "function_app.py").read_text(encoding="utf-8")
+    assert f'schedule="0 {refresh["schedule"]}"' in host, "as the function app's"
+    same = [first["template"], job["template"]]
+    for template in same:
+        (only,) = template["spec"]["containers"]
+        only.pop("args")
+        only["env"] = [variable for variable in only["env"] if variable["name"] != "RUN_BUDGET"]
+    assert same[0] == same[1]
+
+
 def test_its_pats_yaml_is_in_order_and_its_settings_are_known() -> None:
     text = find(render(OVERLAY), "ConfigMap", "patrol-pats")["data"]["pats.yaml"]
     assert pats_yaml.check(text) == ()
@@ -181,8 +205,9 @@ def test_its_pats_yaml_is_in_order_and_its_settings_are_known() -> None:
 def test_only_names_and_tls_leave_the_pod() -> None:
     made = render(OVERLAY)
     policy = find(made, "NetworkPolicy")["spec"]
-    labels = find(made, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
-    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    for job in (manifest for manifest in made if manifest["kind"] == "CronJob"):
+        labels = job["spec"]["jobTemplate"]["spec"]["template"]["metadata"]["labels"]
+        assert policy["podSelector"]["matchLabels"].items() <= labels.items()
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
     assert "ingress" not in policy
     assert {port["port"] for rule in policy["egress"] for port in rule["ports"]} == {53, 443}
@@ -332,7 +357,9 @@ def test_the_page_tells_what_the_job_does_with_each_exit_code() -> None:
         assert told[str(code)].startswith("fails at once") == at_once, code
     assert job_ends(made, 143, disrupted=True) == "Ignore"
     assert job_ends(made, 143) == job_ends(made, 1) == "Count"
-    assert f"backoffLimit: {find(made, 'CronJob')['spec']['jobTemplate']['spec']['backoffLimit']}" in told["1"]
+    assert (
+        f"backoffLimit: {find(made, 'CronJob', 'patrol')['spec']['jobTemplate']['spec']['backoffLimit']}" in told["1"]
+    )
 
 
 def test_every_folder_and_file_that_the_page_names_exists() -> None:
@@ -342,7 +369,8 @@ def test_every_folder_and_file_that_the_page_names_exists() -> None:
     section = PAGE.split("### 3. Your overlay")[1].split("\n### ")[0]
     files = set(re.findall(r"^\| `([\w.-]+)` \|", section, re.MULTILINE))
     assert files == {path.name for path in OVERLAY.iterdir()}
-    assert set(re.findall(r"cronjob/(\w+)", PAGE)) == {find(render(OVERLAY), "CronJob")["metadata"]["name"]}
+    jobs = {made["metadata"]["name"] for made in render(OVERLAY) if made["kind"] == "CronJob"}
+    assert set(re.findall(r"cronjob/([\w-]+)", PAGE)) == jobs
 
 
 def test_every_folder_is_rendered() -> None:

@@ -8,7 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +27,7 @@ from tests.lab.read_only.sitecustomize import TOLD
 ISSUER = "https://oidc.example.com/contoso-cluster/"
 # As docs/kubernetes.md has it (tests/test_kubernetes_manifests.py).
 SUBJECT = "system:serviceaccount:patrol:patrol"
+FEEDS, FEEDS_SECRET = "22222222-3333-4444-5555-666666666666", "sandbox-secret-of-the-feeds"
 PUBLISHED = {"agents-linux-pat", "sonarqube-pat"}
 
 
@@ -48,10 +49,13 @@ def estate(manifests: list[Manifest]) -> dict[str, Any]:
     small = small_estate()
     names = [urlsplit(settings_of(manifests)[name]).hostname for name in ("KEY_VAULT_URL", "CREDENTIALS_VAULT_URL")]
     vaults = [{**vault, "host": host} for vault, host in zip(small["vaults"], names, strict=True)]
-    organizations = [{"name": name, "guid": guid, "members": [AGENTS]} for name, guid in ORGANIZATIONS.items()]
+    vaults[1]["secrets"] = [*vaults[1]["secrets"], {"name": "feeds-client-secret", "value": FEEDS_SECRET}]
+    organizations = [{"name": name, "guid": guid, "members": [AGENTS, FEEDS]} for name, guid in ORGANIZATIONS.items()]
+    clients = [*small["clients"], {"client_id": FEEDS, "secrets": [FEEDS_SECRET]}]
     client = find(manifests, "ServiceAccount")["metadata"]["annotations"][CLIENT_ID]
     trusted = {"client_id": client, "issuer": ISSUER, "subject": SUBJECT}
-    return {**small, "vaults": vaults, "organizations": organizations, "workload_identities": [trusted]}
+    known = {"clients": clients, "organizations": organizations, "workload_identities": [trusted]}
+    return {**small, "vaults": vaults, **known}
 
 
 def behind_the_proxy(manifests: list[Manifest], cloud: Running) -> None:
@@ -75,9 +79,10 @@ class Cluster:
     manifests: list[Manifest]
     pod: Pod
 
-    def run(self) -> subprocess.CompletedProcess[str]:
-        """One pod, from its start to its end."""
-        ran = subprocess.run(**self.pod.process(), capture_output=True, timeout=120, check=False)
+    def run(self, name: str = "patrol") -> subprocess.CompletedProcess[str]:
+        """One pod of this CronJob, from its start to its end."""
+        pod = replace(self.pod, name=name)
+        ran = subprocess.run(**pod.process(), capture_output=True, timeout=120, check=False)
         said = ran.stdout + ran.stderr
         assert TOLD not in said, said
         assert not [secret for secret in self.cloud.client.secrets() if len(secret) > 8 and secret in said]
@@ -122,6 +127,16 @@ def test_promise_1_the_cronjob_publishes_with_workload_identity_and_holds_the_ne
     assert here.calls("pats.create") == minted == len(PUBLISHED)
 
 
+def test_the_second_cronjob_keeps_the_entra_tokens_fresh_and_touches_no_pat(here: Cluster) -> None:
+    ran = here.run("patrol-refresh")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "Succeeded: 1 replaced." in ran.stdout
+    vault = next(one for one in here.cloud.client.estate()["vaults"] if one["host"] == "contoso-pats.vault.azure.net")
+    assert [secret["name"] for secret in vault["secrets"]] == ["feeds-token"]
+    again = here.run("patrol-refresh")
+    assert (again.returncode, "Succeeded: 1 untouched." in again.stdout) == (0, True), again.stdout + again.stderr
+
+
 @pytest.mark.exhaustive
 def test_exit_code_1_is_tried_once_more(here: Cluster) -> None:
     here.cloud.client.rename_organization("fabrikam", "fabrikam-new")
@@ -129,7 +144,7 @@ def test_exit_code_1_is_tried_once_more(here: Cluster) -> None:
     assert ran.returncode == 1, ran.stdout + ran.stderr
     assert here.published() == {"agents-linux-pat"}
     assert job_ends(here.manifests, ran.returncode) == "Count"
-    assert find(here.manifests, "CronJob")["spec"]["jobTemplate"]["spec"]["backoffLimit"] == 1
+    assert find(here.manifests, "CronJob", "patrol")["spec"]["jobTemplate"]["spec"]["backoffLimit"] == 1
 
 
 def without_webhook(here: Cluster) -> None:

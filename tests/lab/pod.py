@@ -21,10 +21,12 @@ class Pod:
     image: Image
     folder: Path
     identity: dict[str, str] = field(default_factory=dict)
+    name: str = "patrol"
+    """Of the CronJob."""
 
     @property
     def template(self) -> Manifest:
-        found: Manifest = find(self.manifests, "CronJob")["spec"]["jobTemplate"]["spec"]["template"]
+        found: Manifest = find(self.manifests, "CronJob", self.name)["spec"]["jobTemplate"]["spec"]["template"]
         return found
 
     @property
@@ -37,7 +39,7 @@ class Pod:
     @property
     def subject(self) -> str:
         """Whose token the cluster gives to this pod."""
-        namespace = find(self.manifests, "CronJob")["metadata"]["namespace"]
+        namespace = find(self.manifests, "CronJob", self.name)["metadata"]["namespace"]
         return f"system:serviceaccount:{namespace}:{self.template['spec']['serviceAccountName']}"
 
     def federate(self, token: str, tenant: str) -> None:
@@ -87,12 +89,12 @@ class Pod:
         return str(self._here(value)) if inside else value
 
 
-def job_ends(manifests: list[Manifest], exit_code: int, *, disrupted: bool = False) -> str:
+def job_ends(manifests: list[Manifest], exit_code: int, *, disrupted: bool = False, name: str = "patrol") -> str:
     """What the Job does about a failed pod: `Ignore`, `FailJob` or `Count`. The first rule that fits decides.
 
     Source: Kubernetes, Jobs, "Pod failure policy".
     """
-    spec = find(manifests, "CronJob")["spec"]["jobTemplate"]["spec"]
+    spec = find(manifests, "CronJob", name)["spec"]["jobTemplate"]["spec"]
     assert spec["template"]["spec"]["restartPolicy"] == "Never", "a policy asks for it"
     for rule in spec["podFailurePolicy"]["rules"]:
         if "onPodConditions" in rule:
