@@ -1,4 +1,5 @@
-// What a person must hear of. Each rule's query is a file in infra/queries; docs/operations.md says what to do.
+// What a person must hear of, and a workbook that shows the same to whoever comes to look. Each rule's query is a file in
+// infra/queries; docs/operations.md says what to do.
 param suffix string
 param location string
 param tags object
@@ -214,3 +215,54 @@ resource alerts 'Microsoft.Insights/scheduledQueryRules@2023-12-01' = [
     }
   }
 ]
+
+// The windows of the rules, as a workbook counts them.
+var milliseconds = {
+  PT1H: 3600000
+  PT6H: 21600000
+  P1D: 86400000
+  P2D: 172800000
+}
+
+var head = {
+  type: 1
+  name: 'head'
+  content: {
+    json: '## patrol, deployment ${suffix}\n\nEach table is what an alert rule watches, over that rule\'s window: rows are what somebody has to look at, and a green line is well. What to do about each: docs/operations.md, section Alerts. The state of every PAT is not in the logs: `GET /api/page` shows it.'
+  }
+}
+
+var tables = map(rules, rule => {
+  type: 3
+  name: rule.name
+  content: {
+    version: 'KqlItem/1.0'
+    query: rule.query
+    size: 4
+    title: '${rule.says} (${rule.name})'
+    noDataMessage: 'Nothing of it.'
+    noDataMessageStyle: 3
+    timeContext: { durationMs: milliseconds[rule.window] }
+    queryType: 0
+    resourceType: rule.scope == componentId
+      ? 'microsoft.insights/components'
+      : 'microsoft.operationalinsights/workspaces'
+    crossComponentResources: [rule.scope]
+    visualization: 'table'
+  }
+})
+
+resource workbook 'Microsoft.Insights/workbooks@2023-06-01' = {
+  // A workbook's name is a guid; the same one at every deployment.
+  name: guid(resourceGroup().id, 'patrol', suffix)
+  location: location
+  tags: tags
+  kind: 'shared'
+  properties: {
+    displayName: 'patrol ${suffix}'
+    category: 'workbook'
+    sourceId: componentId
+    version: '1.0'
+    serializedData: string({ version: 'Notebook/1.0', items: concat([head], tables), isLocked: true })
+  }
+}

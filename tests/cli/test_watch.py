@@ -30,6 +30,9 @@ class Watching:
     def now(self) -> datetime:
         return self.lab.clock.now()
 
+    def elapsed(self) -> timedelta:
+        return self.lab.clock.elapsed()
+
     def sleep(self, duration: timedelta) -> None:
         self.lab.wait(duration)
         if not self.happens:

@@ -451,6 +451,35 @@ def test_each_query_has_its_alert_which_tells_somebody(name: str) -> None:
 RULES = "Microsoft.Insights/scheduledQueryRules"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_workbook_shows_what_every_alert_watches_over_the_same_time(name: str) -> None:
+    resources = committed(name)
+    workbook = one(resources, "Microsoft.Insights/workbooks")
+    component = one(resources, "Microsoft.Insights/components")
+    assert workbook["properties"]["sourceId"] == component["id"]
+    assert (workbook["kind"], workbook["properties"]["category"]) == ("shared", "workbook")
+    # What depends on the deployment stays an expression of the template language, in which the text is written.
+    shown = workbook["properties"]["serializedData"]
+    windows = {"PT1H": 1, "PT6H": 6, "P1D": 24, "P2D": 48}
+    for row in of_type(resources, RULES):
+        rule = row["properties"]
+        query, (scope,) = expression(rule["criteria"]["allOf"][0]["query"]), rule["scopes"]
+        window = windows[rule["windowSize"]] * 3_600_000
+        kind = "insights/components" if scope == component["id"] else "operationalinsights/workspaces"
+        _, found, rest = shown.partition(f"'query', {query}, ")
+        assert found, row["name"]
+        table = rest.partition("createObject('type'")[0]
+        assert f"'timeContext', createObject('durationMs', {window}), " in table
+        assert f"'resourceType', 'microsoft.{kind}', 'crossComponentResources', createArray('{scope}')" in table
+    assert shown.count("'KqlItem/1.0'") == len(QUERIES)
+
+
+def expression(text: str) -> str:
+    """A value of a snapshot as it stands within another one's expression."""
+    quoted = text.replace("'", "''")
+    return text[1:-1] if text.startswith("[") else f"'{quoted}'"
+
+
 def test_an_item_failure_is_told_once_for_each_item_code_and_day() -> None:
     (rule,) = [row for row in of_type(committed("small"), RULES) if row["name"].startswith("item-failed")]
     (criterion,) = rule["properties"]["criteria"]["allOf"]

@@ -46,6 +46,20 @@ class Browser:
         """Whether somebody would have to scroll sideways."""
         return bool(self._run("return document.documentElement.scrollWidth > window.innerWidth"))
 
+    def breaches(self, axe: Path) -> list[str]:
+        """What axe-core finds against WCAG 2.2 A and AA and its best practices: rules with what breaks them.
+
+        It runs by the driver, whatever the page's own policy says of scripts.
+        """
+        self._run(axe.read_text(encoding="utf-8"))
+        script = (
+            "const done = arguments[arguments.length - 1];"
+            "axe.run(document, {resultTypes: ['violations']})"
+            ".then(found => done(found.violations), failure => done([{id: String(failure), nodes: []}]));"
+        )
+        found = self._ask("POST", "/execute/async", {"script": script, "args": []})
+        return [f"{one['id']}: {', '.join(str(node['target']) for node in one['nodes'])}" for one in found]
+
     def click(self, selector: str) -> None:
         self._ask("POST", f"/element/{self._find(selector)}/click", {})
 
@@ -83,8 +97,11 @@ class Browser:
 
 
 @contextlib.contextmanager
-def chromium(proxy: str, port: int) -> Iterator[Browser]:
-    """Ends with everything that it started. The sandbox's certificates are taken as they are."""
+def chromium(proxy: str | None, port: int, *, dark: bool = False) -> Iterator[Browser]:
+    """Ends with everything that it started. The sandbox's certificates are taken as they are.
+
+    `proxy`: None for files. `dark`: whether the person prefers it.
+    """
     assert DRIVER is not None
     driver = subprocess.Popen([DRIVER, f"--port={port}"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
@@ -98,7 +115,9 @@ def chromium(proxy: str, port: int) -> Iterator[Browser]:
                     break
             assert time.monotonic() < end
             time.sleep(0.1)
-        flags = ["--headless=new", "--no-sandbox", "--disable-gpu", f"--proxy-server={proxy}"]
+        flags = ["--headless=new", "--no-sandbox", "--disable-gpu"]
+        flags += [f"--proxy-server={proxy}"] if proxy else []
+        flags += ["--blink-settings=preferredColorScheme=0"] if dark else []
         options = {"binary": BROWSER, "args": flags}
         browser = Browser(url, {"acceptInsecureCerts": True, "goog:chromeOptions": options})
         try:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +123,100 @@ def test_the_door_and_the_command_tell_the_same(tmp_path: Path) -> None:
 def test_its_role_opens_the_door(tmp_path: Path) -> None:
     entra = app(Lab([item()]), tmp_path, environ={"HTTP_AUTH": "entra", "WEBSITE_AUTH_ENABLED": "True"})
     assert text_call("metrics", entra, headers=principal("Pats.Read")).status == 200
+
+
+# --- as Prometheus itself judges it ----------------------------------------------------------------------------------
+
+PROMTOOL = shutil.which("promtool")
+needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="needs promtool (Debian: prometheus)")
+HOUR = 3600
+SECRET = {"vault": "kv", "secret": "a-pat", "organization": "contoso"}
+USER = {"vault": "kv", "username": "svc@contoso.com"}
+
+
+def promtool(*words: str | Path, text: str = "") -> str:
+    """What it says; it fails for what it does not take, or finds wanting."""
+    assert PROMTOOL is not None
+    ran = subprocess.run([PROMTOOL, *words], input=text, capture_output=True, text=True, timeout=60, check=False)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    return ran.stdout + ran.stderr
+
+
+@needs_promtool
+def test_promtool_takes_the_metrics_and_has_nothing_to_say(told: str) -> None:
+    assert promtool("check", "metrics", text=told) == ""
+
+
+@needs_promtool
+def test_promtool_takes_the_alert_rules() -> None:
+    assert f"SUCCESS: {len(RULES)} rules found" in promtool("check", "rules", DOCS / "metrics/alerts.yaml")
+
+
+def series(name: str, at: float, **labels: str) -> dict[str, str]:
+    """A series that has one value for two days, a sample for each minute."""
+    shown = ", ".join(f'{key}="{text}"' for key, text in labels.items())
+    return {"series": f"{name}{{{shown}}}", "values": f"{at:g}x2880"}
+
+
+# By alert: a series that raises it after some hours, and one that does not. Time begins at 0.
+ALARMS: dict[str, tuple[dict[str, str], dict[str, str], float]] = {
+    "PatrolPatExpired": (
+        series("patrol_pat_state", 1, state="expired", **SECRET),
+        series("patrol_pat_state", 1, state="due", **SECRET),
+        1,
+    ),
+    "PatrolPatOverdue": (
+        series("patrol_pat_overdue", 1, **SECRET),
+        series("patrol_pat_overdue", 0, **SECRET),
+        1,
+    ),
+    "PatrolUserBlocked": (
+        series("patrol_user_blocked", 1, **USER),
+        series("patrol_user_blocked", 0, **USER),
+        1,
+    ),
+    "PatrolRunsStopped": (
+        series("patrol_run_last_finished_timestamp_seconds", 0),
+        series("patrol_run_last_finished_timestamp_seconds", 7 * HOUR),
+        14,
+    ),
+    "PatrolRunFailed": (
+        series("patrol_run_last_outcome", 1, outcome="failed"),
+        series("patrol_run_last_outcome", 1, outcome="partial"),
+        1,
+    ),
+    "PatrolCredentialEnds": (
+        series("patrol_credential_expiration_timestamp_seconds", 13 * 24 * HOUR, secret="svc-password"),
+        series("patrol_credential_expiration_timestamp_seconds", 20 * 24 * HOUR, secret="svc-password"),
+        1,
+    ),
+    "PatrolUnseen": (
+        series("patrol_seen_timestamp_seconds", 0),
+        series("patrol_seen_timestamp_seconds", 2 * HOUR),
+        2,
+    ),
+}
+
+
+@needs_promtool
+@pytest.mark.parametrize("alert", [rule["alert"] for rule in RULES])
+def test_each_alert_is_raised_by_what_it_is_for_and_by_nothing_else(alert: str, tmp_path: Path) -> None:
+    raising, quiet, hours = ALARMS[alert]
+    (rule,) = [rule for rule in RULES if rule["alert"] == alert]
+    only = tmp_path / "rules.yaml"
+    # Without annotations, whose words need no second copy here.
+    bare = {key: value for key, value in rule.items() if key != "annotations"}
+    only.write_text(yaml.safe_dump({"groups": [{"name": "one", "rules": [bare]}]}), encoding="utf-8")
+    labels = dict(re.findall(r'(\w+)="([^"]*)"', raising["series"]))
+    fired = [{"exp_labels": {**labels, **rule["labels"]}}]
+    cases = [
+        {
+            "input_series": [given],
+            "interval": "1m",
+            "alert_rule_test": [{"eval_time": f"{hours}h", "alertname": alert, "exp_alerts": expected}],
+        }
+        for given, expected in ((raising, fired), (quiet, []))
+    ]
+    test = tmp_path / "test.yaml"
+    test.write_text(yaml.safe_dump({"rule_files": [str(only)], "tests": cases}), encoding="utf-8")
+    assert "SUCCESS" in promtool("test", "rules", test)
