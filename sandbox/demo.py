@@ -32,6 +32,20 @@ ITEMS = {
 }
 
 
+CHANNEL = {
+    "host": "default.environment.api.powerplatform.com",
+    "kind": "teams",
+    "vault": seed.CREDENTIALS_VAULT,
+    "secret": "patrol-teams-url",
+}
+NOTIFY = """\
+notify:
+  - kind: teams
+    url_secret_name: patrol-teams-url
+    on: [failed, blocked, warning, emergency, recovered, done]
+"""
+
+
 class Stage:
     """What is printed: progress while it works, colours only on a terminal."""
 
@@ -69,15 +83,19 @@ def main() -> int:
         "patrol on a laptop: Entra ID, Azure DevOps and Key Vault are played by the sandbox; the app is the real one."
     )
     stage.step("Starting the sandbox with two technical users, two organizations and PATs in every state")
-    with start(seed.demo_estate()) as cloud, tempfile.TemporaryDirectory(prefix="patrol-demo-") as folder:
+    with (
+        start({**seed.demo_estate(), "recipients": [CHANNEL]}) as cloud,
+        tempfile.TemporaryDirectory(prefix="patrol-demo-") as folder,
+    ):
         inventory = Path(folder) / "pats.yaml"
-        inventory.write_text(seed.demo_pats_yaml(), encoding="utf-8")
+        inventory.write_text(seed.demo_pats_yaml() + NOTIFY, encoding="utf-8")
         before = cloud.client.estate(reveal=True)
         _show(stage, before, None)
         stage.step("Running the timer function rotate_due of function_app.py once")
         _fire(stage, cloud, inventory)
         after = cloud.client.estate(reveal=True)
         _show(stage, after, before)
+        _show_notice(stage, cloud)
         stage.step("Checking what patrol promises")
         _check_first_run(stage, cloud, before, after)
         stage.step("A day passes: 25 hours on the sandbox's clock, and the app's with it")
@@ -102,7 +120,7 @@ def _fire(stage: Stage, cloud: Running, inventory: Path) -> None:
         _, errors = child.communicate(timeout=120)
     for raw in errors.splitlines():
         line = raw.removeprefix("INFO:patrol:").removeprefix("WARNING:patrol:")
-        if any(word in line for word in ("pat.", "item.failed", "user.", "run.finished", "Error", "Failed")):
+        if any(word in line for word in ("pat.", "notice.", "item.failed", "user.", "run.finished", "Error", "Failed")):
             stage.say(_event(line))
     stage.say(f"{len(cloud.client.log()) - calls} calls went out.")
     stage.check("the timer function succeeded", child.returncode == 0)
@@ -139,6 +157,17 @@ def _show(stage: Stage, now: dict[str, Any], then: dict[str, Any] | None) -> Non
         what = story if then is None else _change(then, now, name)
         rows.append((name, state, until, "" if left is None else f"{left} d", what))
     stage.table(("secret", "its PAT", "until", "left", "state" if then is None else "what changed, and why"), rows)
+
+
+def _show_notice(stage: Stage, cloud: Running) -> None:
+    """The card as the channel shows it, and that it came once."""
+    (channel,) = cloud.client.estate()["recipients"]
+    stage.step("What the channel of Teams was told (`notify` in pats.yaml)")
+    for card in channel["shown"]:
+        for part in card["body"]:
+            line = "".join(run["text"] for run in part["inlines"])
+            stage.say(line if len(line) <= WIDTH else f"{line[: WIDTH - 3]}...")
+    stage.check("one notice of the run, and no address of it in any log", len(channel["shown"]) == 1)
 
 
 def _change(then: dict[str, Any], now: dict[str, Any], name: str) -> str:

@@ -23,6 +23,7 @@ from shared.model.ports import Events, Links, PatApi
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Alone, SingleFlight
 from shared.report.history import History, NoHistory
+from shared.report.told import Forgetful, ToldBefore
 from shared.rotation.ledger import Ledger
 from shared.rotation.links import NoLinks
 from shared.rotation.world import World
@@ -36,8 +37,10 @@ from shared.services.host_storage import ByIdentity, Storage
 from shared.services.identity import own_identity
 from shared.services.key_vault import SecretVault
 from shared.services.managed_identity import ManagedAssertion
+from shared.services.notice_post import DirectPost, Post, SessionPost
 from shared.services.pat_api import UserPats
 from shared.services.rate_limits import SIGN_INS, VERSIONS, Limit, Pace
+from shared.services.recipients import NoticeRecipients
 from shared.services.sonarqube import SonarQubeServer
 from shared.services.transport import READ_TIMEOUT, session
 from shared.services.verify import Prover
@@ -159,6 +162,8 @@ class _Clients:
     """Who opens the vaults."""
     federated: Callable[[], TokenCredential]
     """Makes the identity that signs in for the app registration."""
+    post: Post
+    """Sends notices."""
 
     @classmethod
     def of(
@@ -175,12 +180,13 @@ class _Clients:
         """With the process's own where there is None."""
         # Requests to the HTTP API run side by side and share it: a pool that is too small throws connections away.
         connections = max(CONNECTIONS, settings.parallel_users)
+        post = DirectPost() if http is None else SessionPost(http)
         alone = http or shared_session("proofs", connections)
         http = http or shared_session("services", connections)
         identity = identity or app_identity(http, settings.identity_by_environment, settings.client_has_secret)
         managed = partial(managed_identity, http, settings.identity_client_id)
         deadline = Deadline.after(clock, budget, grace)
-        return cls(settings, http, alone, clock, deadline, tell, identity, federated or managed)
+        return cls(settings, http, alone, clock, deadline, tell, identity, federated or managed, post)
 
     def world(self, vault: SecretVault, credentials: SecretVault, sign_ins: Pace, ledger: Ledger) -> World:
         """All of them together."""
@@ -201,6 +207,7 @@ class _Clients:
             refresh_tokens=credentials,
             verifier=Prover(self.alone, http, clock, deadline, accounts),
             consumer=SonarQubeServer(http, clock, deadline),
+            recipients=NoticeRecipients(self.post, clock),
             tokens=EntraTokens(authority),
             clock=clock,
             deadline=deadline,
@@ -209,6 +216,8 @@ class _Clients:
             flight=self.single_flight(),
             runs=self.runs(),
             links=self.links(),
+            told=self.told(),
+            vault_host=self.settings.vault_host,
         )
 
     def vault(self, url: str, pace: Pace | None = None) -> SecretVault:
@@ -242,6 +251,15 @@ class _Clients:
 
         identity, folder = self._opens(storage), self.settings.mark.text
         return BlobLinks(storage, identity, self.http, self.clock, self.deadline, folder=folder)
+
+    def told(self) -> ToldBefore:
+        """What recipients were told, in the host's storage where there is one."""
+        storage = self.settings.storage
+        if storage is None:
+            return Forgetful()
+        from shared.services.blob_told import BlobTold  # as above
+
+        return BlobTold(storage, self._opens(storage), self.http, self.deadline, folder=self.settings.mark.text)
 
     def runs(self) -> History:
         """Reports in the host's storage where there is one."""

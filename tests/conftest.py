@@ -97,6 +97,11 @@ def no_secret_leaves_the_product() -> Iterator[None]:
         told += [f"{name} {fields}" for name, fields in made.events]
         told += [f"{call.path} {call.query}" for call in made.cloud.log]
         told += [str(version.tags) for secret in made.vault.secrets() for version in secret.versions.values()]
+        told += [json.dumps(one.received) for one in made.cloud.recipients.values()]
+        told.append(getattr(made.told_before, "text", ""))
+        # In the middle of an address, where no word of its own would be found.
+        tokens = [one.token for one in made.cloud.recipients.values()]
+        assert not any(token in text for token in tokens for text in told), "an address of a recipient showed up"
         leaked = {word for text in told for word in WORDS.findall(text)} & (secrets - {"see the tags"})
         assert not leaked, f"{len(leaked)} secrets showed up"
         assert made.watch.broken == []

@@ -17,6 +17,7 @@ from sandbox.cloud.in_person import InPerson
 from sandbox.cloud.key_vault import Secret, Vault, Version
 from sandbox.cloud.pat_values import write_instant
 from sandbox.cloud.pats import Pat, PatService
+from sandbox.cloud.recipients import Recipient
 from sandbox.cloud.sonarqube import AzureSetting, SonarQube
 from sandbox.cloud.switches import Switches
 from sandbox.cloud.workload_identity import WorkloadIdentities
@@ -77,6 +78,7 @@ class Cloud:
         self.pats = PatService(now, self.chance, self.switches, self.directory.is_enabled)
         self.vaults: dict[str, Vault] = {}
         self.sonarqubes: dict[str, SonarQube] = {}
+        self.recipients: dict[str, Recipient] = {}
         self.identity = Identity(self.chance.remember(self.chance.text(40)), set(), self.chance.guid())
         self.faults = Faults()
         self.log: list[Logged] = []
@@ -93,6 +95,22 @@ class Cloud:
         """`host` is a full name such as `sonarqube.contoso.com`."""
         server = self.sonarqubes[host.lower()] = SonarQube()
         return server
+
+    def add_recipient(self, host: str, kind: str, key: str = "") -> str:
+        """An address that takes notices, of a kind of `recipients.KINDS`; gives it whole, as its maker shows it once.
+
+        It, and what it is made of, is a secret.
+        """
+        token = self.chance.remember(self.chance.text(43))
+        path = {
+            "slack": f"/services/T{self.chance.text(9)}/B{self.chance.text(9)}/{token}",
+            "webhook": f"/hooks/{token}",
+        }
+        flow = self.chance.remember(self.chance.hex32())
+        triggers = f"/workflows/{flow}/triggers/manual/paths/invoke?api-version=1&sp=%2Ftriggers%2Fmanual%2Frun&sv=1.0"
+        target = path.get(kind, f"{triggers}&sig={token}")
+        self.recipients[host.lower()] = Recipient(kind, target, token, self.chance.remember(key))
+        return self.chance.remember(f"https://{host}{target}")
 
     def add_fault(self, operation: str, kind: str, **details: Any) -> Fault:
         """Script a fault; `details` are fields of `Fault`. Raises ValueError for an unknown operation or kind."""
@@ -144,6 +162,10 @@ class Cloud:
                 "sonarqubes": [
                     {"host": host, "azure": [self._copy(setting) for setting in server.azure.values()]}
                     for host, server in self.sonarqubes.items()
+                ],
+                "recipients": [
+                    {"host": host, "kind": one.kind, "received": one.received, "shown": one.shown}
+                    for host, one in self.recipients.items()
                 ],
                 "switches": asdict(self.switches),
                 "faults": [dict(asdict(fault)) for fault in self.faults.pending()],

@@ -34,6 +34,10 @@ OPERATIONS = (
     "sonarqube.update_azure",
     "sonarqube.validate",
     "sonarqube.other",
+    "notice.teams",
+    "notice.teams-card",
+    "notice.slack",
+    "notice.webhook",
     "vault.challenge",  # a vault call that arrives without Authorization
     "vault.set",
     "vault.get",

@@ -60,6 +60,7 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
     `pats` [{owner, organization, display_name, scope, valid_from, valid_to, revoked, all_orgs, authorization_id}],
     `vaults` [{host, secrets: [{name, value | value_of, tags, content_type, expires, enabled, created, deleted}]}].
     `sonarqubes` [{host, tokens: [{value, admin}], azure: [{key, url, pat_of}], one_setting}].
+    `recipients` [{host, kind, key, vault, secret}]: takes notices; its address is put into that secret of that vault.
     `value_of` and `pat_of` are the authorization id of a PAT; a name that comes twice is a newer version.
     """
     now = cloud.now()
@@ -77,6 +78,9 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
                 enroll(cloud, row["upn"], row["enrolled_in"])
         for row in estate.get("sonarqubes", []):
             _add_sonarqube(cloud, row)
+        for row in estate.get("recipients", []):
+            url = cloud.add_recipient(row["host"], row["kind"], row.get("key", ""))
+            cloud.vaults[row["vault"]].seed(row["secret"], url, created=now)
 
 
 def _add_directory(cloud: Cloud, estate: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from email.utils import formatdate
 from sandbox.cloud.cloud import Cloud, Logged, Operation
 from sandbox.cloud.faults import Fault
 from sandbox.cloud.foreign_answers import foreign_answer
-from sandbox.wire import devops, entra, federation, key_vault, reads, sonarqube
+from sandbox.wire import devops, entra, federation, key_vault, reads, recipients, sonarqube
 from sandbox.wire.api_versions import version_of
 from sandbox.wire.exchange import Cut, Hang, Reply, Request, Response, Route, html_response
 
@@ -21,7 +21,7 @@ def known_hosts(cloud: Cloud) -> frozenset[str]:
     """Host names that the sandbox plays under TLS."""
     azure = (entra.HOST, devops.PAT_HOST, devops.HOST, reads.FEEDS_HOST)
     federated = (server.host for server in cloud.directory.federations.values())
-    return frozenset({*azure, *cloud.vaults, *cloud.sonarqubes, *federated})
+    return frozenset({*azure, *cloud.vaults, *cloud.sonarqubes, *cloud.recipients, *federated})
 
 
 def answer(cloud: Cloud, request: Request) -> Response:
@@ -30,10 +30,9 @@ def answer(cloud: Cloud, request: Request) -> Response:
     A host that the cloud does not hold is a Cut as well: nothing is ever forwarded.
     """
     route = _route(cloud, request)
-    operation = Operation(
-        cloud.next_number(), route.operation, request.method, request.host, request.path, route.subject
-    )
-    fault = cloud.faults.meet(operation.name, f"{request.host}{request.path}?{request.query} {operation.subject}")
+    path, query = ("/", "") if route.is_secret else (request.path, request.query)
+    operation = Operation(cloud.next_number(), route.operation, request.method, request.host, path, route.subject)
+    fault = cloud.faults.meet(operation.name, f"{request.host}{path}?{query} {operation.subject}")
     status, effect = 0, False
     try:
         if cloud.before_effect is not None:
@@ -55,8 +54,8 @@ def answer(cloud: Cloud, request: Request) -> Response:
                 operation.name,
                 request.method,
                 request.host,
-                request.path,
-                request.query,
+                path,
+                query,
                 status,
                 effect,
                 operation.subject,
@@ -84,6 +83,8 @@ def _route(cloud: Cloud, request: Request) -> Route:
         return key_vault.route(cloud, request)
     if host in cloud.sonarqubes:
         return sonarqube.route(cloud, request)
+    if host in cloud.recipients:
+        return recipients.route(cloud, request)
     server = federation.server_of(cloud, host)
     if server is not None:
         return federation.route(server, request)

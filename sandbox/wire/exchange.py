@@ -72,11 +72,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Where a request leads: the operation's name, its subject, and what to do."""
+    """Where a request leads: the operation's name, its subject, and what to do.
+
+    `is_secret`: its path and query open something, and are not logged.
+    """
 
     operation: str
     subject: str
     handle: Callable[[], Reply]
+    is_secret: bool = False
 
 
 def basic(header: str) -> tuple[str, str] | None:

@@ -15,8 +15,10 @@ from shared.model.clock import Clock, VaultTime, check_clock
 from shared.model.credentials import credential_in_words
 from shared.model.errors import Absent, Busy, Denied, Misconfigured, NotDone, PatrolError
 from shared.model.items import Inventory, Item, SonarQube, TokenItem, User
+from shared.model.notices import Recipient
 from shared.model.pats import Owner, Pat, PatId
 from shared.model.secret_state import VersionSeen
+from shared.rotation import notices
 from shared.rotation.canary import Perch
 from shared.rotation.consumers import Consumers
 from shared.rotation.sign_in import SignIns
@@ -57,6 +59,7 @@ def check_online(inventory: Inventory, settings: Settings, world: World, *, cana
     for item in inventory.items():
         if item.then is not None:
             findings.append(_check_consumer(consumers, item, item.then))
+    findings += [_check_recipient(world, recipient) for recipient in inventory.recipients]
     for token in inventory.tokens:
         findings += _check_token(inventory.sign_in.tenant, token, world)
     findings += [Finding(row.says, exit_code=0) for row in sign_ins.warnings()]
@@ -107,6 +110,16 @@ def _check_consumer(consumers: Consumers, item: Item, to: SonarQube) -> Finding:
         consumers.check(item, to)
     except PatrolError as failure:
         return not_well(what, failure)
+    return Finding(what)
+
+
+def _check_recipient(world: World, to: Recipient) -> Finding:
+    """Nothing is sent: `notify --test` does."""
+    what = f"read where the {to.kind} recipient {to.url_secret_name} is"
+    try:
+        world.recipients.check(to, *notices.keys_of(world, to))
+    except PatrolError as failure:
+        return _failed(what, failure)
     return Finding(what)
 
 

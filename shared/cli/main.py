@@ -119,6 +119,10 @@ def _do(terminal: Terminal) -> int:
             from shared.cli.metrics_command import metrics
 
             return metrics(terminal)
+        case "notify":
+            from shared.cli.notify_command import notify
+
+            return notify(terminal)
         case "pats":
             from shared.cli.pats import pats
 

@@ -107,6 +107,12 @@ def parser(out: Output | None = None, errors: Output | None = None) -> Parser:
     _add_status(command("status", "the state of every item, from the vault alone", "status --json"))
     numbers = command("metrics", "the state of every item for Prometheus", "metrics --output /var/lib/node/patrol.prom")
     numbers.add_argument("--output", metavar="FILE", help="where a textfile collector reads; replaced in one step")
+    notify = command("notify", "send recipients a test of each notice", "notify --test")
+    notify.description = _wrapped(
+        "Send one test of each event to every recipient of `notify` in pats.yaml, and say what each answer proves. The "
+        "exit code is 1 when one of them did not take it."
+    )
+    notify.add_argument("--test", action="store_true", required=True, help="nothing else is sent by hand")
     release = command("unblock", "let patrol try a blocked user's sign-in again", "unblock svc@contoso.com")
     release.add_argument("upn", type=arguments.user_name, metavar="UPN")
     _add_enroll(command("enroll", "sign in once as a technical user that has no password", "enroll svc@contoso.com"))

@@ -19,9 +19,10 @@ from shared.model.request import Request, check_names
 from shared.model.secret_state import Published
 from shared.model.steps import Because, Fail, Hold
 from shared.model.tags import Mark
-from shared.report.kept_run import KeptRun, MessageOpen, Order
+from shared.report.kept_run import GIVEN_UP, KeptRun, MessageOpen, Order
 from shared.report.report import Report, Row, in_order
 from shared.report.rows import failed, held, invalid_row, tell_row
+from shared.rotation import notices
 from shared.rotation.estate import minted_in as minted
 from shared.rotation.estate import organizations, unmanaged
 from shared.rotation.heartbeat import heartbeat
@@ -62,12 +63,14 @@ def dispatch(inventory: Inventory, world: World, mark: Mark, request: Request) -
 
     Tells `run.finished` whatever the outcome: the heartbeat that alerts watch is the dispatcher's.
     """
-    with heartbeat("run", world, request) as beat:
+    with heartbeat("run", world, inventory, mark, request) as beat:
         done = _dispatch(inventory, beat.world, mark, request, beat.started_at)
         return replace(done, kept=beat.hand_over(done.run, done.orders))
 
 
-def dispatch_named(inventory: Inventory, world: World, request: Request, names: tuple[str, ...]) -> Dispatched:
+def dispatch_named(
+    inventory: Inventory, world: World, mark: Mark, request: Request, names: tuple[str, ...]
+) -> Dispatched:
     """Queue what was asked for by name, without a look at any of it.
 
     Raises Misconfigured for an unknown secret, and for a vault that cannot be asked for its time.
@@ -88,6 +91,9 @@ def dispatch_named(inventory: Inventory, world: World, request: Request, names: 
     drafts = [_Draft(user, names=mine) for user, mine in parts]
     done = _put_together(request, started, world.clock.now(), rows, (), waiting, drafts)
     kept = world.runs.keep(done.run, done.orders)
+    if kept and done.messages and done.run.deadline is not None and not request.dry_run:
+        to = notices.audience(inventory, mark, world)
+        notices.expect_end(world, to, request.run_id, done.run.deadline + GIVEN_UP)
     # The caller is refused, and nothing is sent, where its report is not kept: no alert waits for it.
     tell("run.queued", door=request.door, queued=len(done.messages) if kept else 0)
     return replace(done, kept=kept)

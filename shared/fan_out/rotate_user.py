@@ -12,12 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 
 from shared.fan_out.queue_message import MOST_DELIVERIES, Message, NotAMessage
+from shared.fan_out.tell_run import tell_run
 from shared.model.clock import MOST_SKEW
 from shared.model.errors import Code, PatrolError, Unclear, defect
 from shared.model.items import Inventory, Item, User
 from shared.model.request import Request
 from shared.model.tags import Mark
-from shared.report.kept_run import MessageDone, Order
+from shared.report.kept_run import KeptRun, MessageDone, Order
 from shared.report.report import WELL, Failure, Leftover, Outcome, Row
 from shared.report.rows import counts, left
 from shared.rotation.run import remember_looks, run_user
@@ -81,12 +82,14 @@ def do_message(message: Message, number: int, inventory: Inventory, world: World
     user = _user(order, inventory)
     if user is None:
         world.tell("message.dropped", username=order.username, part=message.part)
-        _add(delivery, world, True, (), (), None)
+        last = _add(delivery, world, True, (), (), None)
     elif world.clock.now() >= order.deadline:
         world.tell("message.late", username=user.username, part=message.part)
-        _add(delivery, world, True, [left(item) for item in _items(order, user)], (), None)
+        last = _add(delivery, world, True, [left(item) for item in _items(order, user)], (), None)
     else:
-        _work(delivery, user, inventory, world, mark, threads)
+        last = _work(delivery, user, inventory, world, mark, threads)
+    if last is not None:
+        tell_run(last, order.names is None, inventory, world, mark)
 
 
 def not_attempted(message: Message, number: int, world: World, failure: PatrolError) -> None:
@@ -98,6 +101,7 @@ def not_attempted(message: Message, number: int, world: World, failure: PatrolEr
     delivery = _opened(message, number, world)
     error = Failure.of(failure)
     _finished(delivery, world, "failed", (), error, says=str(failure))
+    # Nobody knows whom to tell: the end of a later run does, once pats.yaml can be read.
     _add(delivery, world, True, (), (), error)
 
 
@@ -141,7 +145,10 @@ def _not_ordered(message: Message, number: int, world: World, failure: Unclear) 
     return TryAgain(f"run {message.run_id}, part {message.part}: {_delivered(number, failure.code)}")
 
 
-def _work(delivery: Delivery, user: User, inventory: Inventory, world: World, mark: Mark, threads: Threads) -> None:
+def _work(
+    delivery: Delivery, user: User, inventory: Inventory, world: World, mark: Mark, threads: Threads
+) -> KeptRun | None:
+    """Gives the run where this was its end."""
     order = delivery.order
     error: Failure | None = None
     rows: tuple[Row, ...] = ()
@@ -161,11 +168,14 @@ def _work(delivery: Delivery, user: User, inventory: Inventory, world: World, ma
     well = error is None and all(row.outcome in WELL for row in rows)
     outcome = "succeeded" if well else "failed" if not again else "set-aside" if final else "again"
     _finished(delivery, world, outcome, rows, error)
-    _add(delivery, world, final, rows, leftovers, error)
+    ended = _add(delivery, world, final, rows, leftovers, error)
     if again:
+        if ended is not None:
+            tell_run(ended, order.names is None, inventory, world, mark)
         raise TryAgain(_says(delivery, rows, error))
     if error is None:
         remember_looks(world, looked_at)
+    return ended
 
 
 def _in_time(world: World, order: Order) -> World:
@@ -240,10 +250,10 @@ def _add(
     rows: Iterable[Row],
     leftovers: Iterable[Leftover],
     error: Failure | None,
-) -> None:
-    """Add the part; whoever adds the last one keeps the report as a whole."""
+) -> KeptRun | None:
+    """Add the part; whoever adds the last one keeps the report as a whole, and is given it."""
     if not delivery.reported:
-        return
+        return None
     run_id, of = delivery.message.run_id, delivery.order.of
     rest, now = list(rows), world.clock.now()
     part = MessageDone(delivery.message.part, delivery.number, False, now)
@@ -251,17 +261,18 @@ def _add(
         world.runs.add(run_id, replace(part, items=tuple(rest[:_ROWS_IN_A_BLOCK])), of)
         del rest[:_ROWS_IN_A_BLOCK]
     last = replace(part, final=final, items=tuple(rest), leftovers=tuple(leftovers), error=error)
-    if world.runs.add(run_id, last, of):
-        _complete(world, run_id)
+    return _complete(world, run_id) if world.runs.add(run_id, last, of) else None
 
 
-def _complete(world: World, run_id: str) -> None:
+def _complete(world: World, run_id: str) -> KeptRun | None:
     """Keep the report as a whole, if all parts are there. Never raises: a reader puts it together as well."""
     try:
         run = world.runs.read(run_id)
     except PatrolError:
-        return
-    if run is not None and run.finished_at is not None:
-        many = counts(run.report.items)
-        world.tell("run.completed", door=run.door, outcome=run.outcome, messages=run.messages, **many)
-        world.runs.keep(run)
+        return None
+    if run is None or run.finished_at is None:
+        return None
+    many = counts(run.report.items)
+    world.tell("run.completed", door=run.door, outcome=run.outcome, messages=run.messages, **many)
+    world.runs.keep(run)
+    return run

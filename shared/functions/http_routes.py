@@ -232,7 +232,7 @@ def _run(settings: Settings, app: App, request: Request, send: Send | None = Non
 def _planned(patrol: Deployment, request: Request) -> Dispatched:
     if request.names is None:
         return dispatch(patrol.inventory, patrol.world, patrol.settings.mark, request)
-    return dispatch_named(patrol.inventory, patrol.world, request, request.names)
+    return dispatch_named(patrol.inventory, patrol.world, patrol.settings.mark, request, request.names)
 
 
 def _queued(planned: Dispatched, send: Send | None, now: datetime) -> Answer:

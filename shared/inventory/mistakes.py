@@ -133,7 +133,7 @@ def _words(error: Any, inner: Place) -> str:
         case "too_short":
             return "must name at least one"
         case "literal_error":
-            return f"must be {error['ctx']['expected']}"
+            return _one_of(given, str(error["ctx"]["expected"]))
         case "list_type":
             return "must be a list"
         case "model_type" | "dict_type":
@@ -141,6 +141,11 @@ def _words(error: Any, inner: Place) -> str:
         case _:
             # pydantic's messages name types and limits, never the value.
             return str(error["msg"])
+
+
+def _one_of(given: Any, known: str) -> str:
+    near = difflib.get_close_matches(str(given).casefold(), re.findall("'([^']+)'", known), n=1, cutoff=0.7)
+    return f"must be {known}{f'; did you mean {near[0]}?' if near else ''}"
 
 
 def _not_text(given: Any, like: str) -> str:

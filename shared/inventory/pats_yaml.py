@@ -12,8 +12,9 @@ from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from shared.inventory import scopes, service_principals, sign_in_kinds, texts, yaml_text
+from shared.inventory import recipients, scopes, service_principals, sign_in_kinds, texts, yaml_text
 from shared.inventory.mistakes import Found, sentence, shown, unknown_key, unreadable, validate
+from shared.inventory.recipients import Recipients
 from shared.inventory.schema import DefaultsPart, FilePart, ItemPart, SignInPart, UserPart
 from shared.inventory.service_principals import Principals
 from shared.inventory.yaml_text import Lines, Place, Unreadable
@@ -82,6 +83,8 @@ def load(text: str) -> Inventory:
         examined.overlap,
         tuple(examined.principals.tokens),
         tuple(examined.principals.invalid),
+        tuple(examined.recipients.valid),
+        tuple(examined.recipients.invalid),
     )
 
 
@@ -138,6 +141,7 @@ class _Examined:
     invalid: list[InvalidItem] = field(default_factory=list)
     overlap: timedelta = timedelta(days=1)
     principals: Principals = field(default_factory=Principals)
+    recipients: Recipients = field(default_factory=Recipients)
 
 
 def _examine(raw: Any) -> _Examined:
@@ -154,6 +158,8 @@ def _examine(raw: Any) -> _Examined:
     defaults, bad = _defaults(given if given is not None else {}, examined)
     if "overlap" in defaults:
         examined.overlap = durations.parse(defaults["overlap"])
+    examined.recipients = recipients.read(raw.get("notify"))
+    examined.problems += examined.recipients.problems
     users = raw.get("users")
     if not isinstance(users, list):
         says = "is missing" if users is None else "must be a list of technical users"
@@ -377,6 +383,7 @@ def _credentials(raw: Mapping[str, Any], users: list[Any], principals: list[Any]
         if isinstance(user, dict):
             names += [user.get("password_secret_name"), *_consumers_tokens(user)]
     names += [entry.get(key) for entry in principals if isinstance(entry, dict) for key in named]
+    names += recipients.secrets(raw.get("notify"))
     return frozenset(name.casefold() for name in names if isinstance(name, str))
 
 

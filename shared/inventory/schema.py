@@ -180,6 +180,37 @@ class ServicePrincipalPart(CredentialPart):
     entra_token: EntraTokenPart = Field(description="Its access token for Azure DevOps, kept fresh in a secret.")
 
 
+class RecipientPart(_Part):
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"required": ["signing_secret_name"]},
+            "then": {"properties": {"kind": {"const": "webhook"}}},
+        }
+    )
+
+    kind: Literal["teams", "teams-card", "slack", "webhook"] = Field(
+        description="What it understands: teams (a Workflows template), teams-card (a flow that posts the bare card), "
+        "slack (an incoming webhook), webhook (CloudEvents, signed as Standard Webhooks)."
+    )
+    url_secret_name: SecretName = Field(description="The Key Vault secret that holds its https address.")
+    signing_secret_name: SecretName | None = _told("Of a webhook: the Key Vault secret that holds its signing key.")
+    on: Annotated[
+        list[Literal["failed", "blocked", "warning", "emergency", "recovered", "done"]], Field(min_length=1)
+    ] = Field(
+        default=["failed", "blocked", "warning", "emergency", "recovered"],
+        description="Which events it is told of; everything but done unless given.",
+    )
+    allow_private: bool = _told("true: its host may have an address of a private network.", False)
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> RecipientPart:
+        if self.signing_secret_name is not None and self.kind != "webhook":
+            raise ValueError(f"has a signing_secret_name, and {self.kind} checks no signature: only kind webhook does")
+        if set(self.on) == {"recovered"}:
+            raise ValueError("is told of recovered alone: nobody recovers from what was not told, so add failed")
+        return self
+
+
 class FilePart(_Part):
     """What patrol keeps fresh: technical users and their PATs."""
 
@@ -189,3 +220,4 @@ class FilePart(_Part):
     service_principals: list[ServicePrincipalPart] | None = _told(
         "Service principals whose Entra token is published: one entry each."
     )
+    notify: list[RecipientPart] | None = _told("Who is told what fails, ends soon or is well again: one entry each.")

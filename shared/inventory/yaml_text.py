@@ -60,6 +60,8 @@ class _Loader(_LOADER):  # type: ignore[misc]  # chosen at run time
                 if key.value in seen:
                     raise Unreadable("a key comes twice", key.start_mark.line + 1, key.value)
                 seen.add(key.value)
+                # YAML 1.1 reads the key `on` as true.
+                key.tag = "tag:yaml.org,2002:str" if key.tag == "tag:yaml.org,2002:bool" else key.tag
         made: dict[Any, Any] = super().construct_mapping(node, deep)
         return made
 

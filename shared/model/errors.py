@@ -82,6 +82,11 @@ class Code(StrEnum):
     CONSUMER_TOKEN_UNREADABLE = "consumer-token-unreadable"
     CONSUMER_REFUSED = "consumer-refused"
     CONSUMER_UNREACHABLE = "consumer-unreachable"
+    RECIPIENT_INVALID = "recipient-invalid"
+    RECIPIENT_UNREADABLE = "recipient-unreadable"
+    RECIPIENT_REFUSED = "recipient-refused"
+    RECIPIENT_UNREACHABLE = "recipient-unreachable"
+    NOTICES_UNKEPT = "notices-unkept"
     LEAKED_PAT_LIVES = "leaked-pat-lives"
     UNEXPECTED = "unexpected"
 

@@ -13,6 +13,7 @@ from shared.model.credentials import (
     FederatedIdentity,
     SignIn,
 )
+from shared.model.notices import InvalidRecipient, Recipient
 from shared.model.pats import PatId
 from shared.model.tags import ENROLLED_PREFIX
 
@@ -159,16 +160,19 @@ class Inventory:
     overlap: timedelta = timedelta(days=1)
     tokens: tuple[TokenItem, ...] = ()
     invalid_tokens: tuple[InvalidItem, ...] = ()
+    recipients: tuple[Recipient, ...] = ()
+    invalid_recipients: tuple[InvalidRecipient, ...] = ()
 
     def items(self) -> tuple[Item, ...]:
         return tuple(item for user in self.users for item in user.items)
 
     def credential_names(self) -> frozenset[str]:
-        """The secrets that hold what patrol signs in and pushes with, casefolded: nothing is published there."""
+        """The secrets that hold what patrol signs in, pushes and tells with, casefolded: nothing is published there."""
         named = [self.sign_in.credential, *(token.credential for token in self.tokens)]
         names = [credential.name for credential in named if not isinstance(credential, FederatedIdentity)]
         names += [user.credential_name for user in self.users]
         names += [item.then.token_secret_name for item in self.items() if item.then is not None]
+        names += [name for one in self.recipients for name in (one.url_secret_name, one.signing_secret_name) if name]
         return frozenset(name.casefold() for name in names)
 
     def token_keys(self) -> frozenset[str]:

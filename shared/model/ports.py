@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Protocol
 
+from shared.model.clock import Deadline
 from shared.model.credentials import ClientCredential, ClientProof, Credential, SignIn
 from shared.model.enrollment import Link, Redeemed, SignInPage
 from shared.model.items import SonarQube, TokenItem, User
+from shared.model.notices import Notice, Recipient
 from shared.model.pats import Claim, Minted, Pat, PatId, ServiceToken
 from shared.model.secret_state import CONTENT_TYPE, Current, Look, VaultListing, VersionListing, VersionSeen
 from shared.model.secret_text import SecretText
@@ -172,6 +174,24 @@ class Consumer(Protocol):
         """Replace the copy, and have it checked. The same push twice changes nothing more.
 
         Raises Denied (the token), Refused (the setting, the address or the check), Busy or Unclear.
+        """
+        ...
+
+
+class Recipients(Protocol):
+    """Where notices go (rule 19)."""
+
+    def check(self, to: Recipient, url: SecretText, signing: SecretText | None) -> None:
+        """Whether notices could be sent there, as far as that shows without sending one. Raises NotDone as `tell`."""
+        ...
+
+    def tell(
+        self, to: Recipient, url: SecretText, signing: SecretText | None, notice: Notice, deadline: Deadline
+    ) -> str:
+        """Send one notice, again where that may help and the deadline lets it; gives its answer, in words.
+
+        Raises NotDone (`Code.RECIPIENT_UNREADABLE`, nothing was sent; `Code.RECIPIENT_REFUSED`), Busy or Unclear: then
+        it may have been taken.
         """
         ...
 

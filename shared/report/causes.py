@@ -13,7 +13,7 @@ from shared.report.report import Outcome, Row
 SECRET = "SECRET"
 """Stands for an item's own name where several items have one cause."""
 
-_OF_A_USER = frozenset(
+OF_A_USER = frozenset(
     {
         Code.CREDENTIAL_UNREADABLE,
         Code.SIGN_IN_REFUSED,
@@ -26,7 +26,7 @@ _OF_A_USER = frozenset(
         Code.ENROLLMENT_ENDED,
     }
 )
-_OF_AN_ORGANIZATION = frozenset(
+OF_AN_ORGANIZATION = frozenset(
     {Code.ORGANIZATION_UNKNOWN, Code.ORGANIZATION_DENIED, Code.DEVOPS_UNAVAILABLE, Code.DEVOPS_UNCLEAR}
 )
 _COMMAND = re.compile(r"`([^`\n]+)`")
@@ -96,7 +96,7 @@ def grouped(troubles: Iterable[Trouble]) -> tuple[Cause, ...]:
     """By cause: one for all items that it stops, in the order in which they come."""
     found: dict[tuple[str, str, str], list[Trouble]] = {}
     for trouble in troubles:
-        cause, remedy = _without(trouble.secret, trouble.cause), _without(trouble.secret, trouble.remedy)
+        cause, remedy = without(trouble.secret, trouble.cause), without(trouble.secret, trouble.remedy)
         found.setdefault((trouble.code, cause, remedy), []).append(trouble)
     return tuple(_cause(*key, tuple(items)) for key, items in found.items())
 
@@ -115,16 +115,16 @@ def _cause(code: str, cause: str, remedy: str, items: tuple[Trouble, ...]) -> Ca
     first = items[0]
     names = {item.secret for item in items}
     subject = ""
-    if code in _OF_A_USER:
+    if code in OF_A_USER:
         subject = first.username
-    elif code in _OF_AN_ORGANIZATION:
+    elif code in OF_AN_ORGANIZATION:
         subject = first.organization
     elif len(names) == 1:
         subject, cause, remedy = first.secret, first.cause, first.remedy
     return Cause(code, cause, remedy, subject, items)
 
 
-def _without(secret: str, text: str) -> str:
+def without(secret: str, text: str) -> str:
     """The text with `SECRET` for the item's own name, as a whole word."""
     if not secret:
         return text

@@ -26,6 +26,7 @@ from shared.report.report import (
     leftover_json,
     read_failure,
     read_leftover,
+    read_recipient,
     read_row,
     row_json,
 )
@@ -235,6 +236,7 @@ def read_run(found: Mapping[str, Any]) -> KeptRun:
         items=tuple(read_row(row) for row in found["items"]),
         leftovers=tuple(read_leftover(leftover) for leftover in found["leftovers"]),
         unmanaged=tuple(found["unmanaged"]),
+        recipients=tuple(read_recipient(row) for row in found.get("recipients", ())),
         misconfigured=read_failure(found["error"]),
     )
     return KeptRun(
@@ -323,18 +325,13 @@ def shown(run: KeptRun, status: int | None) -> dict[str, object]:
 
 
 def _facts(run: KeptRun) -> dict[str, object]:
-    report = run.report
     return {
-        "run_id": report.run_id,
+        **run.report.to_json(),
         "door": run.door,
         "dry_run": run.dry_run,
-        "started_at": instant(report.started_at),
         "finished_at": instant(run.finished_at),
         "outcome": run.outcome,
-        "items": [row_json(row) for row in report.items],
-        "leftovers": [leftover_json(leftover) for leftover in report.leftovers],
-        "unmanaged": list(report.unmanaged),
-        "error": failure_json(report.misconfigured),
+        "error": failure_json(run.report.misconfigured),
     }
 
 

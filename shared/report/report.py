@@ -60,6 +60,8 @@ class Row:
     error: Failure | None = None
     again_at: datetime | None = None
     """From when a busy item may be asked for again, where that is known; not part of the report."""
+    version: str = ""
+    """The version of the secret that the step wrote, or gave a later expiry; "" where it did neither."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,20 @@ class Leftover:
 
 
 @dataclass(frozen=True, slots=True)
+class RecipientRow:
+    """What one recipient was told of a run. `waiting`: notices that it did not take, and is told later.
+
+    Never an item's: no exit code and no outcome depends on it (rule 19).
+    """
+
+    recipient: str
+    kind: str
+    told: int
+    waiting: int
+    error: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     run_id: str
     started_at: datetime
@@ -81,6 +97,7 @@ class Report:
     items: tuple[Row, ...]
     leftovers: tuple[Leftover, ...] = ()
     unmanaged: tuple[str, ...] = ()
+    recipients: tuple[RecipientRow, ...] = ()
     misconfigured: Failure | None = None
     """Set when a refusal of the tenant or the client ended the run early (exit 2)."""
 
@@ -111,6 +128,7 @@ class Report:
             "items": [row_json(row) for row in self.items],
             "leftovers": [leftover_json(leftover) for leftover in self.leftovers],
             "unmanaged": list(self.unmanaged),
+            "recipients": [recipient_json(row) for row in self.recipients],
         }
 
 
@@ -139,6 +157,7 @@ def row_json(row: Row) -> dict[str, object]:
         "because": row.because.value,
         "says": row.says,
         "expires_on": instant(row.expires_on),
+        "version": row.version or None,
         "error": failure_json(row.error),
     }
 
@@ -155,6 +174,26 @@ def read_row(found: Mapping[str, Any]) -> Row:
         says=found["says"],
         expires_on=read_instant(found["expires_on"]),
         error=read_failure(found["error"]),
+        # Older reports name none.
+        version=found.get("version") or "",
+    )
+
+
+def recipient_json(row: RecipientRow) -> dict[str, object]:
+    """What a recipient was told, as every report's JSON has it."""
+    return {
+        "recipient": row.recipient,
+        "kind": row.kind,
+        "told": row.told,
+        "waiting": row.waiting,
+        "error": failure_json(row.error),
+    }
+
+
+def read_recipient(found: Mapping[str, Any]) -> RecipientRow:
+    """What `recipient_json` made; raises as `read_row` does."""
+    return RecipientRow(
+        found["recipient"], found["kind"], found["told"], found["waiting"], read_failure(found["error"])
     )
 
 

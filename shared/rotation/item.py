@@ -260,7 +260,8 @@ class ItemWork:
                     return self._rotate(seen, Because.RENEWING_NO_LONGER_HELPS)
                 ends = renewed.version.expires_on
                 says = f"renewed, because {why_then(step.because)}: the same value now works until {instant(ends)}."
-                return self._row(Verb.RENEW, step.because, says, ends), [], renewed.published()
+                row = self._row(Verb.RENEW, step.because, says, ends)
+                return replace(row, version=renewed.version.version), [], renewed.published()
             case _:
                 return self._rotate(seen, step.because)
 
@@ -283,7 +284,8 @@ class ItemWork:
             says += " The PAT that was published before was not patrol's and was left alive: end it by hand."
         elif old is not None and not emergency:
             says += f" The predecessor works on until {instant(_end_of(old.id, done))}."
-        return self._row(Verb.ROTATE, because, says, ends), _wrong(first), done.published()
+        row = self._row(Verb.ROTATE, because, says, ends)
+        return replace(row, version=done.version.version), _wrong(first), done.published()
 
     def _recover(self) -> tuple[Row, list[Row], Secret | None]:
         run, item = self.run, self.item

@@ -7,7 +7,7 @@ a clock may step, and another run or a person may write.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
 from shared.model.clock import VaultInstant, instant
@@ -264,14 +264,15 @@ def _look_again(orphan: _Orphan, item: Item | None, run: Run, ended: Ended) -> N
         return
     try:
         user = run.signed_in(Owner(item.username, item.organization))
-        ends = replace_dead(item, orphan.pat, user, run).version.expires_on
+        made = replace_dead(item, orphan.pat, user, run).version
     except PatrolError as failure:
         ended.rows.append(failed(item, Because.DIED_WHILE_PUBLISHED, failure, verb=Verb.ROTATE))
         return
     why = why_then(Because.DIED_WHILE_PUBLISHED)
-    says = f"{orphan.name}: rotated, because {why}; the new PAT works until {instant(ends)}."
+    says = f"{orphan.name}: rotated, because {why}; the new PAT works until {instant(made.expires_on)}."
     verb, outcome, because = Verb.ROTATE, Outcome.DONE, Because.DIED_WHILE_PUBLISHED
-    ended.rows.append(Row(orphan.name, item.username, item.organization, verb, outcome, because, says, ends))
+    row = Row(orphan.name, item.username, item.organization, verb, outcome, because, says, made.expires_on)
+    ended.rows.append(replace(row, version=made.version))
 
 
 def _witness(stamp: Stamp, owner: Owner, api: PatApi, run: Run) -> Pat | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -17,6 +17,7 @@ from shared.report.rows import invalid_row
 from shared.rotation.canary import are_listed
 from shared.rotation.estate import observe, observe_user
 from shared.rotation.heartbeat import heartbeat
+from shared.rotation.notices import Standing
 from shared.rotation.observe import secret_seen
 from shared.rotation.retire import Handover
 from shared.rotation.run_context import Run
@@ -42,12 +43,12 @@ def run(
 
     Raises Misconfigured when nothing could be attempted.
     """
-    with heartbeat("run", world, request) as beat:
+    with heartbeat("run", world, inventory, mark, request) as beat:
         estate = observe(beat.world, inventory, mark, request)
         work = Run.begin(estate, beat.world, request, threads or Threads(), watch)
-        report, looked_at = _work(work, beat.started_at)
-        remember_looks(beat.world, looked_at)
-        return beat.end(report)
+        done = _work(work, beat.started_at)
+        remember_looks(beat.world, done.looked_at)
+        return beat.end(done.report, done.standing)
 
 
 def run_user(
@@ -64,7 +65,8 @@ def run_user(
     """
     started = world.clock.now()
     estate = observe_user(world, inventory, mark, request, share, threads)
-    return _work(Run.begin(estate, world, request, threads, nothing), started)
+    done = _work(Run.begin(estate, world, request, threads, nothing), started)
+    return done.report, done.looked_at
 
 
 def run_all(
@@ -108,6 +110,7 @@ def _together(report: Report, refreshed: Report) -> Report:
         started_at=min(report.started_at, refreshed.started_at),
         finished_at=max(report.finished_at, refreshed.finished_at),
         items=in_order((*report.items, *refreshed.items)),
+        recipients=(*report.recipients, *refreshed.recipients),
     )
 
 
@@ -117,8 +120,16 @@ def remember_looks(world: World, users: Iterable[User]) -> None:
         world.runs.looked(user)
 
 
-def _work(run: Run, started: datetime) -> tuple[Report, tuple[User, ...]]:
-    """The report, and whose full look was done."""
+@dataclass(frozen=True, slots=True)
+class _Done:
+    """The report, whose full look was done, and how published values stand."""
+
+    report: Report
+    looked_at: tuple[User, ...]
+    standing: Standing
+
+
+def _work(run: Run, started: datetime) -> _Done:
     works = [UserWork(user, run) for user in run.estate.users]
     parts = run.threads.side_by_side([work.do for work in works if work.anything()])
     handovers = [handover for part in parts for handover in part.handovers]
@@ -136,10 +147,11 @@ def _work(run: Run, started: datetime) -> tuple[Report, tuple[User, ...]]:
     invalid = [item for item in run.estate.inventory.invalid if wanted is None or item.key in wanted]
     rows = [*(row for part in parts for row in part.rows), *run.sign_ins.warnings()]
     rows += [run.tell_row(invalid_row(item)) for item in invalid if run.estate.whole]
+    soon: list[tuple[Item, datetime]] = []
+    # Of one user's share, what was looked at: nothing is looked up for this.
+    listing = VaultListing(dict(run.listing.secrets), run.listing.ahead)
     if wanted is None and not run.dry:
-        # Of one user's share, what was looked at: nothing is looked up for this.
-        listing = VaultListing(dict(run.listing.secrets), run.listing.ahead)
-        tell_expiring(run, (item for user in run.estate.users for item in user.items), listing, rows)
+        soon = tell_expiring(run, (item for user in run.estate.users for item in user.items), listing, rows)
     leftovers = {leftover for part in parts for leftover in part.leftovers}
     leftovers |= {_ownerless(handover) for handover in handovers if not any(owner.owns(handover) for owner in owners)}
     refused = run.sign_ins.refused
@@ -154,7 +166,7 @@ def _work(run: Run, started: datetime) -> tuple[Report, tuple[User, ...]]:
         unmanaged=run.estate.unmanaged(),
         misconfigured=None if refused is None else Failure.of(refused),
     )
-    return report, _looked_at(run, parts)
+    return _Done(report, _looked_at(run, parts), Standing.of(listing, soon))
 
 
 def _looked_at(run: Run, parts: Iterable[UserWorkDone]) -> tuple[User, ...]:
@@ -208,10 +220,14 @@ def _marked(parts: Iterable[UserWorkDone], run: Run) -> set[str]:
     return {name for pat in pats if (name := run.mark.secret_of(pat.display_name)) is not None}
 
 
-def tell_expiring(run: Run, items: Iterable[Item], listing: VaultListing, rows: Iterable[Row]) -> None:
+def tell_expiring(
+    run: Run, items: Iterable[Item], listing: VaultListing, rows: Iterable[Row]
+) -> list[tuple[Item, datetime]]:
     """Say which PATs are about to expire although a run has just done all it could. `rows`: of this run."""
     ends_now = {row.secret.casefold(): row.expires_on for row in rows if row.expires_on is not None}
-    tell_soon(run.world, expiring(items, listing, ends_now, run.mark, run.clock.now()))
+    found = expiring(items, listing, ends_now, run.mark, run.clock.now())
+    tell_soon(run.world, found)
+    return found
 
 
 def tell_soon(world: World, found: Iterable[tuple[Item, datetime]]) -> None:

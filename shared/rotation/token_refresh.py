@@ -69,10 +69,14 @@ def token_seen(row: SecretSeen, vault: Vault, mark: Mark) -> TokenSecret:
 
 @dataclass(frozen=True, slots=True)
 class Refreshed:
-    """When the new token ends, and when what the service principal proves itself with does; None: it does not."""
+    """When the new token ends, and when what the service principal proves itself with does; None: it does not.
+
+    `version`: of the secret, "" where the answer to the write was lost.
+    """
 
     ends: datetime
     credential_ends: datetime | None
+    version: str = ""
 
 
 def refresh(run: Refresh, item: TokenItem, because: Because, secret: TokenSecret) -> Refreshed:
@@ -104,9 +108,9 @@ def refresh(run: Refresh, item: TokenItem, because: Because, secret: TokenSecret
             _NEXT,
         )
     stamp = TokenStamp(run.mark.text, item.client_id, item.organization, replaced(secret, now, disabled))
-    _publish(run, item, fresh, ends, token_tags.write(stamp, own_tags))
+    version = _publish(run, item, fresh, ends, token_tags.write(stamp, own_tags))
     run.world.tell("token.published", secret=item.secret, client_id=item.client_id, expires=ends, because=because)
-    return Refreshed(ends, proof.expires_on)
+    return Refreshed(ends, proof.expires_on, version)
 
 
 def _check_publish(run: Refresh, item: TokenItem, own_tags: Mapping[str, str]) -> None:
@@ -150,9 +154,10 @@ def _prove(run: Refresh, item: TokenItem, fresh: ServiceToken) -> None:
         raise Unclear(Code.VERIFY_UNCLEAR, cause, doubt.remedy) from None
 
 
-def _publish(run: Refresh, item: TokenItem, fresh: ServiceToken, ends: datetime, written: dict[str, str]) -> None:
+def _publish(run: Refresh, item: TokenItem, fresh: ServiceToken, ends: datetime, written: dict[str, str]) -> str:
+    """Gives the version, "" where the answer was lost."""
     try:
-        run.world.vault.publish(item.secret, fresh.value, ends, written, TOKEN_CONTENT_TYPE)
+        return run.world.vault.publish(item.secret, fresh.value, ends, written, TOKEN_CONTENT_TYPE).version
     except Unclear:
         if not _is_current(run, item, fresh):
             raise Unclear(
@@ -160,6 +165,7 @@ def _publish(run: Refresh, item: TokenItem, fresh: ServiceToken, ends: datetime,
                 "Key Vault gave no clear answer to the write, and the new token is not seen as current.",
                 _NEXT,
             ) from None
+        return ""
 
 
 def _is_current(run: Refresh, item: TokenItem, fresh: ServiceToken) -> bool:

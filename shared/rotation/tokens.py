@@ -6,7 +6,7 @@ Apart from a run over PATs: no user signs in and no PAT is listed, so the timer 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -43,7 +43,7 @@ def refresh(
 
     Raises Misconfigured when nothing could be attempted.
     """
-    with heartbeat("refresh", world, request) as beat:
+    with heartbeat("refresh", world, inventory, mark, request) as beat:
         return beat.end(_refresh(inventory, beat.world, mark, request, threads or Threads(), watch))
 
 
@@ -150,7 +150,7 @@ class TokenWork:
             says = f"rotated, because {why}; the new token works until {instant(done.ends)}."
             if done.credential_ends is not None and done.credential_ends - clock.now() <= CREDENTIAL_WARNING:
                 says += f" The service principal's credential expires at {instant(done.credential_ends)}: replace it."
-            return self._row(step.because, says, done.ends, Outcome.DONE)
+            return replace(self._row(step.because, says, done.ends, Outcome.DONE), version=done.version)
 
     def _still(self, step: Step, secret: TokenSecret) -> Row:
         """The row of a token that was left as it is."""

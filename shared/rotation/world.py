@@ -15,6 +15,7 @@ from shared.model.ports import (
     EnrolledDirectory,
     Events,
     Links,
+    Recipients,
     RefreshTokens,
     ServiceTokens,
     Vault,
@@ -23,6 +24,7 @@ from shared.model.ports import (
 from shared.model.request import Request
 from shared.model.single_flight import Alone, SingleFlight
 from shared.report.history import History, NoHistory
+from shared.report.told import Forgetful, ToldBefore
 from shared.rotation.ledger import Ledger
 from shared.rotation.links import NoLinks
 from shared.rules.plan import Asked
@@ -30,7 +32,10 @@ from shared.rules.plan import Asked
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What a run reaches. `ledger` is the process's, so that its runs never send a refused password twice."""
+    """What a run reaches. `ledger` is the process's, so that its runs never send a refused password twice.
+
+    `vault_host`: where PATs are published.
+    """
 
     vault: Vault
     credentials: Credentials
@@ -40,14 +45,17 @@ class World:
     refresh_tokens: RefreshTokens
     verifier: Verifier
     consumer: Consumer
+    recipients: Recipients
     tokens: ServiceTokens
     clock: Clock
     deadline: Deadline
     tell: Events
+    vault_host: str
     flight: SingleFlight = field(default_factory=Alone)
     runs: History = field(default_factory=NoHistory)
     ledger: Ledger = field(default_factory=Ledger)
     links: Links = field(default_factory=NoLinks)
+    told: ToldBefore = field(default_factory=Forgetful)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,9 @@ def _read_bundle(bundle: str, changed: int) -> ssl.SSLContext:  # noqa: ARG001  
     return made
 
 
-class _Adapter(HTTPAdapter):
+class Adapter(HTTPAdapter):
+    """How every service is reached."""
+
     def proxy_manager_for(self, proxy: str, **proxy_kwargs: Any) -> Any:
         # Behind a proxy urllib3 lets small packets wait for each other: with the delayed acknowledgements of the other
         # side every request with a body took 40 ms longer (measured with urllib3 2.8).
@@ -88,7 +90,7 @@ def session(connections: int) -> requests.Session:
     # Else requests takes what ~/.netrc has for a host, and overwrites the Authorization header that an SDK has set.
     made.auth = _as_it_is
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    adapter = _Adapter(pool_connections=16, pool_maxsize=connections, pool_block=False)
+    adapter = Adapter(pool_connections=16, pool_maxsize=connections, pool_block=False)
     made.mount("https://", adapter)
     made.mount("http://", adapter)
     return made

@@ -93,8 +93,9 @@ def test_every_promise_and_rule_of_the_page_is_held_by_make_test() -> None:
     wanted = what_ran.promises_and_rules()
     numbers = {kind: [number for one, number in wanted if one == kind] for kind in ("promise", "rule")}
     assert numbers["promise"] == list(range(1, 9))
-    assert numbers["rule"] == list(range(1, len(numbers["rule"]) + 1))
-    assert len(numbers["rule"]) >= 15
+    # Rules keep their numbers: some are written down before they are built.
+    assert numbers["rule"] == sorted(set(numbers["rule"]))
+    assert set(range(1, 17)) <= set(numbers["rule"])
     (quick,) = re.findall(r"^QUICK := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     collect = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", "-m", quick]
     ran = subprocess.run(collect, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)

@@ -132,7 +132,9 @@ def test_a_message_that_could_not_be_begun_ended_too(
 def test_a_run_whose_pats_yaml_broke_meanwhile_ends_and_says_why(tmp_path: Path) -> None:
     lab = Lab([item()])
     lab.runs = FakeHistory(lab.clock)
-    done = dispatch_named(lab.inventory(), lab.world(), Request(names=("build-pat",), arrived_at=START), ("build-pat",))
+    done = dispatch_named(
+        lab.inventory(), lab.world(), lab.settings.mark, Request(names=("build-pat",), arrived_at=START), ("build-pat",)
+    )
     (tmp_path / "pats.yaml").write_text("users: [", encoding="utf-8")
     body = queue_message.write(done.messages[0]).encode()
     world = lab.world()
@@ -150,7 +152,9 @@ def test_the_dispatcher_tells_how_many_messages_a_run_sent() -> None:
     lab = Lab([item()])
     lab.runs = FakeHistory(lab.clock)
     dispatch(lab.inventory(), lab.world(), lab.settings.mark, Request(door="timer"))
-    dispatch_named(lab.inventory(), lab.world(), Request(names=("build-pat",), arrived_at=START), ("build-pat",))
+    dispatch_named(
+        lab.inventory(), lab.world(), lab.settings.mark, Request(names=("build-pat",), arrived_at=START), ("build-pat",)
+    )
     for name in ("run.finished", "run.queued"):
         assert f'message startswith "{name} "' in WAITING
         (fields,) = lab.told(name)

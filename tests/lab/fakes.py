@@ -61,6 +61,7 @@ from shared.report.kept_run import (
     read_run,
     run_json,
 )
+from shared.report.told import Memory, memory_json, read_memory
 from shared.services import answers, enrollment_errors, kept_text, pat_token_errors
 from shared.services.entra_errors import Concerns, Refusal, refusal
 
@@ -713,6 +714,40 @@ class FakeHistory:
     def _answer(self) -> None:
         if self.down:
             raise Unclear(Code.REPORT_UNREADABLE, "gave no answer", "-")
+
+
+@dataclass(slots=True)
+class FakeTold:
+    """`told.ToldBefore` in memory, as text, as a storage has it; `down`: it gives no answer.
+
+    `between`: what another run does between reading and writing, once.
+    """
+
+    text: str = ""
+    writes: int = 0
+    down: bool = False
+    between: Callable[[], None] | None = None
+    lock: Lock = field(default_factory=Lock)
+
+    def read(self) -> tuple[Memory, str]:
+        self._answer()
+        with self.lock:
+            return (read_memory(json.loads(self.text)) if self.text else Memory()), str(self.writes)
+
+    def write(self, memory: Memory, read_as: str) -> bool:
+        self._answer()
+        first, self.between = self.between, None
+        if first is not None:
+            first()
+        with self.lock:
+            if read_as != str(self.writes):
+                return False
+            self.text, self.writes = json.dumps(memory_json(memory)), self.writes + 1
+        return True
+
+    def _answer(self) -> None:
+        if self.down:
+            raise Unclear(Code.NOTICES_UNKEPT, "gave no answer", "-")
 
 
 @dataclass(slots=True)

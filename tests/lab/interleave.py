@@ -283,7 +283,7 @@ class Meeting:
         names = (SECRET,) if kind.asks else None
         request = Request(names=names, arrived_at=arrived, **kind.asks)
         if kind.queued:
-            named = dispatch_named(inventory, world, request, names) if names else None
+            named = dispatch_named(inventory, world, lab.settings.mark, request, names) if names else None
             sent = named or dispatch(inventory, world, lab.settings.mark, request)
             for message in sent.messages:
                 with suppress(TryAgain):

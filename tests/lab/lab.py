@@ -22,6 +22,7 @@ from sandbox.cloud.clock import ManualClock
 from sandbox.cloud.cloud import Cloud
 from sandbox.cloud.key_vault import Vault, Version
 from sandbox.cloud.pats import Pat
+from sandbox.cloud.recipients import Recipient
 from sandbox.cloud.seed import AGENTS, CREDENTIALS_VAULT, PATS_VAULT, apply, enroll, mark, small_estate
 from sandbox.cloud.sonarqube import AzureSetting, SonarQube
 from sandbox.process.in_process import SandboxAdapter, session_for
@@ -37,6 +38,7 @@ from shared.model.single_flight import Alone, SingleFlight
 from shared.model.tags import Mark
 from shared.report.history import History, NoHistory
 from shared.report.report import Report, Row
+from shared.report.told import Forgetful, ToldBefore
 from shared.rotation.links import NoLinks
 from shared.rotation.run import run
 from shared.rotation.sign_in import SignIns
@@ -45,6 +47,8 @@ from shared.rotation.tokens import refresh
 from shared.rotation.world import World
 from shared.services.client_credentials import ClientCredentials
 from shared.services.managed_identity import ManagedAssertion
+from shared.services.notice_post import SessionPost
+from shared.services.recipients import NoticeRecipients
 from tests.lab.fakes import (
     FakeConsumer,
     FakeDirectory,
@@ -153,6 +157,8 @@ class Lab:
     federated: TokenCredential | None = None
     links: Links = field(default_factory=NoLinks)
     enrolled: bool = False
+    notify: list[dict[str, Any]] = field(default_factory=list)
+    told_before: ToldBefore = field(default_factory=Forgetful)
 
     def __post_init__(self) -> None:
         self.manual = ManualClock(self.start)
@@ -192,6 +198,8 @@ class Lab:
         tree = {"sign_in": sign_in, "defaults": {**defaults, **self.defaults}, "users": users}
         if self.principals:
             tree["service_principals"] = self.principals
+        if self.notify:
+            tree["notify"] = self.notify
         return tree
 
     def inventory(self) -> Inventory:
@@ -200,7 +208,7 @@ class Lab:
     def world(self, budget: timedelta = timedelta(minutes=20), grace: timedelta = GRACE) -> World:
         """Fresh adapters, as a new process has them: the SDK keeps Key Vault's challenges for the whole process."""
         http_challenge_cache.clear()
-        http = session_for(self.cloud, on_wait=lambda seconds: self.clock.sleep(timedelta(seconds=seconds)))
+        http = session_for(self.cloud, self._waited)
         if self.unreachable_for:
             http.mount("https://", Unreachable(self.cloud, self.unreachable_for))
         clock = LabClock(self.manual, self.skew)
@@ -215,7 +223,9 @@ class Lab:
             federated=lambda: self.federated or identity,
             tell=self.tell,
         )
-        return self._watched(replace(world, flight=self.flight, runs=self.runs, links=self.links))
+        return self._watched(
+            replace(world, flight=self.flight, runs=self.runs, links=self.links, told=self.told_before)
+        )
 
     def quick_world(self, budget: timedelta = timedelta(minutes=20)) -> World:
         """The ports without HTTP in between."""
@@ -232,12 +242,15 @@ class Lab:
             refresh_tokens=passwords,
             verifier=FakeVerifier(self.cloud, self.trouble),
             consumer=FakeConsumer(self.cloud, self.trouble),
+            recipients=NoticeRecipients(SessionPost(session_for(self.cloud, self._waited)), self.clock),
             tokens=FakeTokens(self.cloud, self.trouble),
             clock=self.clock,
             deadline=Deadline.after(self.clock, budget),
             tell=self.tell,
+            vault_host=pats_vault,
             flight=self.flight,
             runs=self.runs,
+            told=self.told_before,
         )
         return self._watched(world)
 
@@ -246,6 +259,22 @@ class Lab:
         vault = WatchedVault(world.vault, self.watch)
         directory = WatchedDirectory(world.directory, self.watch)
         return replace(world, vault=vault, directory=directory, enrolled=WatchedEnrolled(world.enrolled, self.watch))
+
+    def _waited(self, seconds: float) -> None:
+        self.clock.sleep(timedelta(seconds=seconds))
+
+    def recipient(self, kind: str = "webhook", key: str = "", **more: Any) -> Recipient:
+        """Somebody who is told from now on; `more` are keys of `notify`."""
+        name = f"{kind}-{len(self.notify)}"
+        host = f"{name}.contoso.com"
+        vault = self.cloud.vaults[CREDENTIALS_VAULT]
+        vault.seed(f"{name}-url", self.cloud.add_recipient(host, kind, key), created=self.clock.now())
+        entry = {"kind": kind, "url_secret_name": f"{name}-url", **more}
+        if key:
+            vault.seed(f"{name}-key", key, created=self.clock.now())
+            entry["signing_secret_name"] = f"{name}-key"
+        self.notify.append(entry)
+        return self.cloud.recipients[host]
 
     def enroll(self, upn: str = AGENTS) -> str:
         """As if a person had enrolled the user just now; gives the secret's name."""

@@ -34,7 +34,7 @@ class QueueLab:
     def dispatch(self, *names: str, **asks: object) -> Dispatched:
         request = Request(names=names or None, door="timer", run_id=self.lab.next_run_id(), **asks)  # type: ignore[arg-type]
         if names:
-            done = dispatch_named(self.lab.inventory(), self.world(), request, names)
+            done = dispatch_named(self.lab.inventory(), self.world(), self.lab.settings.mark, request, names)
         else:
             done = dispatch(self.lab.inventory(), self.world(), self.lab.settings.mark, request)
         self.lab.failures += [queue_message.write(one) for one in done.messages]

@@ -1,0 +1,60 @@
+"""The end of a run over the queue, told once, however many instances see it (rule 19)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from shared.model.errors import PatrolError
+from shared.model.items import Inventory
+from shared.model.tags import Mark
+from shared.report.kept_run import KeptRun
+from shared.report.met import Happened
+from shared.rotation import notices
+from shared.rotation.notices import Standing
+from shared.rotation.world import World
+from shared.rules.due import expiring
+
+
+def tell_run(run: KeptRun, whole: bool, inventory: Inventory, world: World, mark: Mark) -> None:
+    """Tell recipients of a run that has ended, after those before it whose end nobody saw. Never raises.
+
+    `whole`: it was over everything that is due.
+    """
+    to = notices.audience(inventory, mark, world)
+    if not to or run.dry_run:
+        return
+    standing = _standing(inventory, world, mark)
+    for run_id in notices.overdue(world, to):
+        if run_id != run.run_id and (lost := _read(world, run_id)) is not None:
+            # What it was asked is not known any more, so nothing counts as well again because of it.
+            _tell(lost, False, inventory, world, mark, Standing())
+    _tell(run, whole, inventory, world, mark, standing)
+
+
+def _tell(run: KeptRun, whole: bool, inventory: Inventory, world: World, mark: Mark, standing: Standing) -> None:
+    happened = Happened(
+        run.report, "run", whole=whole, ends=standing.ends, soon=standing.soon, managed=inventory.managed()
+    )
+    to = notices.audience(inventory, mark, world)
+    rows = notices.tell_end(world, to, happened, waits=False, queued=True)
+    if rows:
+        world.runs.keep(replace(run, report=replace(run.report, recipients=rows)))
+
+
+def _read(world: World, run_id: str) -> KeptRun | None:
+    try:
+        run = world.runs.read(run_id)
+    except PatrolError:
+        return None
+    return run if run is not None and run.finished_at is not None else None
+
+
+def _standing(inventory: Inventory, world: World, mark: Mark) -> Standing:
+    """As the vault lists it now: no part of a run knows of the others' secrets."""
+    try:
+        listing = world.vault.listing()
+    except PatrolError:
+        return Standing()
+    now = world.clock.now() + listing.ahead
+    found = expiring(inventory.items(), listing, {}, mark, now)
+    return Standing.of(listing, found)

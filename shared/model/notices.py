@@ -1,0 +1,110 @@
+"""Notices and who is told: the words that recipients and `notify:` share (rule 19)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Event(StrEnum):
+    """What a notice is about. `done` goes to nobody who does not wish for it, `test` comes of `notify --test`."""
+
+    FAILED = "failed"
+    BLOCKED = "blocked"
+    WARNING = "warning"
+    EMERGENCY = "emergency"
+    RECOVERED = "recovered"
+    DONE = "done"
+    TEST = "test"
+
+
+EVENTS = tuple(event for event in Event if event is not Event.TEST)
+"""What `on:` may name."""
+BY_DEFAULT = frozenset(EVENTS) - {Event.DONE}
+
+
+class Kind(StrEnum):
+    """What a recipient understands. Never guessed from its host: many kinds live under one domain."""
+
+    TEAMS = "teams"
+    TEAMS_CARD = "teams-card"
+    SLACK = "slack"
+    WEBHOOK = "webhook"
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Where notices go. Its address, and what a webhook's are signed with, are secrets of the credentials' vault."""
+
+    kind: Kind
+    url_secret_name: str
+    on: frozenset[Event] = BY_DEFAULT
+    signing_secret_name: str = ""
+    allow_private: bool = False
+
+    @property
+    def key(self) -> str:
+        """By what it is remembered."""
+        return self.url_secret_name.casefold()
+
+    def __str__(self) -> str:
+        return f"The {self.kind} recipient {self.url_secret_name}"
+
+
+@dataclass(frozen=True, slots=True)
+class InvalidRecipient:
+    """One that `pats.yaml` spoilt; it alone is told nothing. `name`: its secret's, or its place in the file."""
+
+    name: str
+    problem: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeItem:
+    """One PAT or token that a notice is about. `version`: of its secret, where this run wrote one."""
+
+    secret: str
+    username: str = ""
+    organization: str = ""
+    expires_on: datetime | None = None
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a recipient is told. `id` is the same however often one notice is sent; no text holds a value.
+
+    `subject`: the user, organization, secret or vault that is the cause; "" where several secrets share one. `since`:
+    from when it is known; `serious_at`: when the first value stops working. `items` are the first few of
+    `items_in_all`.
+    """
+
+    id: str
+    event: Event
+    code: str
+    subject: str
+    cause: str
+    remedy: str
+    at: datetime
+    deployment: str
+    vault: str
+    run_id: str
+    items: tuple[NoticeItem, ...] = ()
+    items_in_all: int = 0
+    reminder: bool = False
+    since: datetime | None = None
+    serious_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who is told of a deployment, and by which names it is known."""
+
+    recipients: tuple[Recipient, ...] = ()
+    invalid: tuple[InvalidRecipient, ...] = ()
+    deployment: str = ""
+    vault: str = ""
+
+    def __bool__(self) -> bool:
+        return bool(self.recipients or self.invalid)
