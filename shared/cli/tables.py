@@ -65,6 +65,10 @@ def show_report(screen: Screen, report: Report, empty: str) -> None:
         screen.paragraph(leftover.says)
     if report.unmanaged:
         screen.sentence(f"Not in pats.yaml any more, and left alone: {', '.join(report.unmanaged)}.", "warning")
+    for told in report.recipients:
+        if told.error is not None:
+            screen.sentence(f"Not told: {told.recipient}", "warning")
+            screen.paragraph(f"{told.error.message} {told.error.remedy}")
     if report.misconfigured is not None:
         screen.sentence(f"{report.misconfigured.message} {report.misconfigured.remedy}", "bad")
     if not report.items and report.misconfigured is None:

@@ -114,8 +114,8 @@ class _ToOneHost(Adapter):
         host, given = super().build_connection_pool_key_attributes(request, verify, cert)
         if self._address is None:
             return host, given
-        named = {"server_hostname": self._host, "assert_hostname": self._host}
-        return {**host, "host": self._address}, {**given, **named}
+        # Its name is in the greeting, and the certificate is checked for it.
+        return {**host, "host": self._address}, {**given, "server_hostname": self._host}
 
     def get_connection_with_tls_context(self, *args: Any, **given: Any) -> Any:
         pool: Any = super().get_connection_with_tls_context(*args, **given)

@@ -63,7 +63,9 @@ def test_check_tells_every_mistake_with_its_line(shell: Shell) -> None:
 def test_run_prints_the_report_as_one_document(shell: Shell) -> None:
     code, document = shell.json("run")
     assert code == 0
-    assert set(document) == {"run_id", "started_at", "finished_at", "outcome", "items", "leftovers", "unmanaged"}
+    assert set(document) == {
+        *("run_id", "started_at", "finished_at", "outcome", "items", "leftovers", "unmanaged", "recipients")
+    }
     row = document["items"][0]
     assert list(row) == [
         "secret",
@@ -74,6 +76,7 @@ def test_run_prints_the_report_as_one_document(shell: Shell) -> None:
         "because",
         "says",
         "expires_on",
+        "version",
         "error",
     ]
     assert (row["step"], row["outcome"], row["error"]) == ("rotate", "done", None)

@@ -97,3 +97,12 @@ def test_check_online_reads_addresses_and_sends_nothing(shell: Shell) -> None:
     assert "FAILED read where the slack recipient patrol-demo is" in out
     assert "plain-text-token" not in out
     assert hook.received == []
+
+
+def test_rule_19_a_run_at_the_terminal_says_who_was_not_told_and_ends_well(shell: Shell) -> None:
+    shell.lab.recipient("slack", on=["done"])
+    shell.lab.cloud.add_fault("notice.slack", "status", call=None, status=404, body="no_service")
+    code, out, _ = shell("run")
+    assert code == 0
+    assert "Not told: slack-0-url" in out
+    assert "HTTP 404" in out

@@ -46,7 +46,9 @@ def test_rotate_without_a_body_does_what_is_due_and_gives_the_report(tmp_path: P
     answer = call("rotate", app(lab, tmp_path))
     assert (answer.status, answer.mimetype) == (200, "application/json")
     assert rows(answer) == ["build-pat rotate done nothing-published"]
-    assert list(answer.body) == [*("run_id", "started_at", "finished_at", "outcome", "items", "leftovers", "unmanaged")]
+    assert list(answer.body) == [
+        *("run_id", "started_at", "finished_at", "outcome", "items", "leftovers", "unmanaged", "recipients")
+    ]
     assert answer.body["outcome"] == "succeeded"
     assert lab.works("build-pat")
 

@@ -31,6 +31,7 @@ from shared.report.report import Report
 from shared.rotation.enroll import Enrolling
 from shared.services.blob_links import BlobLinks
 from shared.services.blob_reports import BlobReports
+from shared.services.blob_told import BlobTold
 from shared.services.host_storage import ByConnectionString
 from tests.lab import token_estates
 from tests.lab.at_browser import Person
@@ -245,6 +246,22 @@ def without_storage(lab: Lab) -> None:
     lab.runs = BlobReports(storage, identity, session, lab.clock, deadline, lab.tell, folder="patrol/tests-abc123")
 
 
+def told_to(change: Callable[[Lab], Any]) -> Report:
+    """A run that tells one recipient that it failed, after `change`."""
+    lab = published()
+    lab.recipient(on=["failed"])
+    lab.cloud.pats.organization("contoso").policies.creation_restricted = True
+    change(lab)
+    return lab.run()
+
+
+def memory_without_storage() -> None:
+    storage = ByConnectionString(SecretText(Azurite(1, 1).connection_string))
+    lab = Lab()
+    deadline = Deadline.after(lab.clock, timedelta(seconds=5), timedelta(0))
+    BlobTold(storage, LabIdentity(lab.cloud), requests.Session(), deadline, folder="x").read()
+
+
 CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.SETTINGS_INVALID: wrong_settings,
     Code.INVENTORY_UNREADABLE: lambda: loading("users: ["),
@@ -313,6 +330,17 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     ),
     Code.CONSUMER_REFUSED: lambda: consumer_with(lambda lab: lab.cloud.sonarqubes[SONARQUBE].azure.clear()),
     Code.CONSUMER_UNREACHABLE: lambda: faulty("sonarqube.update_azure", "status", status=503, lab=with_consumer()),
+    Code.RECIPIENT_INVALID: lambda: told_to(lambda lab: lab.notify[0].update(kind="team")),
+    Code.RECIPIENT_UNREADABLE: lambda: told_to(
+        lambda lab: lab.cloud.vaults[CREDENTIALS].seed("webhook-0-url", "http://hooks.contoso.com/a-token")
+    ),
+    Code.RECIPIENT_REFUSED: lambda: told_to(
+        lambda lab: lab.cloud.add_fault("notice.webhook", "status", call=None, status=410)
+    ),
+    Code.RECIPIENT_UNREACHABLE: lambda: told_to(
+        lambda lab: lab.cloud.add_fault("notice.webhook", "status", call=None, status=503)
+    ),
+    Code.NOTICES_UNKEPT: memory_without_storage,
     Code.LEAKED_PAT_LIVES: lambda: with_lab(renamed, "build-pat", emergency=True),
     Code.UNEXPECTED: lambda: with_lab(broken),
     Code.BODY_INVALID: lambda: asked("rotate", body=b'{"force": 1}'),
@@ -343,9 +371,12 @@ def told(case: Callable[[], Report | Answer | None], code: Code) -> str:
         if isinstance(report, Answer):
             assert report.body["code"] == code.value
             return f"{report.body['detail']}\n  → {report.body['remedy']}"
+        recipients = [row for row in report.recipients if row.error is not None and row.error.code is code]
         rows = [row for row in report.items if row.error is not None and row.error.code is code]
         if report.misconfigured is not None and report.misconfigured.code is code:
             text = f"{report.misconfigured.message}\n  → {report.misconfigured.remedy}"
+        elif recipients and recipients[0].error is not None:
+            text = f"{recipients[0].error.message}\n  → {recipients[0].error.remedy}"
         elif code in SILENT and not rows:
             text = SILENT[code]
         else:
