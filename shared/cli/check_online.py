@@ -119,7 +119,7 @@ def _check_recipient(world: World, to: Recipient) -> Finding:
     try:
         world.recipients.check(to, *notices.keys_of(world, to))
     except PatrolError as failure:
-        return _failed(what, failure)
+        return not_well(what, failure)
     return Finding(what)
 
 

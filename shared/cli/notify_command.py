@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from shared.cli.command import MISCONFIGURED, NOT_DONE, WELL, Terminal
 from shared.model import run_ids
@@ -78,7 +79,7 @@ def _test(terminal: Terminal, patrol: Deployment, to: Audience) -> Iterator[Test
 
 
 def _tell(world: World, recipient: Recipient, notice: Notice) -> tuple[str, Failure | None]:
-    deadline = Deadline(world.clock, world.clock.now() + notices.AT_LEAST, notices.AT_LEAST)
+    deadline = Deadline.after(world.clock, notices.AT_LEAST, timedelta(0))
     try:
         url, signing = notices.keys_of(world, recipient)
         return world.recipients.tell(recipient, url, signing, notice, deadline), None

@@ -96,9 +96,9 @@ def overdue(world: World, to: Audience) -> tuple[str, ...]:
 
 
 def _deadline(world: World, waits: bool) -> Deadline:
-    now, end = world.clock.now(), world.deadline
-    at = min(now + DOOR_WAITS, end.at + end.grace) if waits else max(min(now + TELL_WITHIN, end.at), now + AT_LEAST)
-    return Deadline(world.clock, at, timedelta(0))
+    ahead, left = world.deadline.ahead(), world.deadline.left()
+    span = min(DOOR_WAITS, left) if waits else max(min(TELL_WITHIN, ahead), AT_LEAST)
+    return Deadline.after(world.clock, span, timedelta(0))
 
 
 def _tell_end(
@@ -138,7 +138,7 @@ def _claim(
             memory = memory.without(run_id)
         memory = decided(memory, happened, to, now)
         if not deadline.passed():
-            memory, found = claimed(memory, now, deadline.at + BEYOND)
+            memory, found = claimed(memory, now, now + deadline.ahead() + BEYOND)
         return memory
 
     _change(told, claim)
@@ -201,7 +201,7 @@ def _send(world: World, to: Audience, deliveries: Iterable[Delivery], deadline: 
         )
         for key, theirs in mine.items()
     ]
-    ends = time.monotonic() + max(0.0, (deadline.at - world.clock.now()).total_seconds())
+    ends = time.monotonic() + max(0.0, deadline.ahead().total_seconds())
     for thread in threads:
         thread.start()
     for thread in threads:

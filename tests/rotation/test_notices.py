@@ -400,7 +400,7 @@ def test_promise_5_and_rule_19_a_recipient_that_never_ends_is_left_behind_when_t
     world = lab.quick_world(timedelta(seconds=1))
     stuck = NeverEnding(replace(world, deadline=Deadline.after(lab.clock, timedelta(minutes=5))))
     report = Report("a" * 32, lab.clock.now(), lab.clock.now(), (), misconfigured=FAILURE)
-    world = replace(world, recipients=stuck, deadline=Deadline(lab.clock, lab.clock.now(), timedelta(seconds=1)))
+    world = replace(world, recipients=stuck, deadline=Deadline.after(lab.clock, timedelta(0), timedelta(seconds=1)))
     to = notices.audience(lab.inventory(), lab.settings.mark, world)
     rows = notices.tell_end(world, to, Happened(report, "run", whole=True), waits=True)
     stuck.over.set()
@@ -415,7 +415,7 @@ def test_promise_5_and_rule_19_a_recipient_that_never_ends_is_left_behind_when_t
 def test_rule_19_a_caller_whose_time_is_over_gets_the_answer_and_the_next_run_tells() -> None:
     lab, hook = watched()
     world = lab.quick_world()
-    world = replace(world, deadline=Deadline(lab.clock, lab.clock.now() - hours(1), timedelta(0)))
+    world = replace(world, deadline=Deadline.after(lab.clock, -hours(1), timedelta(0)))
     to = notices.audience(lab.inventory(), lab.settings.mark, world)
     rows = (replace(lab.reports[0].items[0], version="v" * 32),)
     report = Report("b" * 32, lab.clock.now(), lab.clock.now(), rows)

@@ -369,7 +369,7 @@ def test_rule_19_a_name_that_nobody_knows_is_no_answer(direct: Listening) -> Non
         DirectPost(nowhere)(f"https://{HOST}:{direct.port}/x", b"", {}, (5.0, 5.0), True)
     clock = SystemClock()
     recipients = NoticeRecipients(DirectPost(nowhere), clock)
-    deadline = Deadline(clock, clock.now(), timedelta(0))
+    deadline = Deadline.after(clock, timedelta(0), timedelta(0))
     with pytest.raises(Busy) as caught:
         recipients.tell(
             Recipient(Kind.WEBHOOK, "the-url"), SecretText(f"https://{HOST}/token-x"), None, a_notice(), deadline
