@@ -80,14 +80,14 @@ def _check(terminal: Terminal) -> Checked:
 def show(screen: Screen, checked: Checked) -> None:
     """For a person: problems as editors and terminals link them, findings one below the other."""
     for problem in checked.problems:
-        screen.say(_located(checked.file, problem))
+        screen.sentence(_located(checked.file, problem), hanging="  ")
     if not checked.problems and checked.findings is None:
         screen.sentence("pats.yaml and the settings are in order.", "good")
     findings = checked.findings or ()
     times = Counter(finding.says for finding in findings)
     for finding in findings:
         word, tone = _shown_as(finding)
-        screen.say(f"{word} {finding.what}", tone)
+        screen.sentence(f"{word} {finding.what}", tone, hanging="       ")
         if finding.says and times[finding.says] == 1:
             screen.paragraph(finding.says, "         ")
     show_causes(

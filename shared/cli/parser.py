@@ -73,7 +73,7 @@ class Parser(argparse.ArgumentParser):
         message = re.sub("ignored explicit argument .*", "takes no value", message, flags=re.DOTALL)
         message = re.sub("(ambiguous option: [a-z-]+)=.*( could match)", r"\1\2", message, flags=re.DOTALL)
         self.print_usage(sys.stderr)
-        self.errors.line(f"{self.prog}: error: {message}")
+        self.errors.told("", f"{self.prog}: error: {message}")
         raise SystemExit(2)
 
     def _print_message(self, message: str, file: object = None) -> None:
@@ -286,7 +286,9 @@ def _example(*lines: str) -> str:
 
 
 def _wrapped(text: str) -> str:
-    """A description of more than a line."""
+    """A description of more than a line, as the terminal is wide."""
+    import shutil
     import textwrap
 
-    return textwrap.fill(text, _WIDTH, break_on_hyphens=False, break_long_words=False)
+    width = min(_WIDTH, max(shutil.get_terminal_size().columns - 2, 20))
+    return textwrap.fill(text, width, break_on_hyphens=False, break_long_words=False)

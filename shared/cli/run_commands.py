@@ -117,18 +117,29 @@ def _report(terminal: Terminal, request: Request, leaked: Leaked | None = None) 
     if leaked is None or not report.exit_code():
         terminal.stopping.says = lambda: DONE
     code = _show(terminal, report, _nothing_to_do(inventory))
-    if leaked is not None and not code and not terminal.options.json:
+    if terminal.options.json:
+        return code
+    if leaked is not None and not code:
         terminal.screen.sentence(dead(report))
+    if request.names is None and not request.dry_run and inventory.items() and _tokens(inventory):
+        terminal.screen.sentence(f"Not looked at: {_whose(inventory)}", "faint")
     return code
 
 
 def _nothing_to_do(inventory: Inventory) -> str:
     """What an empty report means."""
-    tokens = len(inventory.tokens) + len(inventory.invalid_tokens)
-    if not tokens:
-        return "pats.yaml has no PATs to keep fresh."
-    whose = "its Entra token is" if tokens == 1 else f"its {tokens} Entra tokens are"
-    return f"pats.yaml has no PATs, and {whose} the work of `{PROGRAM} refresh`, which has a timer of its own."
+    return f"pats.yaml has no PATs to keep fresh{f'; {_whose(inventory)}' if _tokens(inventory) else '.'}"
+
+
+def _tokens(inventory: Inventory) -> int:
+    return len(inventory.tokens) + len(inventory.invalid_tokens)
+
+
+def _whose(inventory: Inventory) -> str:
+    """Who keeps the Entra tokens fresh."""
+    tokens = _tokens(inventory)
+    those = "its Entra token is" if tokens == 1 else f"its {tokens} Entra tokens are"
+    return f"{those} the work of `{PROGRAM} refresh`, which has a timer of its own."
 
 
 def _show(terminal: Terminal, report: Report, empty: str) -> int:

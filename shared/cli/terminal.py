@@ -178,14 +178,14 @@ class Screen:
 
         self.out.write(f"{json.dumps(document, indent=2)}\n")
 
-    def sentence(self, text: str, tone: str = "") -> None:
+    def sentence(self, text: str, tone: str = "", hanging: str = "") -> None:
         """One line where nobody looks, so that a program finds it in one piece; a paragraph on a terminal."""
         if self.width is None:
             from shared.views.moments import spoken
 
             self.say(spoken(text), tone)
         else:
-            self.paragraph(text, "", tone)
+            self.paragraph(text, "", tone, hanging)
 
     def paragraph(self, text: str, indent: str = "  ", tone: str = "", hanging: str | None = None) -> None:
         """Wrapped between words only, and never within a command: names and commands in it are to be copied.

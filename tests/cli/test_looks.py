@@ -5,6 +5,7 @@ To write the captures again after a change that was meant: `python -m tests.cli.
 
 from __future__ import annotations
 
+import re
 import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
@@ -28,6 +29,7 @@ from shared.views import moments
 from tests.lab.lab import ENVIRONMENT, START, Lab, days, hours, item
 from tests.lab.shell import Screenful, Shell
 
+README = Path(__file__).parents[2] / "README.md"
 GOLDEN = Path(__file__).parents[1] / "lab/looks.txt"
 WIDTHS = range(50, 201, 25)
 
@@ -94,6 +96,14 @@ def test_no_line_of_a_capture_is_wider_than_its_terminal_but_for_a_command() -> 
     for line in GOLDEN.read_text(encoding="utf-8").splitlines():
         width = int(line.split()[1]) if line.startswith("=== ") else width
         assert len(line) <= width or line.count("`") == 2, line
+
+
+def test_the_readme_shows_it_as_it_is() -> None:
+    (block,) = re.findall(
+        r"`patrol status` on the estate of `make demo`:\n\n```\n(.*?)```", README.read_text("utf-8"), re.DOTALL
+    )
+    wide = GOLDEN.read_text(encoding="utf-8").partition("=== 100 columns")[2]
+    assert f"$ patrol status\n{block}" in wide
 
 
 # --- every width -----------------------------------------------------------------------------------------------------

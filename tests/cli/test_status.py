@@ -300,6 +300,17 @@ def test_a_run_over_service_principals_alone_says_whose_work_they_are(tmp_path: 
     assert "Succeeded: 1 replaced." in shell("refresh")[1]
 
 
+def test_a_run_over_pats_says_whose_work_the_tokens_beside_them_are(tmp_path: Path) -> None:
+    lab = Lab([item()], principals=[token_estates.principal()], estate=token_estates.estate())
+    shell = Shell(lab, tmp_path)
+    code, out, _ = shell("run")
+    says = "Not looked at: its Entra token is the work of `patrol refresh`, which has a timer of its own."
+    assert (code, out.splitlines()[-1]) == (0, says)
+    assert "Not looked at" not in shell("plan")[1], "which looks at both"
+    assert "Not looked at" not in shell("rotate", "build-pat")[1]
+    assert shell.json("run")[0] == 0
+
+
 def test_a_refresh_without_service_principals_says_so(shell: Shell) -> None:
     code, out, _ = shell("refresh")
     assert (code, out) == (0, "pats.yaml has no service principals, so there is no Entra token to keep fresh.\n")
