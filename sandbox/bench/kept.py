@@ -27,17 +27,26 @@ def machine() -> str:
 
 
 def read(path: Path = MEASURED) -> dict[str, Any]:
-    """Every group by its name: `{machine, on, rows: [{what, measured, to_reach, holds, numbers}]}`."""
+    """Every group by its name: `{machine, on, load, rows: [{what, measured, to_reach, holds, numbers}]}`."""
     if not path.exists():
         return {}
     groups: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return groups
 
 
-def keep(group: str, rows: Iterable[Row], order: Iterable[str], path: Path = MEASURED, day: date | None = None) -> None:
-    """Write the group into the file, and the table into the page."""
+def keep(
+    group: str,
+    rows: Iterable[Row],
+    order: Iterable[str],
+    path: Path = MEASURED,
+    *,
+    day: date | None = None,
+    load: float | None = None,
+) -> None:
+    """Write the group into the file. `load`: how many programs of others wanted a core when it began."""
     on = (day or datetime.now(UTC).date()).isoformat()
-    kept = {**read(path), group: {"machine": machine(), "on": on, "rows": [asdict(row) for row in rows]}}
+    measured = {"machine": machine(), "on": on, "load": load, "rows": [asdict(row) for row in rows]}
+    kept = {**read(path), group: measured}
     ordered = {name: kept[name] for name in order if name in kept}
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -49,7 +58,7 @@ def table(groups: Mapping[str, Any]) -> str:
     for name, group in groups.items():
         lines += [
             "",
-            f"**{name}**: {group['machine']}, {group['on']}",
+            f"**{name}**: {group['machine']}, {group['on']}{_besides(group['load'])}",
             "",
             "| | What | Measured | To reach |",
             "|---|---|---|---|",
@@ -58,6 +67,10 @@ def table(groups: Mapping[str, Any]) -> str:
             mark = "✓" if row["holds"] else "miss"
             lines.append(f"| {mark} | {row['what'].strip()} | {row['measured']} | {row['to_reach']} |")
     return "\n".join([*lines, ""])
+
+
+def _besides(load: float | None) -> str:
+    return "" if load is None else f", load {load:.1f} before it began"
 
 
 def write_page(groups: Mapping[str, Any], page: Path = PAGE) -> None:

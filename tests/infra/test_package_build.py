@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import marshal
 import os
 import re
 import ssl
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Iterator
@@ -113,7 +116,8 @@ def test_pip_s_own_configuration_counts(tmp_path: Path, index: Path, requirement
     configured = configuration(tmp_path, index_url=index.as_uri(), user="true")
     package.build(tmp_path / "made", requirements, environment(tmp_path, PIP_CONFIG_FILE=configured))
     assert installed(tmp_path / "made")
-    assert {path.name for path in (tmp_path / "made").iterdir()} == {*package.FILES, "shared", ".python_packages"}
+    held = {path.name for path in (tmp_path / "made").iterdir()} - {"__pycache__"}
+    assert held == {*package.FILES, "shared", ".python_packages"}
     assert not (tmp_path / "made.new").exists()
 
 
@@ -213,6 +217,27 @@ def test_a_failed_build_is_an_exit_code_and_a_sentence_and_no_traceback(
 
 
 TOOLS = sorted((ROOT / "infra/pins").glob("*.txt"))
+
+
+def test_bytecode_is_put_beside_each_module_with_its_path_on_the_host_and_only_by_the_python_of_the_host(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    module = tmp_path / "shared" / "door.py"
+    module.parent.mkdir()
+    module.write_text("def door(): pass\n")
+    (tmp_path / "broken.py").write_text("print 'of another Python'\n")
+    ours = (int(package.TARGET["python_version"].partition(".")[0]), int(package.TARGET["python_version"][2:]))
+    other = (ours[0], ours[1] - 2)
+    assert not package.compiled(tmp_path, other)
+    assert "Not compiled" in capsys.readouterr().out
+    assert not list(tmp_path.rglob("*.pyc"))
+    assert package.compiled(tmp_path, ours)
+    (held,) = tmp_path.rglob("*.pyc")
+    assert marshal.loads(held.read_bytes()[16:]).co_filename == f"{package.DEPLOYED}/shared/door.py"
+    os.utime(module, (0, 0))
+    module.write_text("raise AssertionError('read again')\n")
+    ran = subprocess.run([sys.executable, "-c", "import shared.door"], cwd=tmp_path, timeout=30, check=False)
+    assert ran.returncode == 0, "what was compiled is used, whatever times the host gives to files"
 
 
 def test_every_tool_that_make_installs_is_pinned_with_hashes() -> None:

@@ -15,7 +15,7 @@ from sandbox.bench.growth_rows import exponent
 from sandbox.bench.rows import Row, limit
 from sandbox.process.running import ROOT
 
-PICTURES = {"beside": "beside", "growth": "growth"}
+PICTURES = {"beside": "beside", "growth": "growth", "instances": "queue"}
 """Each with the group it is drawn of."""
 
 
@@ -40,13 +40,14 @@ def test_a_picture_was_drawn_of_what_is_kept_and_takes_the_reader_s_colours(name
 
 def test_what_is_measured_again_replaces_its_own_group_alone(tmp_path: Path) -> None:
     path, order = tmp_path / "kept" / "measured.json", ("first", "second")
-    kept.keep("second", [limit("b", 1.0, 2.0)], order, path, date(2026, 11, 27))
+    kept.keep("second", [limit("b", 1.0, 2.0)], order, path, day=date(2026, 11, 27))
     kept.keep("first", [Row("a", "3 calls", "3 by the formula", True, {"calls": 3.0})], order, path)
-    kept.keep("second", [limit("b", 3.0, 2.0)], order, path, date(2026, 11, 28))
+    kept.keep("second", [limit("b", 3.0, 2.0)], order, path, day=date(2026, 11, 28), load=0.25)
     groups = kept.read(path)
     assert list(groups) == ["first", "second"]
     assert groups["first"]["rows"][0]["numbers"] == {"calls": 3.0}
     assert groups["second"]["on"] == "2026-11-28"
+    assert "2026-11-28, load 0.2 before it began" in kept.table(groups)
     assert "| miss | b | 3.00 | ≤ 2.0 |" in kept.table(groups)
 
 
