@@ -11,14 +11,14 @@ from shared.model.clock import instant
 from shared.model.items import Inventory
 from shared.model.secret_state import SecretSeen
 from shared.model.steps import Because
-from shared.report.causes import Trouble
+from shared.report.causes import SECRET, Trouble, grouped
 from shared.report.kept_run import Brief
 from shared.report.report import WELL, Outcome, Report, Row, Verb
 from shared.rotation.enroll import EnrollmentSeen
 from shared.rotation.sign_in import blocked
 from shared.rotation.status import ItemStatus, Status
 from shared.views.explanation import effective_settings, generations, next_step
-from shared.views.moments import ahead, distance, when
+from shared.views.moments import ahead, distance, spoken, when
 from shared.views.sums import states, summed
 
 MOST_NAMES = 10
@@ -83,17 +83,20 @@ def _at_rest(screen: Screen, quiet: Sequence[bool]) -> int:
 
 
 def show_causes(screen: Screen, sentences: Iterable[tuple[str, str]]) -> None:
-    """Pairs of an item and a sentence about it: equal sentences come once, with their items."""
-    items: dict[str, list[str]] = {}
-    for item, sentence in sentences:
-        items.setdefault(sentence, []).append(item)
-    for sentence, names in items.items():
+    """Pairs of an item and a sentence about it: what differs in the item's own name alone comes once, with its items.
+
+    The sentence then says `SECRET` for the name, and its commands follow, ready to be copied.
+    """
+    for cause in grouped(Trouble("", "", spoken(sentence), item) for item, sentence in sentences):
+        names = list(dict.fromkeys(one.secret for one in cause.items))
         if len(names) == 1:
-            screen.paragraph(f"{names[0]}: {sentence}")
+            screen.paragraph(f"{names[0]}: {cause.remedy}")
             continue
-        screen.paragraph(f"{len(names)} items: {sentence}")
+        screen.paragraph(f"{len(names)} items: {cause.remedy}")
         more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
         screen.paragraph(f"{', '.join(names[:MOST_NAMES])}{more}", "    ")
+        for command in cause.commands(MOST_NAMES) if SECRET in cause.remedy else ():
+            screen.paragraph(f"`{command}`", "    ")
 
 
 def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], troubles: Mapping[str, Trouble]) -> None:
@@ -175,7 +178,8 @@ def show_explained(
         screen.say("As pats.yaml asks for it", "head")
         screen.fields(settings, _NAMES)
     screen.say("What a run does, by the vault alone", "head")
-    screen.paragraph(next_step(row, now) if trouble is None else f"{trouble.cause} {trouble.remedy}")
+    says = next_step(row, now) if trouble is None else f"{trouble.cause} {trouble.remedy}"
+    screen.paragraph(f"{says[:1].upper()}{says[1:]}")
 
 
 def show_last_run(screen: Screen, run: Brief | None, now: datetime) -> None:

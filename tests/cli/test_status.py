@@ -215,7 +215,7 @@ def test_a_state_that_no_item_is_in_is_said_to_have_none(shell: Shell) -> None:
     [
         (edited, "`patrol rotate build-pat --force --adopt`"),
         (invalid, "is not a known scope"),
-        (expired, "its value has expired"),
+        (expired, "Its value has expired"),
         (paused, "Nothing: it is paused in pats.yaml."),
         (decommissioned, "Nothing: it is decommissioned."),
     ],
@@ -281,6 +281,18 @@ def test_one_cause_is_told_once_with_its_items(tmp_path: Path) -> None:
     assert "14 items: " in told
     assert "pat-00, pat-01" in told
     assert "pat-09 and 4 more" in told
+
+
+def test_one_cause_that_names_its_item_is_told_once_too_and_its_command_names_all(shell: Shell) -> None:
+    shell.lab.wait(hours(1))
+    for name in ("build-pat", "other-pat"):
+        shell.lab.vault.seed(name, f"pasted into {name}")
+    for command in ("status", "run"):
+        told = in_one_line(shell(command)[1])
+        assert told.count("Somebody wrote the secret") == 1
+        assert "2 items: " in told
+        assert "`patrol rotate SECRET --force --adopt`" in told
+        assert "build-pat, other-pat `patrol rotate build-pat other-pat --force --adopt`" in told
 
 
 def test_what_was_done_is_told_in_sentences_too(shell: Shell) -> None:
