@@ -131,8 +131,8 @@ def compiled(folder: Path, version: tuple[int, int] = sys.version_info[:2]) -> b
     """Put bytecode beside every module, where this is the Python that the app is deployed on (`version` is ours).
 
     The host mounts the package read-only, so every cold start would compile a thousand modules again: measured, 4.7
-    seconds of processor instead of 1.4 for what the first invocation imports. A hash that nobody checks, because the host may give
-    files any time; paths are those on the host, for tracebacks.
+    seconds of processor instead of 1.4 for what the first invocation imports. A hash that nobody checks, because the
+    host may give files any time; paths are those on the host, for tracebacks.
     """
     if TARGET["python_version"] != ".".join(map(str, version)):
         print(f"Not compiled: that takes Python {TARGET['python_version']}. The app runs, and starts seconds later.")
