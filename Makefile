@@ -130,6 +130,7 @@ test: environment ## run the tests that hold every promise and rule: for before 
 	@echo "Tests on $$("$(BIN)/python" -V) ($(VENV))"
 	@$(PYTEST) --what-ran -m "$(QUICK)" $(IGNORED:%=--ignore=tests/%) $(ARGS)
 
+test-all: PACKAGE := --without-inventory
 test-all: environment node package ## and the exhaustive ones; ARGS="-m exhaustive" for these alone
 	@echo "All tests on $$("$(BIN)/python" -V) ($(VENV))"
 	@$(PYTEST) --what-ran -m "not chaos" $(IGNORED:%=--ignore=tests/%) $(ARGS)
@@ -150,7 +151,7 @@ check: environment ## format, lint, types, contracts between folders, workflows,
 	@$(BIN)/zizmor --offline --no-progress --quiet .github
 	@echo "Site"; $(MAKE) --no-print-directory site > /dev/null
 	@echo "Functions app"; set -eu; folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; mkdir "$$folder/app"; \
-	cp -R .funcignore function_app.py host.json requirements.txt pats.yaml shared infra "$$folder/app"; \
+	cp -R .funcignore function_app.py host.json requirements.txt shared infra "$$folder/app"; \
 	$(BIN)/azure-functions-doctor doctor --path "$$folder/app" $(DOCTOR) > "$$folder/said" || { cat "$$folder/said"; exit 1; }
 
 format: environment ## bring the code into the one format, and mend what lint can
@@ -161,8 +162,9 @@ schema: environment ## write pats.schema.json again, from the code
 	@$(ALONE) $(BIN)/python -m shared.inventory.pats_yaml > pats.schema.json.new || { rm -f pats.schema.json.new; exit 1; }
 	@mv pats.schema.json.new pats.schema.json; echo "Wrote pats.schema.json."
 
-package: environment ## build the deployment package into dist/patrol and dist/patrol.zip
-	@"$(BIN)/python" infra/package.py --zip dist/patrol.zip
+package: PACKAGE ?= $(ARGS)
+package: environment ## build the deployment package, your pats.yaml in it, into dist/patrol and dist/patrol.zip
+	@"$(BIN)/python" infra/package.py --zip dist/patrol.zip $(PACKAGE)
 
 wheel: environment ## build the command line as a wheel, into dist/: what pip, pipx and uvx install
 	@rm -rf build; mkdir -p dist; rm -f dist/patrol-*.whl; "$(BIN)/python" -m pip wheel --quiet --no-input --no-index --no-deps --no-build-isolation --wheel-dir dist .; rm -rf build

@@ -2,6 +2,7 @@
 
     python infra/package.py                  into dist/patrol, which azure.yaml deploys
     python infra/package.py --zip FILE.zip   and as one file, for `az functionapp deployment source config-zip`
+    python infra/package.py --without-inventory   for a release: whoever deploys it adds a pats.yaml
 
 Built here and deployed without a remote build: that one has picked the wrong Python (Azure/azure-dev issue 8538). A
 folder of its own: azd installs a pyproject.toml where it finds one, and patrol's is for tools only.
@@ -31,7 +32,8 @@ ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "dist" / "patrol"
 REQUIREMENTS = ROOT / "requirements.txt"
 TOOLS = ROOT / ".venv-package"
-FILES = ("function_app.py", "host.json", "requirements.txt", "pats.yaml")
+FILES = ("function_app.py", "host.json", "requirements.txt")
+INVENTORY = ROOT / "pats.yaml"
 DEPLOYED = "/home/site/wwwroot"
 LONG_AGO = (1980, 1, 1, 0, 0, 0)  # the same content gives the same archive
 
@@ -88,6 +90,10 @@ TOLD = "^ *(?:ERROR|WARNING)|Could not fetch URL"
 """What of pip's words is shown when it fails."""
 
 
+PLACEHOLDER = re.compile(r"your-(tenant|organization)|0{8}-0{4}-0{4}-0{4}-0{12}")
+"""As in shared/inventory/texts.py, which wants the project's libraries."""
+
+
 class NotBuilt(Exception):
     """Why there is no new package, and what to do. What was there before is as it was."""
 
@@ -96,26 +102,37 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build the deployment package.")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--zip", type=Path, help="write this archive as well")
+    parser.add_argument("--without-inventory", action="store_true", help="leave pats.yaml out, as a release does")
     options = parser.parse_args(arguments)
     try:
-        build(options.folder)
+        build(options.folder, inventory=None if options.without_inventory else INVENTORY)
     except NotBuilt as why:
         print(why, file=sys.stderr)
         return 1
-    print(f"Built {options.folder}.")
+    print(f"Built {options.folder}{', without a pats.yaml' if options.without_inventory else ''}.")
     if options.zip:
         archive(options.folder, options.zip)
         print(f"Wrote {options.zip} ({options.zip.stat().st_size / 1e6:.1f} MB).")
     return 0
 
 
-def build(folder: Path, requirements: Path = REQUIREMENTS, environment: Mapping[str, str] = os.environ) -> None:
-    """Make `folder` new, once everything is there. Raises NotBuilt."""
+def build(
+    folder: Path,
+    requirements: Path = REQUIREMENTS,
+    environment: Mapping[str, str] = os.environ,
+    *,
+    inventory: Path | None = None,
+) -> None:
+    """Make `folder` new, once everything is there. `inventory`: the pats.yaml that goes along. Raises NotBuilt."""
+    if inventory is not None:
+        _check(inventory)
     made = folder.with_name(f"{folder.name}.new")
     shutil.rmtree(made, ignore_errors=True)
     made.mkdir(parents=True)
     for name in FILES:
         shutil.copy2(ROOT / name, made / name)
+    if inventory is not None:
+        shutil.copy2(inventory, made / INVENTORY.name)
     shutil.copytree(ROOT / "shared", made / "shared", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     try:
         _install(made / ".python_packages" / "lib" / "site-packages", requirements, environment)
@@ -142,6 +159,26 @@ def compiled(folder: Path, version: tuple[int, int] = sys.version_info[:2]) -> b
     # The same source gives the same bytecode. What a library brings that is no Python of this version stays as it is.
     subprocess.run(command, env={**os.environ, "PYTHONHASHSEED": "0"}, stdout=subprocess.DEVNULL, check=False)
     return True
+
+
+def _check(inventory: Path) -> None:
+    """Refuse what would be deployed and then fail at the first timer."""
+    if not inventory.is_file():
+        raise NotBuilt(
+            f"There is no {inventory.name} to go along. Copy pats.example.yaml to {inventory.name}, write your names "
+            "in it, and let `patrol check` read it. Without one, for a release: ARGS=--without-inventory"
+        )
+    lines = inventory.read_text(encoding="utf-8-sig").splitlines()
+    found = [
+        str(number)
+        for number, line in enumerate(lines, 1)
+        if PLACEHOLDER.search(line) and not line.lstrip().startswith("#")
+    ]
+    if found:
+        raise NotBuilt(
+            f"{inventory.name} still has placeholders of pats.example.yaml (line {', '.join(found)}): write your own "
+            "names there; `patrol check` says what each is."
+        )
 
 
 def archive(folder: Path, path: Path) -> None:

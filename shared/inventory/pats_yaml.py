@@ -35,6 +35,10 @@ BUILT_IN: Mapping[str, str] = {
 SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=365)
 
 _CHECKING = Lock()
+_WRITE_IT = (
+    "Copy pats.example.yaml to pats.yaml, write your names in it, and deploy it with the code; or set PATS_FILE to the "
+    "inventory's path."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +128,7 @@ def text_of(path: Path) -> str:
         raise Misconfigured(
             Code.INVENTORY_UNREADABLE,
             f"{path} cannot be read ({failure.strerror or type(failure).__name__}).",
-            "Set PATS_FILE to the inventory's path.",
+            _WRITE_IT,
         ) from None
     except UnicodeDecodeError:
         raise Misconfigured(Code.INVENTORY_UNREADABLE, f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None

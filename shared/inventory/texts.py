@@ -24,14 +24,22 @@ SERVER = r"https://[0-9A-Za-z.:\[\]-]+(/[0-9A-Za-z._~/-]*)?"
 ALM_SETTING = r"[ -~]{0,199}[!-~]"
 SCOPE = r"[!-~]+"
 # Without a tense, because nobody tells these messages the date.
+PLACEHOLDER = r"your-(tenant|organization)|0{8}-0{4}-0{4}-0{4}-0{12}"
+"""What pats.example.yaml has where names of one's own belong."""
 GLOBAL_PATS = "patrol makes no PATs for all organizations: none works from 2026-12-01 on; name one organization"
 
 
 def guid(text: str) -> str:
     """In lower case. Raises ValueError, in words."""
+    _own(text)
     if not re.fullmatch(GUID, text):
         raise ValueError("must be a guid, such as 11111111-2222-3333-4444-555555555555")
     return text.lower()
+
+
+def _own(text: str) -> None:
+    if re.search(PLACEHOLDER, text):
+        raise ValueError("is the placeholder of pats.example.yaml: write your own")
 
 
 def duration(text: str) -> str:
@@ -71,6 +79,7 @@ def secret_name(text: str) -> str:
 
 def organization_name(text: str) -> str:
     """Raises ValueError, in words."""
+    _own(text)
     if text.lower() in ("*", "all", "all organizations", "all_orgs"):
         raise ValueError(GLOBAL_PATS)
     if looks_like_a_pat(text):
@@ -82,6 +91,7 @@ def organization_name(text: str) -> str:
 
 def user_name(text: str) -> str:
     """Raises ValueError, in words."""
+    _own(text)
     if "#EXT#" in text.upper():
         raise ValueError(
             "is a guest: a guest's password is another tenant's, so it cannot sign in here; use a member of this tenant"
@@ -100,6 +110,7 @@ def user_name(text: str) -> str:
 
 def tenant_name(text: str) -> str:
     """Raises ValueError, in words."""
+    _own(text)
     if text.lower() in ("common", "organizations", "consumers"):
         raise ValueError("name one tenant: signing in with a password needs its domain or its id")
     if not re.fullmatch(rf"{GUID}|[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)+", text):

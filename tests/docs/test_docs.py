@@ -98,7 +98,7 @@ def test_every_promise_and_rule_of_the_page_is_held_by_make_test() -> None:
     assert set(range(1, 17)) <= set(numbers["rule"])
     (quick,) = re.findall(r"^QUICK := (.+)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     collect = [sys.executable, "-m", "pytest", "--collect-only", "-p", "no:cacheprovider", "-m", quick]
-    ran = subprocess.run(collect, cwd=ROOT, capture_output=True, text=True, timeout=120, check=True)
+    ran = subprocess.run(collect, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
     held = Counter(one for test in ran.stdout.splitlines() for one in what_ran.held_by(test))
     assert {one for one in wanted if not held[one]} == set()
 

@@ -27,6 +27,7 @@ from shared.model.clock import GRACE
 from shared.services import accounts, pat_api
 from tests.infra.test_infra_resources import SECRETS_OFFICER, SECRETS_USER
 from tests.lab.container_image import one, stages
+from tests.lab.inventory_texts import EXAMPLE, own_names
 from tests.lab.kubernetes_shapes import OBJECT, SHAPES
 from tests.lab.pod import job_ends
 
@@ -244,9 +245,10 @@ def late(interval: timedelta) -> timedelta:
 def overlaps() -> dict[str, timedelta]:
     """Of the secret that the manifests read, in every pats.yaml that the repository shows."""
     found = {}
-    for path in (ROOT / "pats.yaml", OVERLAY / "pats.yaml"):
-        (item,) = [one for one in pats_yaml.load_file(path).items() if one.secret == SECRET]
-        found[path.parent.name] = item.overlap
+    texts = {"example": own_names(EXAMPLE), "overlay": (OVERLAY / "pats.yaml").read_text(encoding="utf-8")}
+    for name, text in texts.items():
+        (item,) = [one for one in pats_yaml.load(text).items() if one.secret == SECRET]
+        found[name] = item.overlap
     return found
 
 

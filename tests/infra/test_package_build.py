@@ -6,6 +6,7 @@ import hashlib
 import marshal
 import os
 import re
+import shutil
 import ssl
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from packaging.markers import Marker
 
 from infra import package
 from sandbox.process.running import ROOT
+from shared.inventory import pats_yaml
 
 LOCKED = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 NAME, MODULE = "patrol-tried", "patrol_tried"
@@ -121,6 +123,32 @@ def test_pip_s_own_configuration_counts(tmp_path: Path, index: Path, requirement
     assert not (tmp_path / "made.new").exists()
 
 
+OWN = "# your-tenant is the example's\nsign_in:\n  tenant: contoso.onmicrosoft.com\n"
+
+
+def test_your_own_inventory_goes_along(tmp_path: Path, index: Path, requirements: Path) -> None:
+    (tmp_path / "pats.yaml").write_text(OWN)
+    known = environment(tmp_path, PIP_INDEX_URL=index.as_uri())
+    package.build(tmp_path / "made", requirements, known, inventory=tmp_path / "pats.yaml")
+    assert (tmp_path / "made" / "pats.yaml").read_text() == OWN
+
+
+@pytest.mark.parametrize("without", [False, True], ids=["the example", "none"])
+def test_promise_8_an_inventory_that_would_fail_at_the_first_timer_is_not_packaged(
+    without: bool, tmp_path: Path
+) -> None:
+    inventory = tmp_path / "pats.yaml"
+    if not without:
+        shutil.copy2(ROOT / "pats.example.yaml", inventory)
+    with pytest.raises(package.NotBuilt) as why:
+        package.build(tmp_path / "made", tmp_path / "not read", {}, inventory=inventory)
+    (lines,) = re.findall(r"\(line ([\d, ]+)\)", str(why.value)) or [""]
+    refused = {str(problem.line) for problem in pats_yaml.check_file(ROOT / "pats.example.yaml")}
+    assert set(lines.split(", ")) == ({""} if without else refused), "the same that `check` refuses"
+    assert "Copy pats.example.yaml to pats.yaml" in str(why.value) or not without
+    assert list(tmp_path.iterdir()) == ([] if without else [inventory])
+
+
 @pytest.fixture
 def secure_index(index: Path, tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """The index over TLS: its address, and the certificate that vouches for it."""
@@ -209,7 +237,7 @@ def test_a_failed_build_is_an_exit_code_and_a_sentence_and_no_traceback(
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:1/")
     monkeypatch.setenv("PIP_RETRIES", "1")
-    assert package.main(["--folder", str(tmp_path / "made")]) == 1
+    assert package.main(["--folder", str(tmp_path / "made"), "--without-inventory"]) == 1
     told = capfd.readouterr().err
     assert "The package was not built" in told
     assert "Traceback" not in told

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import shared
+from sandbox.cloud.seed import demo_pats_yaml
 from sandbox.process.environment import kept_environment
 from sandbox.process.running import ROOT
 
@@ -72,7 +73,7 @@ def test_in_an_empty_environment_it_gives_patrol(wheel: Path, tmp_path: Path) ->
 
     home = tmp_path / "elsewhere"
     home.mkdir()
-    (home / "pats.yaml").write_bytes((ROOT / "pats.yaml").read_bytes())
+    (home / "pats.yaml").write_text(demo_pats_yaml(), encoding="utf-8")
     environ = {**kept_environment(), "KEY_VAULT_URL": "https://contoso.vault.azure.net"}
 
     def patrol(*words: str) -> subprocess.CompletedProcess[str]:

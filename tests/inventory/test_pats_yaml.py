@@ -17,9 +17,9 @@ from shared.model.errors import Code, Misconfigured
 from shared.model.items import Item, Strategy
 from tests.lab.inventory_texts import (
     CLIENT,
+    EXAMPLE,
     PAT_ID,
     PAT_SHAPED,
-    REPOSITORY,
     TENANT,
     Tree,
     a_user,
@@ -28,6 +28,7 @@ from tests.lab.inventory_texts import (
     fails_alone,
     load_item,
     only_problem,
+    own_names,
     stops,
     text_of,
     with_item,
@@ -36,8 +37,18 @@ from tests.lab.inventory_texts import (
 # --- a good file -----------------------------------------------------------------------------------------------------
 
 
-def test_the_example_is_in_order() -> None:
-    text = (REPOSITORY / "pats.yaml").read_text()
+def test_promise_8_the_placeholders_of_the_example_are_refused_in_words_and_stop_a_run() -> None:
+    placeholder = "is the placeholder of pats.example.yaml: write your own"
+    assert {(problem.path, problem.says) for problem in check(EXAMPLE)} == {
+        (path, placeholder)
+        for path in ("sign_in.tenant", "sign_in.client_id", "defaults.organization", "users[0].username")
+    } | {("users[0].pats[1].organization", placeholder)}
+    with pytest.raises(Misconfigured, match=r"sign_in.tenant \(line 4\) is the placeholder"):
+        load(EXAMPLE)
+
+
+def test_the_example_is_in_order_but_for_its_placeholders() -> None:
+    text = own_names(EXAMPLE)
     assert check(text) == ()
     read = load(text)
     assert read.invalid == ()

@@ -24,7 +24,7 @@ def in_schema(text: str) -> bool:
 
 def test_the_schema_is_one_and_takes_the_example() -> None:
     Draft202012Validator.check_schema(pats_yaml.schema())
-    assert in_schema((REPOSITORY / "pats.yaml").read_text())
+    assert in_schema((REPOSITORY / "pats.example.yaml").read_text())
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,17 @@ THEN = {
     "token_secret_name": "sonarqube-token",
 }
 
+EXAMPLE = (REPOSITORY / "pats.example.yaml").read_text(encoding="utf-8")
+
+
+def own_names(example: str) -> str:
+    """As somebody would fill it in."""
+    text = example.replace("your-tenant.onmicrosoft.com", TENANT).replace(
+        "00000000-0000-0000-0000-000000000000", CLIENT
+    )
+    return text.replace("your-organization-2", "fabrikam").replace("your-organization", "contoso")
+
+
 Tree = dict[str, Any]
 
 
