@@ -52,6 +52,8 @@ class Organization:
     guid: str
     members: set[str] = field(default_factory=set)  # UPNs, lower-case
     policies: Policies = field(default_factory=Policies)
+    administrators: set[str] = field(default_factory=set)
+    """UPNs, lower-case, that may see and revoke everybody's PATs."""
 
 
 @dataclass(slots=True)
@@ -70,10 +72,12 @@ class Pat:
     revoked: bool = False
     uses: int = 0
     refusals_left: int = 0
+    revoked_from: datetime | None = None
+    """From when an administrator's revocation holds."""
 
     def state(self, now: datetime) -> str:
         """`active`, `expired` or `revoked`: the three the listing's filter knows."""
-        if self.revoked:
+        if self.revoked or (self.revoked_from is not None and self.revoked_from <= now):
             return "revoked"
         return "expired" if self.valid_to <= now else "active"
 
@@ -175,7 +179,7 @@ class PatService:
 
     def create(self, upn: str, organization: str, body: dict[str, Any]) -> tuple[dict[str, object], Pat]:
         """Gives the wire object with its value. Raises PatRefused, PatHttpRefused, NoOrganization."""
-        home = self._enter(upn, organization)
+        home = self.enter(upn, organization)
         exempt = home.policies.exempt(upn)
         if home.policies.creation_restricted and not exempt:
             raise PatRefused("disablePatCreationPolicyViolation")
@@ -203,7 +207,7 @@ class PatService:
 
     def list_pats(self, upn: str, organization: str, query: ListQuery) -> Page:
         """One page of the caller's PATs of this organization. Raises PatHttpRefused, NoOrganization."""
-        home = self._enter(upn, organization)
+        home = self.enter(upn, organization)
         owned = self._owned.get((upn.lower(), home.guid), [])
         return page_of(owned, query, self._now(), self._switches)
 
@@ -216,7 +220,7 @@ class PatService:
 
     def update(self, upn: str, organization: str, body: dict[str, Any]) -> dict[str, object]:
         """Absent fields stay. Raises PatRefused, PatHttpRefused, NoOrganization."""
-        home = self._enter(upn, organization)
+        home = self.enter(upn, organization)
         authorization_id = body.get("authorizationId")
         if authorization_id is None:
             raise PatRefused("invalidAuthorizationId")
@@ -250,7 +254,7 @@ class PatService:
         """Whether this call ended it; False: ended before. Raises PatRefused, PatHttpRefused, NoOrganization."""
         unknown = self._switches.unknown_revoke
         if unknown == "204":
-            self._enter(upn, organization)
+            self.enter(upn, organization)
             pat = self._pats.get(authorization_id.lower())
             if pat is None or pat.owner != upn.lower():
                 return False
@@ -261,6 +265,29 @@ class PatService:
             return False
         pat.revoked = True
         return True
+
+    # what an administrator may do with everybody's (Token Administration)
+
+    def owned_by(self, administrator: str, organization: str, owner: str) -> list[Pat]:
+        """Every PAT of a user in the organization, whatever its state. Raises PatHttpRefused, NoOrganization."""
+        home = self.enter(administrator, organization)
+        self._judge_administrator(administrator, home)
+        return list(self._owned.get((owner.lower(), home.guid), []))
+
+    def revoke_as_administrator(self, administrator: str, organization: str, ids: list[str]) -> None:
+        """Ids that nobody knows are passed over. Raises PatHttpRefused, NoOrganization."""
+        home = self.enter(administrator, organization)
+        self._judge_administrator(administrator, home)
+        holds = self._now() + timedelta(minutes=self._switches.admin_revocation_minutes)
+        for authorization_id in ids:
+            pat = self._pats.get(authorization_id.lower())
+            if pat is not None and pat.organization == home.guid:
+                pat.revoked_from = pat.revoked_from or holds
+
+    def _judge_administrator(self, upn: str, home: Organization) -> None:
+        if upn.lower() not in home.administrators:
+            text = f"TF400813: The user '{upn}' is not authorized to access this resource."
+            raise PatHttpRefused(401, "UnauthorizedRequestException", text)
 
     # use of a PAT
 
@@ -304,7 +331,7 @@ class PatService:
         self._owned.setdefault((pat.owner, pat.organization), []).append(pat)
         return pat
 
-    def _enter(self, upn: str, organization: str) -> Organization:
+    def enter(self, upn: str, organization: str) -> Organization:
         home = self.organization(organization)
         if upn.lower() not in home.members:
             raise PatHttpRefused(
@@ -315,7 +342,7 @@ class PatService:
         return home
 
     def _find(self, upn: str, organization: str, authorization_id: object, unknown: str) -> Pat:
-        home = self._enter(upn, organization)
+        home = self.enter(upn, organization)
         if not is_guid(authorization_id):
             raise PatHttpRefused(400, "VssPropertyValidationException", "The authorizationId is not a guid.", 0)
         assert isinstance(authorization_id, str)

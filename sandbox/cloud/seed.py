@@ -54,7 +54,7 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
 
     Keys, all optional: `tenants` [{domain, guid}], `clients` [{client_id, and what `change_client` takes}],
     `users` [{upn, password, state, enrolled_in: host of the vault that holds the refresh token}],
-    `organizations` [{name, guid, members}], `identity` {client_ids, principal_id},
+    `organizations` [{name, guid, members, administrators}], `identity` {client_ids, principal_id},
     `federations` [{domain, host, accounts: {upn: password}, cloud_passwords}],
     `workload_identities` [{client_id, issuer, subject, audience}],
     `pats` [{owner, organization, display_name, scope, valid_from, valid_to, revoked, all_orgs, authorization_id}],
@@ -67,7 +67,8 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
     with cloud.lock:
         _add_directory(cloud, estate)
         for row in estate.get("organizations", []):
-            cloud.pats.add_organization(row["name"], row.get("guid"), set(row.get("members", [])))
+            home = cloud.pats.add_organization(row["name"], row.get("guid"), set(row.get("members", [])))
+            home.administrators = {upn.lower() for upn in row.get("administrators", [])}
         _add_identities(cloud, estate)
         for row in estate.get("pats", []):
             _add_pat(cloud, row, now)

@@ -48,6 +48,8 @@ class Switches:
     user_impersonation_works: bool = False
     body_mark: bool = False  # True: JSON of Azure DevOps starts with a UTF-8 byte order mark
     sign_in_page: str = "302"  # "302" or "203": the answer to a caller who is not signed in
+    admin_listing_names: bool = True  # False: an administrator's listing has displayName null, as its one example has
+    admin_revocation_minutes: int = 0  # until a PAT that an administrator revoked stops working: up to 60
     # dev.azure.com
     new_pat_refusals: int = 0  # a new PAT's first N calls are refused: propagation
     connection_data_for_narrow_scopes: bool = True

@@ -47,7 +47,7 @@ def route_pats(cloud: Cloud, request: Request) -> Route:
     if request.method == "GET":
         operation = "pats.get" if "authorizationid" in parameters else "pats.list"
     if not operation:
-        return Route("other", "", lambda: Reply(_error(cloud, 405, "VssServiceException", "No such method.", 0)))
+        return Route("other", "", lambda: Reply(error(cloud, 405, "VssServiceException", "No such method.", 0)))
     subject = parameters.get("authorizationid", "")
     body: dict[str, Any] | None = None
     if operation in ("pats.create", "pats.update"):
@@ -77,13 +77,13 @@ def _pats(
             raise not_specified(request.method)
         judge(version, request.path, preview=True, oldest=PATS_SINCE)
     except WrongVersion as wrong:
-        return Reply(_error(cloud, 400, wrong.type_key, wrong.message))
+        return Reply(error(cloud, 400, wrong.type_key, wrong.message))
     try:
         return _work(cloud, version, operation, (user, organization), parameters, body)
     except NoOrganization:
-        return Reply(html_response(404, "Azure DevOps Services | Not found", _headers(cloud)))
+        return Reply(html_response(404, "Azure DevOps Services | Not found", headers(cloud)))
     except PatHttpRefused as refused:
-        return Reply(_error(cloud, refused.status, refused.type_key, refused.message, refused.event))
+        return Reply(error(cloud, refused.status, refused.type_key, refused.message, refused.event))
     except PatRefused as refused:
         return Reply(pat_error(cloud, version, refused.error, refused.message, cloud.switches.pat_error_status))
 
@@ -100,16 +100,16 @@ def _work(
     match operation:
         case "pats.list":
             page = cloud.pats.list_pats(*whose, _query(parameters))
-            return _ok(cloud, {"continuationToken": page.continuation, "patTokens": page.pats})
+            return ok(cloud, {"continuationToken": page.continuation, "patTokens": page.pats})
         case "pats.get":
             return _result(cloud, version, cloud.pats.get(*whose, parameters["authorizationid"]))
         case "pats.revoke":
             changed = cloud.pats.revoke(*whose, parameters.get("authorizationid", ""))
-            return Reply(Response(cloud.switches.revoke_status, _headers(cloud)), changed)
+            return Reply(Response(cloud.switches.revoke_status, headers(cloud)), changed)
     if body is None:
         activity = cloud.chance.guid()
         text = f"TF400898: An Internal Error Occurred. Activity Id: {activity}."
-        return Reply(_error(cloud, 400, "JsonReaderException", text, 0))
+        return Reply(error(cloud, 400, "JsonReaderException", text, 0))
     if operation == "pats.create":
         created, _ = cloud.pats.create(*whose, body)
         return _result(cloud, version, created, effect=True)
@@ -125,7 +125,7 @@ def _signed_in_user(cloud: Cloud, request: Request, operation: str) -> str | Res
             pair = basic(request.headers["authorization"])
             if pair is not None and cloud.pats.is_live(pair[1]):
                 text = "The requested operation is not allowed."
-                return _error(cloud, 401, "InvalidAccessException", text, 3000)
+                return error(cloud, 401, "InvalidAccessException", text, 3000)
             return unauthorized(cloud, request)
         return not_signed_in(cloud, request)
     need = {PERMISSIONS["read" if operation in ("pats.list", "pats.get") else "manage"]}
@@ -178,8 +178,8 @@ def _locations(cloud: Cloud, organization: str, area: str) -> Reply:
     try:
         cloud.pats.organization(organization)
     except NoOrganization:
-        return Reply(html_response(404, "Azure DevOps Services | Not found", _headers(cloud)))
-    return _ok(cloud, resource_locations.locations(area))
+        return Reply(html_response(404, "Azure DevOps Services | Not found", headers(cloud)))
+    return ok(cloud, resource_locations.locations(area))
 
 
 def _connection_data(cloud: Cloud, request: Request, organization: str) -> Reply:
@@ -191,7 +191,7 @@ def _connection_data(cloud: Cloud, request: Request, organization: str) -> Reply
     narrow = not {"app_token", "vso.profile", "vso.profile_write"} & set(caller.scopes.split())
     if narrow and not cloud.switches.connection_data_for_narrow_scopes:
         return Reply(_missing_scope(cloud, request))
-    person = _identity(cloud, caller.subject)
+    person = identity(cloud, caller.subject)
     value = {
         "authenticatedUser": person,
         "authorizedUser": person,
@@ -205,10 +205,10 @@ def _connection_data(cloud: Cloud, request: Request, organization: str) -> Reply
             "lastChangeId64": 1,
         },
     }
-    return _ok(cloud, value)
+    return ok(cloud, value)
 
 
-def _identity(cloud: Cloud, subject: str) -> dict[str, Any]:
+def identity(cloud: Cloud, subject: str) -> dict[str, Any]:
     """How Azure DevOps names a user or an app's service principal to themselves."""
     app = cloud.directory.apps.get(subject)
     if app is not None:
@@ -242,15 +242,15 @@ def _other(cloud: Cloud, request: Request, organization: str) -> Reply:
     if caller is None:
         return Reply(refusal)
     if request.method not in ("GET", "HEAD"):
-        return Reply(_error(cloud, 405, "VssServiceException", "No such method here.", 0))
+        return Reply(error(cloud, 405, "VssServiceException", "No such method here.", 0))
     if wrong := _wrong_version(cloud, request):
         return Reply(wrong)
     if not may_read(caller.scopes, request.path, projects_with_code=cloud.switches.projects_with_code_scope):
         return Reply(_missing_scope(cloud, request))
     if request.path.lower().rstrip("/").endswith("/_apis/resourceareas"):
         name = cloud.pats.organization(organization).name
-        return _ok(cloud, resource_locations.areas(f"https://{HOST}/{name}/"))
-    return _ok(cloud, {"count": 0, "value": []})
+        return ok(cloud, resource_locations.areas(f"https://{HOST}/{name}/"))
+    return ok(cloud, {"count": 0, "value": []})
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,7 +278,7 @@ def _caller_of(cloud: Cloud, request: Request, organization: str) -> tuple[_Call
         if pat is None and cloud.pats.has_expired(value):
             return None, _expired(cloud)
     except NoOrganization:
-        return None, html_response(404, "Azure DevOps Services | Not found", _headers(cloud))
+        return None, html_response(404, "Azure DevOps Services | Not found", headers(cloud))
     if pat is not None:
         return _Caller(pat.owner, pat.scope), Response(200, {})
     return None, not_signed_in(cloud, request)
@@ -295,8 +295,8 @@ def not_signed_in(cloud: Cloud, request: Request) -> Response:
 def sign_in_page(cloud: Cloud, request: Request, form: str) -> Response:
     """`form` is "302" or "203"."""
     if form == "203":
-        return html_response(203, "Azure DevOps Services | Sign In", _headers(cloud))
-    return html_response(302, "Object moved", {**_headers(cloud), "Location": _sign_in_url(request)})
+        return html_response(203, "Azure DevOps Services | Sign In", headers(cloud))
+    return html_response(302, "Object moved", {**headers(cloud), "Location": _sign_in_url(request)})
 
 
 def _sign_in_url(request: Request) -> str:
@@ -314,7 +314,7 @@ def unauthorized(cloud: Cloud, request: Request) -> Response:
         "X-TFS-FedAuthRedirect": _sign_in_url(request),
         "X-VSS-ResourceTenant": guid,
     }
-    return _error(cloud, 401, "UnauthorizedRequestException", text, 3000, extra)
+    return error(cloud, 401, "UnauthorizedRequestException", text, 3000, extra)
 
 
 def _expired(cloud: Cloud) -> Response:
@@ -325,14 +325,14 @@ def _expired(cloud: Cloud) -> Response:
         "RequestedPermissions": 0,
         "NamespaceId": "00000000-0000-0000-0000-000000000000",
     }
-    headers = {"X-TFS-ServiceError": quote(EXPIRED)}
-    return _error(cloud, 401, "AccessCheckException", EXPIRED, 3000, headers, {"customProperties": nothing})
+    extra = {"X-TFS-ServiceError": quote(EXPIRED)}
+    return error(cloud, 401, "AccessCheckException", EXPIRED, 3000, extra, {"customProperties": nothing})
 
 
 def _missing_scope(cloud: Cloud, request: Request) -> Response:
     if cloud.switches.missing_scope_status == 401:
         return unauthorized(cloud, request)
-    return _error(cloud, cloud.switches.missing_scope_status, "InvalidAccessException", "The scope does not fit.")
+    return error(cloud, cloud.switches.missing_scope_status, "InvalidAccessException", "The scope does not fit.")
 
 
 def pat_error(cloud: Cloud, version: str, error: str, message: str, status: int) -> Response:
@@ -360,19 +360,19 @@ def _wrong_version(cloud: Cloud, request: Request, *, preview: bool = False) -> 
         if version := version_of(request):
             judge(version, request.path, preview=preview)
     except WrongVersion as wrong:
-        return _error(cloud, 400, wrong.type_key, wrong.message)
+        return error(cloud, 400, wrong.type_key, wrong.message)
     return None
 
 
-def _ok(cloud: Cloud, value: object) -> Reply:
+def ok(cloud: Cloud, value: object) -> Reply:
     return Reply(_json(cloud, 200, value))
 
 
 def _json(cloud: Cloud, status: int, value: object) -> Response:
-    return json_response(status, value, _headers(cloud), mark=cloud.switches.body_mark)
+    return json_response(status, value, headers(cloud), mark=cloud.switches.body_mark)
 
 
-def _error(
+def error(
     cloud: Cloud,
     status: int,
     type_key: str,
@@ -392,9 +392,9 @@ def _error(
         "errorCode": 0,
         "eventId": event,
     }
-    return json_response(status, value, {**_headers(cloud), **(extra or {})}, mark=cloud.switches.body_mark)
+    return json_response(status, value, {**headers(cloud), **(extra or {})}, mark=cloud.switches.body_mark)
 
 
-def _headers(cloud: Cloud) -> dict[str, str]:
+def headers(cloud: Cloud) -> dict[str, str]:
     activity = cloud.chance.guid()
     return {"ActivityId": activity, "X-TFS-Session": activity, "X-VSS-E2EID": activity}

@@ -8,7 +8,7 @@ from email.utils import formatdate
 from sandbox.cloud.cloud import Cloud, Logged, Operation
 from sandbox.cloud.faults import Fault
 from sandbox.cloud.foreign_answers import foreign_answer
-from sandbox.wire import devops, entra, federation, key_vault, reads, recipients, sonarqube
+from sandbox.wire import devops, entra, federation, key_vault, reads, recipients, sonarqube, token_admin
 from sandbox.wire.api_versions import version_of
 from sandbox.wire.exchange import Cut, Hang, Reply, Request, Response, Route, html_response
 
@@ -74,7 +74,7 @@ def _route(cloud: Cloud, request: Request) -> Route:
     if host == entra.HOST:
         return entra.route(cloud, request)
     if host == devops.PAT_HOST:
-        return devops.route_pats(cloud, request)
+        return token_admin.route(cloud, request) or devops.route_pats(cloud, request)
     if host == devops.HOST:
         return reads.route_git(cloud, request) or devops.route_devops(cloud, request)
     if host == reads.FEEDS_HOST:

@@ -55,6 +55,7 @@ def check_online(inventory: Inventory, settings: Settings, world: World, *, cana
         for user in inventory.users if proof.well else ():
             findings += _check_user(sign_ins, user, clock)
             findings += _check_policies(sign_ins, user, world, settings, clock) if canary else ()
+        findings += _check_administrator(inventory, sign_ins) if proof.well else ()
     consumers = Consumers(world.consumer, world.credentials)
     for item in inventory.items():
         if item.then is not None:
@@ -85,6 +86,25 @@ def _check_user(sign_ins: SignIns, user: User, clock: Clock) -> list[Finding]:
             for pat in filter(global_pats.is_global, pats):
                 wide.setdefault(pat.id, (pat, []))[1].append(organization)
     return found + [_global(pat, user, names, clock.now()) for pat, names in wide.values()]
+
+
+def _check_administrator(inventory: Inventory, sign_ins: SignIns) -> Iterator[Finding]:
+    """Whether it could end a leaked PAT of somebody else: it looks at its own as it would at theirs."""
+    user = next((user for user in inventory.users if user.username == inventory.administrator), None)
+    if user is None:
+        return
+    try:
+        api = sign_ins.sign_in(user)
+    except PatrolError:  # told already
+        return
+    for organization in {item.organization.casefold(): item.organization for item in inventory.items()}.values():
+        what = f"see PATs in {organization} as the administrator {user.username}"
+        try:
+            api.administering(user.username).active(organization)
+        except PatrolError as failure:
+            yield not_well(what, failure)
+        else:
+            yield Finding(what)
 
 
 def _check_policies(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 from shared.inventory import recipients, scopes, service_principals, sign_in_kinds, texts, yaml_text
 from shared.inventory.mistakes import Found, sentence, shown, unknown_key, unreadable, validate
 from shared.inventory.recipients import Recipients
-from shared.inventory.schema import DefaultsPart, FilePart, ItemPart, SignInPart, UserPart
+from shared.inventory.schema import DefaultsPart, FilePart, ItemPart, UserPart
 from shared.inventory.service_principals import Principals
 from shared.inventory.yaml_text import Lines, Place, Unreadable
 from shared.model import durations
@@ -89,6 +89,7 @@ def load(text: str) -> Inventory:
         tuple(examined.principals.invalid),
         tuple(examined.recipients.valid),
         tuple(examined.recipients.invalid),
+        examined.administrator,
     )
 
 
@@ -146,6 +147,7 @@ class _Examined:
     overlap: timedelta = timedelta(days=1)
     principals: Principals = field(default_factory=Principals)
     recipients: Recipients = field(default_factory=Recipients)
+    administrator: str = ""
 
 
 def _examine(raw: Any) -> _Examined:
@@ -157,7 +159,8 @@ def _examine(raw: Any) -> _Examined:
     for key in raw:
         if key not in FilePart.model_fields:
             examined.problems.append(Found((), unknown_key(str(key), FilePart), key=str(key)))
-    examined.sign_in = _sign_in(raw.get("sign_in"), examined)
+    examined.sign_in, wrong = sign_in_kinds.app(raw.get("sign_in"))
+    examined.problems += wrong
     given = raw.get("defaults")
     defaults, bad = _defaults(given if given is not None else {}, examined)
     if "overlap" in defaults:
@@ -175,6 +178,8 @@ def _examine(raw: Any) -> _Examined:
     usernames: set[str] = set()
     for number, user in enumerate(users):
         _user(("users", number), user, _Context(defaults, bad, credentials, named, usernames), examined)
+    examined.administrator, wrong = sign_in_kinds.administrator(raw, examined.users)
+    examined.problems += wrong
     examined.principals = service_principals.read(raw.get("service_principals"), defaults, bad, credentials, named)
     examined.problems += examined.principals.problems
     return examined
@@ -188,12 +193,6 @@ class _Context:
     named: dict[str, Place]
     usernames: set[str]
     consumers: dict[str, Place] = field(default_factory=dict)
-
-
-def _sign_in(raw: Any, examined: _Examined) -> SignIn | None:
-    part, problems = validate(SignInPart, raw, ("sign_in",))
-    examined.problems += [replace(mistake, stops=True) for mistake in problems]
-    return SignIn(part.tenant, part.client_id, part.credential()) if isinstance(part, SignInPart) else None
 
 
 def _defaults(raw: Any, examined: _Examined) -> tuple[dict[str, str], dict[str, str]]:

@@ -217,6 +217,10 @@ class FilePart(_Part):
     sign_in: SignInPart = Field(description="The app registration that technical users sign in to.")
     defaults: DefaultsPart | None = _told("What items have that do not say otherwise.")
     users: list[UserPart] = Field(description="Technical users: one entry each.")
+    administrator: Annotated[str, AfterValidator(texts.user_name)] | None = _told(
+        "An enrolled user of this file that may revoke everybody's PATs (vso.tokenadministration): in an emergency it "
+        "ends those of a user that cannot sign in."
+    )
     service_principals: list[ServicePrincipalPart] | None = _told(
         "Service principals whose Entra token is published: one entry each."
     )

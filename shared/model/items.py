@@ -151,6 +151,8 @@ class User:
 class Inventory:
     """`pats.yaml`, read. `overlap` is the default one, for PATs whose item is gone.
 
+    `administrator`: the enrolled user that ends leaked PATs of users who cannot sign in; "" for none.
+
     Tokens have a timer of their own, so what is wrong with one does not fail a run over PATs, nor the other way round.
     """
 
@@ -162,6 +164,7 @@ class Inventory:
     invalid_tokens: tuple[InvalidItem, ...] = ()
     recipients: tuple[Recipient, ...] = ()
     invalid_recipients: tuple[InvalidRecipient, ...] = ()
+    administrator: str = ""
 
     def items(self) -> tuple[Item, ...]:
         return tuple(item for user in self.users for item in user.items)

@@ -112,15 +112,11 @@ class ClientProofs(Protocol):
         ...
 
 
-class PatApi(Protocol):
-    """The PAT lifecycle API as one signed-in technical user."""
+class OwnedPats(Protocol):
+    """One user's PATs, as whoever may list and end them sees them: the user, or an administrator."""
 
     def active(self, organization: str) -> tuple[Pat, ...]:
-        """The user's live PATs in the organization, all pages."""
-        ...
-
-    def by_state(self, organization: str, state: str) -> tuple[Pat, ...]:
-        """The user's PATs by the API's own filter, all pages: active, revoked, expired or all."""
+        """The user's live PATs in the organization, all pages; an administrator may see no display names ("")."""
         ...
 
     def revoked(self, organization: str) -> frozenset[PatId]:
@@ -128,7 +124,26 @@ class PatApi(Protocol):
         ...
 
     def get(self, organization: str, pat: PatId) -> Pat:
-        """Raises Absent only when the service itself says that the user has no such PAT."""
+        """Raises Absent only when the service itself says that the user has no such PAT, or not any more."""
+        ...
+
+    def revoke(self, organization: str, pat: PatId) -> None:
+        """End a PAT. Returns when it is confirmed: 200, 204 or SessionTokenNotFoundException.
+
+        What an administrator ends may work for up to an hour more.
+        """
+        ...
+
+
+class PatApi(OwnedPats, Protocol):
+    """The PAT lifecycle API as one signed-in technical user."""
+
+    def by_state(self, organization: str, state: str) -> tuple[Pat, ...]:
+        """The user's PATs by the API's own filter, all pages: active, revoked, expired or all."""
+        ...
+
+    def administering(self, username: str) -> OwnedPats:
+        """Another user's PATs, with the right of an administrator to see and end them (Token Administration)."""
         ...
 
     def mint(self, organization: str, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Minted:
@@ -137,10 +152,6 @@ class PatApi(Protocol):
 
     def extend(self, organization: str, pat: PatId, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Pat:
         """Give a PAT a later expiry; the value stays. Gives the PAT with its granted expiry."""
-        ...
-
-    def revoke(self, organization: str, pat: PatId) -> None:
-        """End a PAT. Returns when it is confirmed: 200, 204 or SessionTokenNotFoundException."""
         ...
 
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 from datetime import datetime
 
 from shared.model.pats import Pat
-from shared.model.ports import Events, PatApi, Vault
+from shared.model.ports import Events, OwnedPats, PatApi, Vault
 from shared.rules.may_end import MayDisable, MayEnd, MayExtend
 
 
-def end(api: PatApi, allowed: MayEnd, tell: Events) -> None:
-    """End a PAT. Returns when it is confirmed; raises as `PatApi.revoke`."""
+def end(api: OwnedPats, allowed: MayEnd, tell: Events) -> None:
+    """End a PAT. Returns when it is confirmed; raises as `OwnedPats.revoke`."""
     api.revoke(allowed.owner.organization, allowed.pat)
     tell("pat.revoked", secret=allowed.secret, authorization_id=allowed.pat)
 

@@ -13,10 +13,10 @@ from datetime import datetime
 from functools import partial
 
 from shared.model.clock import whole_seconds
-from shared.model.errors import Code, NotDone, PatrolError
+from shared.model.errors import Busy, Code, NotDone, PatrolError
 from shared.model.items import Item
 from shared.model.pats import Owner, Pat, PatId
-from shared.model.ports import PatApi
+from shared.model.ports import OwnedPats
 from shared.model.secret_state import CONTENT_TYPE, Current, VersionListing, VersionSeen, is_ours
 from shared.model.steps import Because
 from shared.report.report import Row
@@ -131,11 +131,10 @@ def still_lives(item: Item, listed: Iterable[Pat], run: Run) -> list[Row]:
 def _end_all(meant: Generations, run: Run) -> tuple[list[Row], set[PatId]]:
     rows: list[Row] = []
     dead: set[PatId] = set()
-    listings: list[tuple[Owner, PatApi, Mapping[PatId, Pat]]] = []
+    listings: list[_Listed] = []
     for owner in meant.owners():
         try:
-            api = run.api_of(owner)
-            listings.append((owner, api, run.organizations.active(api, owner.organization)))
+            listings.append(_list(owner, meant, run))
         except PatrolError as failure:
             # Of a former owner without an id that may live there is nothing to say.
             rows += [_lives(meant.item, owner, pat, meant.because, failure) for pat in meant.named(owner)]
@@ -143,32 +142,68 @@ def _end_all(meant: Generations, run: Run) -> tuple[list[Row], set[PatId]]:
     # named by a version then, or current, and what it has only minted is too young to end.
     versions = run.world.vault.versions(meant.item.secret)
     current = None if meant.spared is None else _published(meant, listings, run)
-    for owner, api, listed in listings:
-        named = meant.named(owner)
+    for one in listings:
+        owner, listed, named = one.owner, one.pats, meant.named(one.owner)
         for pat in listed.values():
             allowed = _allowed(meant, pat, owner, versions, current, run)
             if allowed is not None:
-                rows.append(_ended(meant, owner, allowed, api, run, dead))
+                rows.append(_ended(meant, one, allowed, run, dead))
             elif meant.is_meant(pat) and _in_doubt(meant, pat, versions, run):
                 doubt = NotDone(Code.EDITED, "It is young, and a version that somebody wrote may hold it.", "")
                 rows.append(_lives(meant.item, owner, pat.id, meant.because, doubt))
             elif pat.id in named and meant.is_meant(pat) and run.mark.secret_of(pat.display_name) != meant.item.key:
                 renamed = NotDone(Code.UNMARKED, "It does not carry patrol's mark any more: a person renamed it.", "")
                 rows.append(_lives(meant.item, owner, pat.id, meant.because, renamed))
-        rows += _unlisted(meant, owner, named, listed, api, run, dead)
+        rows += _unlisted(meant, owner, named, listed, one.api, run, dead)
     return rows, dead
 
 
-def _published(
-    meant: Generations, listings: Iterable[tuple[Owner, PatApi, Mapping[PatId, Pat]]], run: Run
-) -> Current | None:
+@dataclass(frozen=True, slots=True)
+class _Listed:
+    """An owner's live PATs. `by`: the administrator that sees and ends them, "" for the owner."""
+
+    owner: Owner
+    api: OwnedPats
+    pats: Mapping[PatId, Pat]
+    by: str = ""
+
+
+def _list(owner: Owner, meant: Generations, run: Run) -> _Listed:
+    """As the owner; in an emergency as the administrator where the owner cannot sign in. Raises why neither could."""
+    try:
+        own = run.api_of(owner)
+        return _Listed(owner, own, run.organizations.active(own, owner.organization))
+    except PatrolError as failure:
+        if meant.because is not Because.EMERGENCY or isinstance(failure, Busy) or not isinstance(failure, NotDone):
+            raise
+        administrator = run.estate.inventory.administrator
+        if not administrator:
+            raise NotDone(
+                failure.code, failure.cause, f"{failure.remedy} {_BY_HAND.format(owner.organization)}"
+            ) from None
+        try:
+            api = run.as_administrator(owner)
+            return _Listed(owner, api, run.organizations.active(api, owner.organization), administrator)
+        except PatrolError as trouble:
+            cause = f"{failure.cause} Nor could {administrator} end it as administrator. {trouble.cause}"
+            raise NotDone(trouble.code, cause, f"{trouble.remedy} {_BY_HAND.format(owner.organization)}") from None
+
+
+_BY_HAND = (
+    "Where its user cannot sign in: a Project Collection Administrator sends its id to Azure DevOps "
+    "(`POST https://vssps.dev.azure.com/{}/_apis/tokenadmin/revocations?api-version=7.2-preview.1`, "
+    '`[{{"authorizationId": "ID"}}]`), or name such a user as `administrator` in pats.yaml (docs/operations.md).'
+)
+
+
+def _published(meant: Generations, listings: Iterable[_Listed], run: Run) -> Current | None:
     """What consumers read now. Raises NotDone where its tag and its expiry do not name the same PAT: which one is
     published is believed of two witnesses only, and else what leaked might be spared.
     """
     if meant.spared is None:
         return None
     current = run.publisher.current(meant.item.secret, meant.spared)
-    spared = next((listed[meant.spared] for _, _, listed in listings if meant.spared in listed), None)
+    spared = next((one.pats[meant.spared] for one in listings if meant.spared in one.pats), None)
     if spared is not None and spared.validity.ends != current.version.expires_on:
         raise NotDone(
             Code.EDITED,
@@ -194,11 +229,14 @@ def _allowed(
     return may_end.replaced_generation(pat, name, owner, run.mark, current, meant.made_before, versions)
 
 
-def _ended(meant: Generations, owner: Owner, allowed: MayEnd, api: PatApi, run: Run, dead: set[PatId]) -> Row:
+def _ended(meant: Generations, one: _Listed, allowed: MayEnd, run: Run, dead: set[PatId]) -> Row:
+    owner = one.owner
     try:
-        gate.end(api, allowed, run.tell)
+        gate.end(one.api, allowed, run.tell)
     except PatrolError as failure:
         return _lives(meant.item, owner, allowed.pat, meant.because, failure)
+    if one.by:
+        return _ends_soon(meant.item, owner, allowed.pat, one.by)
     dead.add(allowed.pat)
     return ended_row(meant.item.secret, owner, meant.because, None, allowed.pat)
 
@@ -208,7 +246,7 @@ def _unlisted(
     owner: Owner,
     named: Iterable[PatId],
     listed: Mapping[PatId, Pat],
-    api: PatApi,
+    api: OwnedPats,
     run: Run,
     dead: set[PatId],
 ) -> list[Row]:
@@ -250,6 +288,20 @@ def _disable_older(meant: Generations, current: Current, run: Run) -> list[Row]:
 
 def _id_of(version: VersionSeen) -> PatId:
     return version.stamp.authorization_id if version.stamp is not None else PatId(version.version)
+
+
+def _ends_soon(item: Item, owner: Owner, pat: PatId, administrator: str) -> Row:
+    """What an administrator revoked: Azure DevOps takes up to an hour, so that it is dead is not confirmed yet."""
+    cause = (
+        f"{pat} of {owner.username} in {owner.organization} may still work for up to an hour: {administrator} revoked "
+        f"it as administrator, because {owner.username} could not sign in."
+    )
+    remedy = (
+        "Ask for the emergency again in an hour: it says whether that holds. Consumers get no new value before "
+        f"{owner.username} can sign in again."
+    )
+    failure = NotDone(Code.LEAKED_PAT_LIVES, cause, remedy)
+    return ended_row(item.secret, owner, Because.EMERGENCY, failure, pat)
 
 
 def _lives(item: Item, owner: Owner, pat: PatId, because: Because, failure: PatrolError) -> Row:

@@ -13,7 +13,7 @@ from shared.model.clock import VaultInstant
 from shared.model.errors import Absent, Code, Denied, Misconfigured, PatrolError
 from shared.model.items import Item, User
 from shared.model.pats import Pat, PatId
-from shared.model.ports import PatApi, Vault
+from shared.model.ports import OwnedPats, PatApi, Vault
 from shared.model.secret_state import (
     CONTENT_TYPE,
     Nothing,
@@ -97,7 +97,7 @@ def item_seen(
     return Seen(secret, pat=pat if lives else None, gone=not lives)
 
 
-def find_unlisted(api: PatApi, organization: str, pat: PatId, now: VaultInstant) -> tuple[Pat | None, bool]:
+def find_unlisted(api: OwnedPats, organization: str, pat: PatId, now: VaultInstant) -> tuple[Pat | None, bool]:
     """A PAT that the listing of active ones does not show, and whether it lives (rule 5).
 
     Dead is what Get does not know, what is expired, and what the listing of revoked ones names.

@@ -10,7 +10,7 @@ from shared.model.clock import Deadline, VaultTime
 from shared.model.errors import Code, NotDone, Unclear
 from shared.model.items import User
 from shared.model.pats import Owner, Pat, PatId
-from shared.model.ports import Events, PatApi
+from shared.model.ports import Events, OwnedPats, PatApi
 from shared.model.request import Request
 from shared.model.secret_state import VaultListing
 from shared.model.tags import Mark
@@ -36,8 +36,8 @@ class Organizations:
         self._silent: dict[str, int] = {}
         self.known: dict[PatId, Pat] = {}
 
-    def active(self, api: PatApi, organization: str) -> dict[PatId, Pat]:
-        """The user's live PATs, all pages. Raises as `PatApi.active`, and NotDone for an organization that was silent
+    def active(self, api: OwnedPats, organization: str) -> dict[PatId, Pat]:
+        """A user's live PATs, all pages. Raises as `OwnedPats.active`, and NotDone for an organization that was silent
         to several users (promise 5).
         """
         self._refuse(organization)
@@ -164,3 +164,12 @@ class Run:
                 f"Put {owner.username} back under `users:` with `pats: []`.",
             )
         return SignedIn(user, self.sign_ins.sign_in(user), self.sign_ins)
+
+    def as_administrator(self, owner: Owner) -> OwnedPats:
+        """The PATs of somebody who cannot sign in, as the administrator that pats.yaml names. Raises NotDone where it
+        names none, else as `api_of`.
+        """
+        administrator = self.estate.inventory.administrator
+        if not administrator:
+            raise NotDone(Code.OWNER_CHANGED, "pats.yaml names no `administrator`.", "")
+        return self.api_of(Owner(administrator, owner.organization)).administering(owner.username)

@@ -23,6 +23,7 @@ from shared.model.tags import CANARY
 from shared.report.report import Failure, Leftover, Outcome, Row, Verb
 from shared.report.rows import failed, held, held_elsewhere, left, unexpected
 from shared.rotation.canary import end_canaries
+from shared.rotation.generations import leaked_before_minting
 from shared.rotation.item import ItemWork, Listed
 from shared.rotation.observe import item_seen, secret_seen
 from shared.rotation.publish import published
@@ -92,6 +93,7 @@ class UserWork:
             return
         user = self._sign_in(items, done)
         if user is None:
+            done.rows += self._end_leaked(items)
             return
         done.listed = self._list(user, items, done)
         there = [item for item in items if item.organization.casefold() in done.listed]
@@ -130,6 +132,18 @@ class UserWork:
         except Exception as failure:  # noqa: BLE001  # promise 5: one broken user never stops the others
             done.rows += [self.run.tell_row(unexpected(item, failure)) for item in items]
         return None
+
+    def _end_leaked(self, items: list[Item]) -> list[Row]:
+        """In an emergency nothing takes the place of what leaked while its user cannot sign in, and it ends all the
+        same: by the administrator, where pats.yaml names one. What lives is told.
+        """
+        rows = list[Row]()
+        for item in items if self.run.asked.emergency and not self.run.dry else ():
+            try:
+                rows += leaked_before_minting(item, self.run)
+            except PatrolError as failure:
+                rows.append(failed(item, Because.EMERGENCY, failure, verb=Verb.RETIRE))
+        return [self.run.tell_row(row) for row in rows]
 
     def _list(self, user: SignedIn, items: list[Item], done: UserWorkDone) -> dict[str, Listed]:
         """The user's live PATs by casefolded organization, without the organizations that failed."""

@@ -13,7 +13,7 @@ from shared.model.clock import VaultInstant, whole_seconds
 from shared.model.errors import NotDone
 from shared.model.items import Item
 from shared.model.pats import Minted, Owner, Pat, PatId
-from shared.model.secret_state import Current, Published, VersionListing, VersionSeen
+from shared.model.secret_state import Current, Published, VersionListing, VersionSeen, is_ours
 from shared.model.steps import Because
 from shared.model.tags import CANARY, Mark, Predecessor
 from shared.rules.orphans import Circumstances, Known, Standing, is_under_way, standing
@@ -123,11 +123,23 @@ def given_up(
     """A PAT of an item whose value nobody is to use any more: decommissioned, leaked, or to be ended first.
 
     Not one that may be on its way into the vault: a rotation under way made it, nobody can have read it, and its end
-    would make a dead value current.
+    would make a dead value current. Where an administrator's listing shows no display names, two witnesses stand in for
+    the mark: a version of ours names it as its owner's, and ends when it does.
     """
-    if mark.secret_of(pat.display_name) != name.casefold() or is_under_way(pat, versions):
+    ours = mark.secret_of(pat.display_name) == name.casefold()
+    if not (ours or (not pat.display_name and _witnessed(pat, owner, mark, versions))) or is_under_way(pat, versions):
         return None
     return MayEnd(_MADE_HERE, pat.id, owner, name, because, versions.at, versions.versions)
+
+
+def _witnessed(pat: Pat, owner: Owner, mark: Mark, versions: VersionListing) -> bool:
+    stamps = ((version.stamp, version) for version in versions if version.names(pat.id) and is_ours(version.tags, mark))
+    return any(
+        stamp is not None
+        and Owner(stamp.username, stamp.organization).same(owner)
+        and version.expires_on == pat.validity.ends
+        for stamp, version in stamps
+    )
 
 
 def canary(pat: Pat, owner: Owner, mark: Mark, versions: VersionListing) -> MayEnd | None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import requests
@@ -17,11 +18,26 @@ from shared.model.secret_text import SecretText
 from shared.services.devops_answers import GUID, HEADERS, Bearer, judge, lost, unreadable
 from shared.services.transport import Later, patiently, retry_after, timeouts
 
+if TYPE_CHECKING:
+    from shared.model.ports import OwnedPats
+
 PATS = "https://vssps.dev.azure.com/{organization}/_apis/tokens/pats"
 API_VERSION = "7.2-preview.1"
 PAGE = 100
 
 _INSTANT = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.\d{1,7})?Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """Where a request goes, in which version, and what to do where that is not allowed; None: as for a sign-in."""
+
+    url: str
+    version: str
+    remedy: str | None = None
+
+
+OWN_PATS: Final = Way(PATS, API_VERSION)
 
 
 class UserPats:
@@ -49,7 +65,7 @@ class UserPats:
         )
 
     def get(self, organization: str, pat: PatId) -> Pat:
-        body = self._ask_again("GET", organization, {"authorizationId": pat})
+        body = self.ask("GET", organization, {"authorizationId": pat})
         return read_pat(_pat_token(body))
 
     def mint(self, organization: str, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Minted:
@@ -76,17 +92,22 @@ class UserPats:
 
     def extend(self, organization: str, pat: PatId, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Pat:
         wanted = {"authorizationId": pat, **_wanted(display_name, scopes, ends)}
-        return read_pat(_pat_token(self._ask_again("PUT", organization, {}, wanted)))
+        return read_pat(_pat_token(self.ask("PUT", organization, {}, wanted)))
 
     def revoke(self, organization: str, pat: PatId) -> None:
         try:
-            self._ask_again("DELETE", organization, {"authorizationId": pat})
+            self.ask("DELETE", organization, {"authorizationId": pat})
         except Absent:
             return
         except Refused as refusal:
             raise Refused(Code.REVOKE_REFUSED, refusal.cause, refusal.remedy, refusal.word) from None
         except Unclear as doubt:
             raise Unclear(Code.REVOKE_UNCLEAR, f"{doubt.cause} The PAT may still live.", doubt.remedy) from None
+
+    def administering(self, username: str) -> OwnedPats:
+        from shared.services.token_administration import AdministeredPats  # it calls by this one
+
+        return AdministeredPats(self, username, self._clock)
 
     def _list(self, organization: str, state: str) -> Iterator[Mapping[str, Any]]:
         """All pages: the same filter on every one, until the continuation token is empty, null or absent."""
@@ -99,7 +120,7 @@ class UserPats:
         token, seen = "", set[str]()
         while True:
             page = {**options, "continuationToken": token} if token else options
-            body = self._ask_again("GET", organization, page)
+            body = self.ask("GET", organization, page)
             rows = body.get("patTokens")
             if not isinstance(rows, list):
                 raise unreadable("the listing of PATs")
@@ -111,29 +132,29 @@ class UserPats:
                 raise unreadable("the listing of PATs (a page repeats)")
             seen.add(token)
 
-    def _ask_again(
-        self, method: str, organization: str, query: Mapping[str, str], body: Mapping[str, object] | None = None
+    def ask(
+        self, method: str, organization: str, query: Mapping[str, str], body: object = None, way: Way = OWN_PATS
     ) -> Mapping[str, Any]:
         """A call that may be repeated: reads, and writes that say the same twice."""
 
         def attempt() -> Mapping[str, Any] | Later:
             try:
-                return self._send(method, organization, query, body)
+                return self._send(method, organization, query, body, way)
             except (Busy, Unclear) as failure:
                 return Later(failure, self._wait_asked())
 
         return patiently(self._clock, self._deadline, attempt)
 
     def _send(
-        self, method: str, organization: str, query: Mapping[str, str], body: Mapping[str, object] | None = None
+        self, method: str, organization: str, query: Mapping[str, str], body: object = None, way: Way = OWN_PATS
     ) -> Mapping[str, Any]:
         self._be_polite()
-        url = PATS.format(organization=quote(organization, safe=""))
+        url = way.url.format(organization=quote(organization, safe=""))
         try:
             response = self._session.request(
                 method,
                 url,
-                params={"api-version": API_VERSION, **query},
+                params={"api-version": way.version, **query},
                 json=body,
                 headers=HEADERS,
                 auth=Bearer(self._token),
@@ -145,7 +166,7 @@ class UserPats:
         wait = retry_after(response.headers.get("Retry-After"), self._clock.now())
         if wait:
             self._not_before = self._clock.elapsed() + wait
-        return judge(method, organization, response)
+        return judge(method, organization, response, remedy=way.remedy)
 
     def _be_polite(self) -> None:
         # A Retry-After on a success is Azure DevOps delaying this user: every thread that works for it waits before its

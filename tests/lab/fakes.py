@@ -43,7 +43,7 @@ from shared.model.errors import (
 )
 from shared.model.items import SonarQube, TokenItem, User
 from shared.model.pats import Claim, Minted, Pat, PatId, ServiceToken, Validity
-from shared.model.ports import PatApi
+from shared.model.ports import OwnedPats, PatApi
 from shared.model.secret_state import CONTENT_TYPE, Current, Look, SecretSeen, VaultListing, VersionListing, VersionSeen
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Turn, ask_until, held_elsewhere
@@ -246,20 +246,20 @@ class FakePats:
         self._trouble = trouble
 
     def active(self, organization: str) -> tuple[Pat, ...]:
-        return self._do("pats.list", lambda: self._mine(organization, "active"))
+        return self.do("pats.list", lambda: self._mine(organization, "active"))
 
     def by_state(self, organization: str, state: str) -> tuple[Pat, ...]:
-        return self._do("pats.list", lambda: self._mine(organization, state))
+        return self.do("pats.list", lambda: self._mine(organization, state))
 
     def revoked(self, organization: str) -> frozenset[PatId]:
-        return self._do("pats.list", lambda: frozenset(pat.id for pat in self._mine(organization, "revoked")))
+        return self.do("pats.list", lambda: frozenset(pat.id for pat in self._mine(organization, "revoked")))
 
     def get(self, organization: str, pat: PatId) -> Pat:
         def effect() -> Pat:
             self._cloud.pats.get(self._username, organization, pat)
             return _pat(self._cloud.pats.pat(pat))
 
-        return self._do("pats.get", effect)
+        return self.do("pats.get", effect)
 
     def mint(self, organization: str, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Minted:
         sent = Moment(self._cloud.now(), passed(self._cloud.now()))
@@ -275,7 +275,7 @@ class FakePats:
             return Minted(_pat(made), SecretText(made.value), sent)
 
         try:
-            return self._do("pats.create", effect)
+            return self.do("pats.create", effect)
         except Unclear as doubt:
             raise Unclear(Code.MINT_UNCLEAR, doubt.cause, doubt.remedy) from None
         except (Refused, Absent) as refused:
@@ -293,15 +293,18 @@ class FakePats:
             self._cloud.pats.update(self._username, organization, body)
             return _pat(self._cloud.pats.pat(pat))
 
-        return self._do("pats.update", effect)
+        return self.do("pats.update", effect)
 
     def revoke(self, organization: str, pat: PatId) -> None:
         try:
-            self._do("pats.revoke", lambda: self._cloud.pats.revoke(self._username, organization, pat))
+            self.do("pats.revoke", lambda: self._cloud.pats.revoke(self._username, organization, pat))
         except Absent:
             return
         except Unclear as doubt:
             raise Unclear(Code.REVOKE_UNCLEAR, doubt.cause, doubt.remedy) from None
+
+    def administering(self, username: str) -> OwnedPats:
+        return FakeAdministered(self._cloud, self._username, username, self)
 
     def _mine(self, organization: str, state: str) -> tuple[Pat, ...]:
         # Judges whether the caller may, and reads past its pages.
@@ -316,7 +319,7 @@ class FakePats:
             and state in (pat.state(now), "all")
         )
 
-    def _do(self, operation: str, effect: Callable[[], Answer]) -> Answer:
+    def do(self, operation: str, effect: Callable[[], Answer]) -> Answer:
         try:
             return self._trouble.around(operation, effect)
         except PatRefused as refused:
@@ -330,6 +333,41 @@ class FakePats:
             raise Denied(Code.ORGANIZATION_DENIED, refused.type_key, "-") from None
         except NoOrganization:
             raise Unclear(Code.ORGANIZATION_UNKNOWN, "HTTP 404", "-") from None
+
+
+@dataclass(frozen=True, slots=True)
+class FakeAdministered:
+    """`ports.OwnedPats` of somebody else."""
+
+    cloud: Cloud
+    administrator: str
+    username: str
+    own: FakePats
+
+    def active(self, organization: str) -> tuple[Pat, ...]:
+        return tuple(_pat(pat) for pat in self._all(organization) if self._lives(pat))
+
+    def revoked(self, organization: str) -> frozenset[PatId]:
+        return frozenset(PatId(pat.authorization_id) for pat in self._all(organization) if not self._lives(pat))
+
+    def get(self, organization: str, pat: PatId) -> Pat:
+        found = next((one for one in self._all(organization) if one.authorization_id == pat), None)
+        if found is None:
+            raise Unclear(Code.DEVOPS_UNCLEAR, "not listed", "-")
+        if not self._lives(found):
+            raise Absent(Code.PAT_UNKNOWN, "not valid", "-")
+        return _pat(found)
+
+    def revoke(self, organization: str, pat: PatId) -> None:
+        end = partial(self.cloud.pats.revoke_as_administrator, self.administrator, organization, [str(pat)])
+        self.own.do("tokenadmin.revoke", end)
+
+    def _all(self, organization: str) -> list[SandboxPat]:
+        asked = (self.administrator, organization, self.username)
+        return self.own.do("tokenadmin.list", lambda: self.cloud.pats.owned_by(*asked))
+
+    def _lives(self, pat: SandboxPat) -> bool:
+        return pat.state(self.cloud.now()) == "active" and pat.revoked_from is None
 
 
 class FakeVerifier:

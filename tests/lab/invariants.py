@@ -19,7 +19,7 @@ from shared.model.enrollment import Redeemed, SignInPage
 from shared.model.errors import Again, UserRefused
 from shared.model.items import Item, User
 from shared.model.pats import Pat, PatId
-from shared.model.ports import Directory, EnrolledDirectory, PatApi, Vault
+from shared.model.ports import Directory, EnrolledDirectory, OwnedPats, PatApi, Vault
 from shared.model.secret_state import CONTENT_TYPE, VersionSeen
 from shared.model.secret_text import SecretText
 from shared.model.tags import Mark, read
@@ -67,13 +67,18 @@ class Watch:
     def version(self, name: str, version: str) -> Version | None:
         return next((one for one in self.versions(name) if one.id == version), None)
 
-    def ended(self, pat: CloudPat) -> None:
-        """Promises 1 and 4: only ours ends, and no value that somebody may still read before its time."""
+    def ended(self, pat: CloudPat, *, administered: bool = False) -> None:
+        """Promises 1 and 4: only ours ends, and no value that somebody may still read before its time.
+
+        `administered`: by an administrator, who in an emergency ends what leaked although nothing takes its place.
+        """
+        self.must(self.emergency or not administered, "an administrator ended a PAT, and nobody said that it leaked")
         name = self.mark.secret_of(pat.display_name)
         item = None if name is None else self.item(name)
         adopted = any(one.adopt == pat.authorization_id for one in self.items())
         self.must(name is not None or adopted, f"promise 4: a PAT without our mark was ended ({pat.display_name})")
-        if item is None or item.decommission or self.revoke_first or pat.state(self.cloud.now()) != "active":
+        meant = administered or self.revoke_first
+        if item is None or item.decommission or meant or pat.state(self.cloud.now()) != "active":
             return
         versions = sorted(self.versions(item.secret), key=lambda one: one.created)
         holding = [number for number, version in enumerate(versions) if version.value == pat.value]
@@ -145,27 +150,40 @@ class WatchedVault:
         return self._vault.note(name, tags)
 
 
-class WatchedPats:
-    """The PAT API whose writes are checked before they are made."""
+class WatchedOwned:
+    """Somebody's PATs, whose ends are checked before they are made."""
 
-    def __init__(self, api: PatApi, watch: Watch) -> None:
+    def __init__(self, api: OwnedPats, watch: Watch, *, administered: bool = True) -> None:
         self._api = api
         self._watch = watch
+        self._administered = administered
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._api, name)
+
+    def revoke(self, organization: str, pat: PatId) -> None:
+        there = next((one for one in self._watch.cloud.pats.all() if one.authorization_id == pat), None)
+        if there is not None:
+            self._watch.ended(there, administered=self._administered)
+        self._api.revoke(organization, pat)
+
+
+class WatchedPats(WatchedOwned):
+    """The PAT API whose writes are checked before they are made."""
+
+    _api: PatApi
+
+    def __init__(self, api: PatApi, watch: Watch) -> None:
+        super().__init__(api, watch, administered=False)
+
+    def administering(self, username: str) -> OwnedPats:
+        return WatchedOwned(self._api.administering(username), self._watch)
 
     def extend(self, organization: str, pat: PatId, display_name: str, scopes: tuple[str, ...], ends: datetime) -> Pat:
         there = next((one for one in self._watch.cloud.pats.all() if one.authorization_id == pat), None)
         ours = there is None or self._watch.mark.secret_of(there.display_name) is not None
         self._watch.must(ours, f"promise 4: a PAT without our mark was changed ({pat})")
         return self._api.extend(organization, pat, display_name, scopes, ends)
-
-    def revoke(self, organization: str, pat: PatId) -> None:
-        there = next((one for one in self._watch.cloud.pats.all() if one.authorization_id == pat), None)
-        if there is not None:
-            self._watch.ended(there)
-        self._api.revoke(organization, pat)
 
 
 class WatchedDirectory:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,11 +28,15 @@ V72 = "api-version=7.2-preview.1"
 ENTRA = "https://login.microsoftonline.com"
 SONAR = "https://sonarqube.contoso.com/api/alm_settings"
 ADMIN = "squ_" + "a" * 40
-READS, CHANGED = (f"f0000000-0000-4000-8000-00000000000{number}" for number in range(2))
-"""A PAT that only reads, and one that is updated and revoked: one estate serves all operations."""
+READS, CHANGED, LEAKED = (f"f0000000-0000-4000-8000-00000000000{number}" for number in range(3))
+"""A PAT that only reads, one that is updated and revoked, one that an administrator ends: one estate for all of it."""
 GIT, FEED = "https://dev.azure.com/contoso/web/_git/app", "https://pkgs.dev.azure.com/contoso/_packaging/feed"
+MANY = "https://vssps.dev.azure.com/contoso/_apis/tokenadmin"
+GRANTED = ["vso.pats", "vso.pats_manage", "vso.tokenadministration", "vso.identity"]
 ESTATE: dict[str, Any] = {
     **small_estate(),
+    "clients": [{**row, "consented": GRANTED} for row in small_estate()["clients"]],
+    "organizations": [{**row, "administrators": [AGENTS]} for row in small_estate()["organizations"]],
     "pats": [
         {
             "owner": AGENTS,
@@ -41,7 +46,7 @@ ESTATE: dict[str, Any] = {
             "valid_to": "+30d",
             "authorization_id": authorization_id,
         }
-        for authorization_id in (READS, CHANGED)
+        for authorization_id in (READS, CHANGED, LEAKED)
     ],
     "vaults": [
         *small_estate()["vaults"],
@@ -102,6 +107,14 @@ class Caller:
         }
         return self.ask("POST", f"{ENTRA}/{TENANT}/oauth2/v2.0/token", data=form)
 
+    def identities(self) -> requests.Response:
+        query = f"searchFilter=General&filterValue={AGENTS}&api-version=7.1-preview.1"
+        return self.ask("GET", f"https://vssps.dev.azure.com/contoso/_apis/identities?{query}", self.devops)
+
+    def descriptor(self) -> str:
+        claims = self.devops["Authorization"].split(".")[1]
+        return f"aad.{json.loads(base64.urlsafe_b64decode(claims + '=='))['oid']}"
+
     def with_pat(self, url: str) -> requests.Response:
         return self.ask("GET", url, auth=("", self.pat))
 
@@ -144,6 +157,11 @@ CALLS: dict[str, Callable[[Caller], requests.Response]] = {
         "PUT", f"{PATS}?{V72}", by.devops, json={"authorizationId": CHANGED, "displayName": "renamed"}
     ),
     "pats.revoke": lambda by: by.ask("DELETE", f"{PATS}?{V72}&authorizationId={CHANGED}", by.devops),
+    "tokenadmin.list": lambda by: by.ask("GET", f"{MANY}/personalaccesstokens/{by.descriptor()}?{V72}", by.devops),
+    "tokenadmin.revoke": lambda by: by.ask(
+        "POST", f"{MANY}/revocations?{V72}", by.devops, json=[{"authorizationId": LEAKED}]
+    ),
+    "identities.read": lambda by: by.identities(),
     "devops.connection_data": lambda by: by.with_pat("https://dev.azure.com/contoso/_apis/connectionData"),
     "devops.other": lambda by: by.with_pat("https://dev.azure.com/contoso/_apis/git/repositories"),
     "git.refs": lambda by: by.with_pat(f"{GIT}/info/refs?service=git-upload-pack"),
@@ -180,6 +198,7 @@ CHANGES = {
         "pats.create",
         "pats.update",
         "pats.revoke",
+        "tokenadmin.revoke",
         "devops.connection_data",
         "devops.other",
     ),
