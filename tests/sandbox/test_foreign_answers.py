@@ -17,6 +17,7 @@ from sandbox.cloud.cloud import Cloud
 from sandbox.cloud.entra import AZURE_DEVOPS
 from sandbox.cloud.faults import OPERATIONS
 from sandbox.cloud.foreign_answers import FORMS, STATUSES
+from sandbox.cloud.recipients import KINDS
 from sandbox.cloud.seed import AGENTS, CLIENT, IDENTITY_CLIENT, TENANT, apply, small_estate
 from sandbox.process.in_process import session_for
 from sandbox.process.running import Running, start
@@ -60,6 +61,15 @@ ESTATE: dict[str, Any] = {
             ],
         },
     ],
+    "recipients": [
+        {
+            "host": f"{kind}.contoso.com",
+            "kind": kind,
+            "vault": "patrol-demo-pats.vault.azure.net",
+            "secret": f"to-{kind}",
+        }
+        for kind in KINDS
+    ],
     "federations": [{"domain": "adatum.com", "host": "sts.adatum.com"}],
     "sonarqubes": [
         {
@@ -81,10 +91,14 @@ class Caller:
     pat: str
     vault: dict[str, str] = field(default_factory=dict)
     devops: dict[str, str] = field(default_factory=dict)
+    addresses: dict[str, str] = field(default_factory=dict)
 
     def sign_in(self) -> Caller:
         self.vault = {"Authorization": f"Bearer {self.identity_token().json()['access_token']}"}
         self.devops = {"Authorization": f"Bearer {self.user_token().json()['access_token']}"}
+        for kind in KINDS:
+            kept = self.ask("GET", f"{VAULT}/secrets/to-{kind}/?{V76}", self.vault)
+            self.addresses[kind] = kept.json()["value"]
         return self
 
     def ask(self, method: str, url: str, headers: dict[str, str] | None = None, **more: Any) -> requests.Response:
@@ -106,6 +120,9 @@ class Caller:
             "scope": f"{AZURE_DEVOPS}/.default",
         }
         return self.ask("POST", f"{ENTRA}/{TENANT}/oauth2/v2.0/token", data=form)
+
+    def notice(self, kind: str) -> requests.Response:
+        return self.ask("POST", self.addresses[kind], json={"text": "one"})
 
     def identities(self) -> requests.Response:
         query = f"searchFilter=General&filterValue={AGENTS}&api-version=7.1-preview.1"
@@ -177,6 +194,10 @@ CALLS: dict[str, Callable[[Caller], requests.Response]] = {
     ),
     "sonarqube.validate": lambda by: by.sonarqube("GET", "validate?key=azure"),
     "sonarqube.other": lambda by: by.sonarqube("GET", "nothing"),
+    "notice.teams": lambda by: by.notice("teams"),
+    "notice.teams-card": lambda by: by.notice("teams-card"),
+    "notice.slack": lambda by: by.notice("slack"),
+    "notice.webhook": lambda by: by.notice("webhook"),
     "vault.challenge": lambda by: by.ask("GET", f"{VAULT}/secrets?{V76}"),
     "vault.set": lambda by: by.ask("PUT", f"{VAULT}/secrets/two?{V76}", by.vault, json={"value": "value-of-two"}),
     "vault.get": lambda by: by.ask("GET", f"{VAULT}/secrets/one/?{V76}", by.vault),
@@ -203,6 +224,7 @@ CHANGES = {
         "devops.other",
     ),
     *("git.refs", "feeds.read", "sonarqube.update_azure", "sonarqube.create_azure", "sonarqube.delete"),
+    *("notice.teams", "notice.teams-card", "notice.slack", "notice.webhook"),
     *("vault.set", "vault.update", "vault.delete", "vault.recover", "vault.purge", "vault.restore"),
 }
 """Operations after which the estate is another one: an effect, a use that was counted, a password that was tried."""
