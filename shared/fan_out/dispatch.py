@@ -26,6 +26,7 @@ from shared.rotation import notices
 from shared.rotation.estate import minted_in as minted
 from shared.rotation.estate import organizations, unmanaged
 from shared.rotation.heartbeat import heartbeat
+from shared.rotation.notices import Standing
 from shared.rotation.observe import look_up, secret_seen
 from shared.rotation.run import tell_soon
 from shared.rotation.threads import Threads
@@ -64,8 +65,8 @@ def dispatch(inventory: Inventory, world: World, mark: Mark, request: Request) -
     Tells `run.finished` whatever the outcome: the heartbeat that alerts watch is the dispatcher's.
     """
     with heartbeat("run", world, inventory, mark, request) as beat:
-        done = _dispatch(inventory, beat.world, mark, request, beat.started_at)
-        return replace(done, kept=beat.hand_over(done.run, done.orders))
+        done, standing = _dispatch(inventory, beat.world, mark, request, beat.started_at)
+        return replace(done, kept=beat.hand_over(done.run, done.orders, standing))
 
 
 def dispatch_named(
@@ -106,7 +107,9 @@ def _arrival(request: Request, started: datetime, user: User, world: World) -> d
     return (request.arrived_at or started) + ahead
 
 
-def _dispatch(inventory: Inventory, world: World, mark: Mark, request: Request, started: datetime) -> Dispatched:
+def _dispatch(
+    inventory: Inventory, world: World, mark: Mark, request: Request, started: datetime
+) -> tuple[Dispatched, Standing]:
     listing = world.vault.listing()
     check_clock(listing.ahead)
     now = VaultTime(world.clock, listing.ahead).now()
@@ -135,9 +138,11 @@ def _dispatch(inventory: Inventory, world: World, mark: Mark, request: Request, 
             rows += [*unseen, *(_row(item) for item in planned)]
     for row in rows:
         tell_row(world.tell, row)
-    tell_soon(world, expiring(quiet, listing, {}, mark, now))
+    soon = expiring(quiet, listing, {}, mark, now)
+    tell_soon(world, soon)
     names = unmanaged(listing, mark, inventory.managed())
-    return _put_together(request, started, world.clock.now(), rows, names, waiting, drafts)
+    done = _put_together(request, started, world.clock.now(), rows, names, waiting, drafts)
+    return done, Standing.of(listing, soon)
 
 
 def _put_together(

@@ -51,7 +51,7 @@ class Heartbeat:
         self._keep(report)
         return self._notify(report, standing or Standing())
 
-    def hand_over(self, run: KeptRun, orders: Sequence[Order]) -> bool:
+    def hand_over(self, run: KeptRun, orders: Sequence[Order], standing: Standing) -> bool:
         """Keep the head of a run whose messages do its work, then tell of it; gives whether all of it is kept.
 
         `queued`: messages that an alert may wait for. A request is refused, and sends none, where its report is not
@@ -62,7 +62,7 @@ class Heartbeat:
         outcome = "queued" if orders else run.outcome
         _tell_end(self.kind, self.world.tell, self.request, outcome, queued=queued, rows=run.report.items)
         if not orders:
-            self._notify(run.report, Standing())
+            self._notify(run.report, standing)
         elif kept and run.deadline is not None and not run.dry_run:
             # Nobody is told before the messages are out: the host sends them when this is over.
             to = notices.audience(self.inventory, self.mark, self.world)

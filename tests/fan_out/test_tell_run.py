@@ -116,3 +116,22 @@ def test_rule_19_a_named_request_over_the_queue_is_told_as_such() -> None:
     for message in queue.dispatch("two-pat").messages:
         queue.deliver(message)
     assert types(hook)[1:] == ["patrol.done"]
+
+
+def test_rule_19_a_run_that_queues_nobody_is_told_at_once() -> None:
+    queue, hook = two_users()
+    queue.work_off()
+
+    def dispatch_a_little_later() -> None:
+        queue.lab.wait(timedelta(minutes=10))
+        for user in queue.lab.inventory().users:
+            queue.runs.looked(user)
+        assert queue.dispatch().messages == ()
+
+    queue.lab.users[0]["pats"].append(item("wrong-pat", scopes=["no.such.scope"]))
+    for _ in range(2):
+        dispatch_a_little_later()
+        assert types(hook) == ["patrol.done", "patrol.failed"]
+    queue.lab.users[0]["pats"].pop()
+    dispatch_a_little_later()
+    assert types(hook)[2:] == ["patrol.recovered"]
