@@ -311,7 +311,7 @@ def direct(monkeypatch: pytest.MonkeyPatch, listening: Listening) -> Listening:
 
 def post(direct: Listening, path: str, *addresses: str, private: bool = True) -> Answer:
     sender = DirectPost(lambda _, __: addresses or ("127.0.0.1",))
-    return sender(f"https://{HOST}:{direct.port}{path}", b"{}", {"X-Of": "test"}, (5.0, 5.0), private)
+    return sender(f"https://{HOST}:{direct.port}{path}", b"{}", {"X-Of": "test"}, (30.0, 30.0), private)
 
 
 AS_WRITTEN = "/a%2fb/%7Euser/x?sp=%2Ftriggers%2fmanual&sig=a-b_c~d%3d&e='(!)'&&f"
@@ -330,7 +330,7 @@ def test_rule_19_it_connects_to_the_address_that_was_checked_for_the_host_that_w
     assert post(direct, "/x", "127.0.0.1").status == 204
     with pytest.raises(requests.exceptions.SSLError):
         DirectPost(lambda _, __: ("127.0.0.1",))(
-            f"https://other.contoso.com:{direct.port}/x", b"", {}, (5.0, 5.0), True
+            f"https://other.contoso.com:{direct.port}/x", b"", {}, (30.0, 30.0), True
         )
     assert len(direct.asked) == 1
 
@@ -346,7 +346,7 @@ def test_rule_19_nothing_is_sent_to_a_private_address(direct: Listening) -> None
     with pytest.raises(NotAllowed):
         post(direct, "/x", "20.50.2.1", "127.0.0.1", private=False)
     with pytest.raises(NotAllowed):
-        DirectPost()(f"https://127.0.0.1:{direct.port}/x", b"", {}, (5.0, 5.0), False)
+        DirectPost()(f"https://127.0.0.1:{direct.port}/x", b"", {}, (30.0, 30.0), False)
     assert direct.asked == []
 
 
@@ -366,7 +366,7 @@ def test_rule_19_a_name_that_nobody_knows_is_no_answer(direct: Listening) -> Non
         raise OSError("no such name")
 
     with pytest.raises(Unresolved):
-        DirectPost(nowhere)(f"https://{HOST}:{direct.port}/x", b"", {}, (5.0, 5.0), True)
+        DirectPost(nowhere)(f"https://{HOST}:{direct.port}/x", b"", {}, (30.0, 30.0), True)
     clock = SystemClock()
     recipients = NoticeRecipients(DirectPost(nowhere), clock)
     deadline = Deadline.after(clock, timedelta(0), timedelta(0))
