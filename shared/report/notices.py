@@ -27,9 +27,9 @@ LOOK_AGAIN = timedelta(hours=25)
 OWED_FOR = timedelta(days=3)
 """What a recipient has not taken by then it is not told any more, unless a run still meets it."""
 _DEEDS = {
-    Verb.ROTATE: "replaced or made",
+    Verb.ROTATE: "rotated",
     Verb.RENEW: "renewed",
-    Verb.RETIRE: "old PATs ended",
+    Verb.RETIRE: "retired",
     Verb.DECOMMISSION: "decommissioned",
     Verb.HOLD: "mended",
 }
