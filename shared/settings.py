@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from shared.model import durations
 from shared.model.errors import Code, Misconfigured
+from shared.model.secret_text import SecretText
 from shared.model.tags import Mark
 from shared.services import host_storage
 from shared.services.host_storage import ByConnectionString, Storage
@@ -213,6 +214,12 @@ def _spoilt(text: str) -> str:
 def pats_file(environ: Mapping[str, str], root: Path) -> Path:
     """Where the inventory lies, whatever else is wrong with the settings; `root` is what it is relative to."""
     return root / (environ.get("PATS_FILE", "").strip() or _PATS_FILE)
+
+
+def enroll_key(environ: Mapping[str, str]) -> SecretText | None:
+    """The key of the deployed app's function `enroll`, for `patrol enroll --app`, where it is given."""
+    text = environ.get("PATROL_ENROLL_KEY", "").strip()
+    return SecretText(text) if text else None
 
 
 def _vault(name: str, given: Mapping[str, str], problems: list[str]) -> str:

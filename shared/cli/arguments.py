@@ -6,6 +6,7 @@ Nothing heavy is loaded before a word is judged: help and a typing error are to 
 from __future__ import annotations
 
 import argparse
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -87,6 +88,13 @@ def verify_path(text: str) -> str:
     from shared.inventory import texts
 
     return _judged(texts.verify_path, text)
+
+
+def app_address(text: str) -> str:
+    """The deployed app's https address, without a slash at its end; http on this machine alone."""
+    if not re.fullmatch(r"(https://[A-Za-z0-9.-]+(:[0-9]+)?|http://(localhost|127\.0\.0\.1):[0-9]+)/?", text):
+        raise argparse.ArgumentTypeError("must be the app's address, such as https://contoso-pats.azurewebsites.net")
+    return text.rstrip("/")
 
 
 def _judged(check: Callable[[str], str], text: str) -> str:

@@ -15,8 +15,10 @@ from shared.cli.tables import show_enrollments
 from shared.model.credentials import FederatedIdentity
 from shared.model.errors import Misconfigured, PatrolError
 from shared.rotation.enroll import Enrolled, Enrolling, enrollable, enrollments
+from shared.services.deployed_app import ask_for_link
+from shared.settings import enroll_key
 from shared.views import html
-from shared.wiring import Deployment
+from shared.wiring import Deployment, shared_session
 
 WITHIN = timedelta(minutes=10)
 
@@ -27,6 +29,8 @@ def enroll(terminal: Terminal) -> int:
         return _status(terminal)
     if not terminal.options.upn:
         raise wrong("No user is named.", f"Name one: `{PROGRAM} enroll UPN`, or ask who is enrolled: `--status`.")
+    if terminal.options.app:
+        return _over_the_app(terminal)
     patrol = terminal.open()
     try:
         user = enrollable(patrol.inventory, terminal.options.upn)
@@ -37,14 +41,35 @@ def enroll(terminal: Terminal) -> int:
     if isinstance(patrol.inventory.sign_in.credential, FederatedIdentity):
         raise wrong(
             "The app registration trusts patrol's managed identity, so the deployed app alone can finish the sign-in.",
-            "Ask it for a link: `POST /api/enroll` (docs/deploy.md, Users without a password). Here it takes a "
-            "certificate or client secret in pats.yaml.",
+            f"Ask it for a link: `{PROGRAM} enroll {user.username} --app https://APP.azurewebsites.net`, or "
+            "`POST /api/enroll` (docs/deploy.md, Users without a password). Here it takes a certificate or client "
+            "secret in pats.yaml.",
         )
     done = _here(terminal, Enrolling(patrol.inventory, patrol.world, patrol.settings.mark, user))
     if terminal.options.json:
         terminal.screen.json(done.to_json())
     else:
         terminal.screen.say(done.says, "good")
+    return WELL
+
+
+def _over_the_app(terminal: Terminal) -> int:
+    """The app's own pats.yaml says whom it enrolls, so nothing of this machine's is read."""
+    key = enroll_key(terminal.environ)
+    if key is None:
+        raise wrong(
+            "PATROL_ENROLL_KEY is not set, and the app gives links to whoever has the key of its function `enroll`.",
+            "Put the key there (Azure portal: the function enroll, Function keys). Where HTTP_AUTH is entra, ask as "
+            "docs/deploy.md says.",
+        )
+    asked = ask_for_link(shared_session("app", 1), terminal.options.app, key, terminal.options.upn)
+    if terminal.options.json:
+        terminal.screen.json({"link": asked.link, "expires_at": asked.expires_at})
+        return WELL
+    terminal.errors.line(
+        f"Open this in a private window before {asked.expires_at}, and sign in as {terminal.options.upn}; once:"
+    )
+    terminal.screen.say(asked.link)
     return WELL
 
 

@@ -170,11 +170,13 @@ def _add_enroll(enroll: Parser) -> None:
     enroll.description = _wrapped(
         "A person signs in at a browser as a user of pats.yaml with `enrolled: true`, passing whatever multi-factor "
         "authentication that takes; from then on patrol signs in by itself. Run it where the app's certificate or "
-        "client secret can be read."
+        "client secret can be read; where the app trusts its managed identity, --app asks the deployed one for a link."
     )
     enroll.epilog = _example("enroll svc-release@contoso.com", "enroll --status")
     enroll.add_argument("upn", nargs="?", type=arguments.user_name, metavar="UPN")
     enroll.add_argument("--status", action="store_true", help="until when each enrolled user is good")
+    app = "ask the app deployed there for a link; PATROL_ENROLL_KEY holds the key of its function `enroll`"
+    enroll.add_argument("--app", type=arguments.app_address, metavar="URL", help=app)
     enroll.add_argument("--no-browser", action="store_true", help="print the page's address, and open nothing")
 
 

@@ -21,7 +21,7 @@ from shared.inventory.yaml_text import Lines, Place, Unreadable
 from shared.model import durations
 from shared.model.credentials import SignIn
 from shared.model.errors import Code, Misconfigured
-from shared.model.items import InvalidItem, Inventory, Item, SonarQube, Strategy, User
+from shared.model.items import InvalidItem, Inventory, Item, Strategy, User
 from shared.model.pats import PatId
 
 BUILT_IN: Mapping[str, str] = {
@@ -275,11 +275,6 @@ def _item(
     return None
 
 
-def _consumer(part: ItemPart) -> SonarQube | None:
-    then = part.then
-    return None if then is None else SonarQube(then.url, then.alm_setting, then.token_secret_name)
-
-
 def _consumer_twice(path: Place, part: ItemPart, context: _Context) -> Iterator[Found]:
     """Two items that are pushed to one setting would take turns in it, and end each other's PAT there."""
     if part.then is None:
@@ -319,7 +314,7 @@ def _effective(path: Place, part: ItemPart, username: str, context: _Context) ->
         adopt=PatId(part.adopt) if isinstance(part.adopt, str) else part.adopt,
         decommission=part.decommission,
         recover_deleted=part.recover_deleted,
-        then=_consumer(part),
+        then=None if part.then is None else part.then.consumer(),
     )
     return item, []
 

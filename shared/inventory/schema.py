@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from shared.inventory import scopes, texts
 from shared.model import durations
 from shared.model.credentials import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity
+from shared.model.items import SonarQube
 
 
 def _given_name(name: Any) -> Any:
@@ -126,6 +127,9 @@ class SonarQubePart(_Part):
         description="Key of its Azure DevOps setting (Administration, DevOps Platform Integrations)."
     )
     token_secret_name: SecretName = Field(description="The Key Vault secret that holds an administrator's token.")
+
+    def consumer(self) -> SonarQube:
+        return SonarQube(self.url, self.alm_setting, self.token_secret_name)
 
 
 class ItemPart(DefaultsPart):
