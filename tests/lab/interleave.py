@@ -318,10 +318,6 @@ class Meeting:
         # The first, one of each run that found it over a week old, and one of the runs since.
         assert not lab.enrolled or len(lab.kept()) <= 4, "each run keeps a new refresh token at most once (rule 16)"
         if any(row.because == "edited" for row in report.items):
-            # Two emergencies that revoke first within minutes, one of them killed before it publishes: what is
-            # published is dead, and what was minted last looks as if a version held it. A person is told to take back.
-            if self.judge.revoked_first:
-                return
             assert not any(one.tags for one in versions[-1:]), "only what a person wrote is `edited`"
             return
         if DECOMMISSION in self.kinds and any(row.because == "user-changed" for row in report.items):

@@ -29,6 +29,10 @@ from tests.lab.lab import START, THEN, Lab, days, hours, item, outcomes, row
 SECRET = "build-pat"
 
 
+class Killed(BaseException):
+    """As SIGKILL: nothing catches it."""
+
+
 def published(*, quick: bool = True, **keys: Any) -> Lab:
     lab = Lab([item(**keys)], quick=quick)
     lab.run()
@@ -444,6 +448,40 @@ def test_promise_2_what_was_minted_before_the_owner_changed_and_never_published_
     lab.later(hours(6))
     assert lost.revoked
     assert lab.works(SECRET, "contoso" if change == "user" else "fabrikam")
+
+
+def test_promise_3_an_emergency_that_revoked_first_and_was_killed_after_minting_leaves_no_item_edited() -> None:
+    """Get does not know what was revoked; the listing of revoked ones does, and says that the version held it."""
+    lab = published()
+    lab.run(SECRET, emergency=True)
+    replaced = current_pat(lab)
+    lab.wait(timedelta(minutes=1))
+
+    def killed(operation: str) -> None:
+        if operation == "vault.set":
+            raise Killed
+
+    lab.trouble.before = killed
+    with pytest.raises(Killed):
+        lab.run(SECRET, emergency=True, revoke_first=True)
+    lab.end_trouble()
+    assert replaced.revoked
+    assert outcomes(lab.later(hours(3)).items)[0] == f"{SECRET} rotate done gone"
+    assert lab.works(SECRET)
+    lab.later(hours(26))
+    assert [pat.value for pat in lab.live(SECRET)] == [lab.current(SECRET).value]
+
+
+def test_rule_10_the_id_of_another_revoked_pat_makes_no_witness() -> None:
+    lab = published()
+    lab.wait(days(3))
+    lab.run(SECRET, emergency=True)
+    held = current_pat(lab)
+    lab.wait(hours(1))
+    (ended,) = [pat for pat in lab.cloud.pats.all() if pat.revoked]
+    tag(lab, authorization_id=ended.authorization_id)
+    assert outcomes(lab.later(hours(3)).items) == [f"{SECRET} hold failed edited"]
+    assert not held.revoked
 
 
 # --- time ---------------------------------------------------------------------------------------------------------
