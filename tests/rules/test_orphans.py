@@ -151,3 +151,32 @@ def test_rule_10_a_current_version_that_names_nobody_s_pat_may_hold_the_live_one
     assert held_by_current(created, ENDS, a_pat(CURRENT, ends=ENDS + SECOND), [CURRENT], [mine]) is mine
     assert held_by_current(created, ENDS, None, [CURRENT, OLDER], [mine]) is None, "a predecessor is an older version's"
     assert held_by_current(created - days(1), ENDS, None, [CURRENT], [mine]) is None, "made after the version"
+
+
+def test_rule_4_facts_that_an_older_version_has_already_explain_no_newer_one() -> None:
+    """Tags and expiry of an older version were put back: what the newest really holds is nobody's orphan."""
+    again = replace(version(CURRENT, days(1)), version="put back")
+    assert standing(orphan(), circumstances(), listing(version(CURRENT, days(9)), again), KNOWN) is Standing.HELD
+    assert standing(orphan(), circumstances(), listing(version(FORMER, days(9)), again), KNOWN) is Standing.OVER
+    tied = replace(again, created=NOW - days(9))
+    assert standing(orphan(), circumstances(), listing(version(CURRENT, days(9)), tied), KNOWN) is Standing.OVER
+    young = orphan(minted=days(1) - timedelta(minutes=5) - SECOND)
+    assert standing(young, circumstances(), listing(version(CURRENT, days(9)), again), KNOWN) is Standing.OVER
+
+
+def test_rule_4_an_overlap_never_outlasts_the_pat_itself() -> None:
+    ends = a_pat(OLDER, ends=NOW, starts=NOW - days(20))
+    replaced = listing(version(OLDER, days(9)), version(CURRENT, SECOND))
+    assert standing(ends, circumstances(), replaced, KNOWN) is Standing.OVER
+    assert (
+        standing(replace(ends, validity=replace(ends.validity, ends=NOW + SECOND)), circumstances(), replaced, KNOWN)
+        is Standing.KEEP
+    )
+
+
+def test_rule_10_of_several_live_pats_the_newest_is_what_a_version_may_hold() -> None:
+    created, five = NOW - days(3), timedelta(minutes=5)
+    pats = [a_pat(FORMER, starts=created - days(2)), a_pat(OLDER, starts=created + five)]
+    assert held_by_current(created, ENDS, None, [CURRENT], pats) is pats[1]
+    assert held_by_current(created, ENDS, None, [CURRENT], reversed(pats)) is pats[1]
+    assert held_by_current(created - SECOND, ENDS, None, [CURRENT], pats) is pats[0]

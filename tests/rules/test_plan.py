@@ -10,15 +10,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.model.items import Item, Strategy
+from shared.model.items import Item, SonarQube, Strategy, User
 from shared.model.pats import Pat, PatId, Validity
 from shared.model.secret_state import (
     Foreign,
     Nothing,
     Published,
     Secret,
+    SecretSeen,
     Seen,
     Unmarked,
+    VaultListing,
 )
 from shared.model.steps import (
     Because,
@@ -33,13 +35,16 @@ from shared.model.steps import (
     Wait,
 )
 from shared.model.tags import Mark, Predecessor, Stamp, write
-from shared.rules.due import due_at, margin, urgency
+from shared.rules.due import due_at, expiring, is_pressing, margin, most_urgent_first, urgency
+from shared.rules.full_look import look_is_due, slot
+from shared.rules.needs_a_person import edited
 from shared.rules.overlap import Fate, fate, generations, overlap_end, retire_at
-from shared.rules.plan import Asked, plan
+from shared.rules.plan import Asked, plan, rests
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 MARK = Mark("patrol/prod-abcdef")
+SONARQUBE = SonarQube("https://sonarqube.contoso.com", "contoso-azure", "sonarqube-token")
 CURRENT, FORMER, OLDER = (PatId(f"a0000000-0000-4000-8000-00000000000{number}") for number in (1, 2, 3))
 
 
@@ -285,3 +290,123 @@ def test_rule_14_the_most_urgent_comes_first() -> None:
     soon = urgency(seen(published(left=days(1))), Rotate(Because.NEAR_EXPIRY), NOW)
     later = urgency(seen(published(left=days(3))), Rotate(Because.NEAR_EXPIRY), NOW)
     assert sorted([later, soon, missing, emergency, dead]) == [emergency, missing, dead, soon, later]
+
+
+@pytest.mark.parametrize(
+    ("item", "secret", "what", "expected"),
+    [
+        (an_item(), published(), Hold(Because.FRESH), True),
+        (an_item(), published(), Wait(NOW), True),
+        (an_item(), published(), Rotate(Because.NEAR_EXPIRY), False),
+        (an_item(), published(), Mend(), False),
+        (an_item(), in_overlap(SECOND), Hold(Because.FRESH), True),
+        (an_item(), in_overlap(timedelta(0)), Hold(Because.FRESH), False),
+        (an_item(paused=True), in_overlap(timedelta(0)), Hold(Because.PAUSED), True),
+        (an_item(), Nothing(), Hold(Because.NOTHING_TO_END), True),
+        (an_item(then=SONARQUBE), published(), Hold(Because.FRESH), False),
+        (an_item(then=SONARQUBE), published(), edited(an_item()), True),
+        (an_item(then=SONARQUBE, paused=True), published(), Hold(Because.PAUSED), True),
+    ],
+)
+def test_rule_12_where_the_vault_alone_shows_that_nothing_is_to_be_done_nobody_signs_in(
+    item: Item, secret: Secret, what: Step, expected: bool
+) -> None:
+    assert rests(item, secret, what, NOW) is expected
+
+
+def test_rule_12_one_overlap_that_is_over_is_something_to_do() -> None:
+    both = a_stamp(predecessors=(Predecessor(FORMER, NOW - SECOND), Predecessor(OLDER, NOW + days(1))))
+    assert not rests(an_item(), published(stamp=both), Hold(Because.FRESH), NOW)
+
+
+def test_rule_13_a_former_owner_s_item_is_decommissioned_only_where_its_pat_is_listed() -> None:
+    moved = an_item(decommission=True, username="new@contoso.com")
+    assert step(moved, seen(published())) == (Fail, Because.USER_CHANGED)
+    assert step(moved, seen(published(), pat=a_pat())) == (Decommission, Because.DECOMMISSIONED)
+    assert step(moved, seen(published(enabled=False))) == (Hold, Because.DECOMMISSIONED)
+    tagged = a_stamp(predecessors=(Predecessor(FORMER, NOW),))
+    assert step(an_item(decommission=True), seen(published(stamp=tagged, enabled=False)))[0] is Decommission
+    said = plan(moved, seen(published()), NOW)
+    assert isinstance(said, Fail)
+    assert "svc@contoso.com in contoso" in said.cause
+
+
+@pytest.mark.parametrize("life", [days(30), days(4)], ids=["the item's margin", "half of the granted life"])
+def test_rule_8_an_item_presses_when_half_of_its_margin_is_over(life: timedelta) -> None:
+    half = min(days(7), life / 2) / 2
+    assert is_pressing(an_item(), seen(published(life=life, left=half)), NOW)
+    assert not is_pressing(an_item(), seen(published(life=life, left=half + SECOND)), NOW)
+    assert not is_pressing(an_item(), seen(Nothing()), NOW)
+    assert not is_pressing(an_item(), seen(published(expires_on=None)), NOW)
+
+
+def listed(name: str = "build-pat", left: timedelta = days(20), **more: Any) -> SecretSeen:
+    there = SecretSeen(name, True, NOW + left - days(30), NOW + left, None, write(a_stamp(), {}))
+    return replace(there, **more)
+
+
+@pytest.mark.parametrize(
+    ("item", "there", "expected"),
+    [
+        (an_item(), listed(left=days(3.5)), [NOW + days(3.5)]),
+        (an_item(), listed(left=days(3.5) + SECOND), []),
+        (an_item(paused=True), listed(left=days(1)), []),
+        (an_item(decommission=True), listed(left=days(1)), []),
+        (an_item(), listed(left=days(1), tags={}), []),
+        (an_item(), listed(left=days(1), expires_on=None), []),
+        (an_item(secret="other-pat"), listed(left=days(1)), []),
+    ],
+    ids=["half of the margin", "a second more", "paused", "at its end", "not ours", "no expiry", "not there"],
+)
+def test_what_is_about_to_expire_is_told_when_half_of_its_margin_is_over(
+    item: Item, there: SecretSeen, expected: list[datetime]
+) -> None:
+    listing = VaultListing({there.key: there})
+    assert expiring([item], listing, {}, MARK, NOW) == [(item, at) for at in expected]
+
+
+def test_what_a_run_has_just_published_counts_and_the_other_items_go_on() -> None:
+    items = [an_item(secret="gone-pat"), an_item(), an_item(secret="last-pat")]
+    listing = VaultListing({name: listed(name, days(1)) for name in ("build-pat", "last-pat")})
+    assert expiring(items, listing, {"build-pat": NOW + days(29)}, MARK, NOW) == [(items[2], NOW + days(1))]
+
+
+def test_rule_14_users_take_turns_between_organizations_the_most_urgent_first() -> None:
+    def user(name: str, organization: str, left: float | None) -> User:
+        mine = an_item(secret=name, organization=organization)
+        if left is not None:
+            rows[name] = listed(name, days(left))
+        return User(name, "password", (mine,))
+
+    rows: dict[str, SecretSeen] = {}
+    users = [user("a", "One", 9), user("b", "one", 5), user("c", "two", 7), user("d", "one", None), User("e", "", ())]
+    ordered = most_urgent_first(users, VaultListing(rows))
+    assert [one.username for one in ordered] == ["d", "e", "c", "b", "a"]
+
+
+def test_rule_14_a_user_is_as_urgent_as_its_first_expiry() -> None:
+    rows = {name: listed(name, days(left)) for name, left in (("x", 9), ("y", 2), ("z", 5))}
+    rows["w"] = listed("w", expires_on=None)
+    two = User("two", "password", (an_item(secret="x"), an_item(secret="y")))
+    one = User("one", "password", (an_item(secret="z"), an_item(secret="w")))
+    half = User("half", "password", (an_item(secret="x"), an_item(secret="not there")))
+    assert most_urgent_first([one, two, half], VaultListing(rows)) == [half, two, one]
+
+
+@pytest.mark.parametrize(
+    ("last", "due"),
+    [(None, True), (timedelta(0), False), (-SECOND, True), (-days(1), True)],
+    ids=["never", "in its slot", "a second before its slot", "yesterday"],
+)
+def test_rule_13_a_full_look_is_due_once_a_user_s_slot_has_come(last: timedelta | None, due: bool) -> None:
+    for name in ("svc-agents@contoso.com", "SVC-other@contoso.com"):
+        midnight = NOW.replace(hour=0)
+        came = midnight + slot(name)
+        at = None if last is None else came + last
+        assert look_is_due(name, at, came) is due
+        assert look_is_due(name, at, came + timedelta(hours=1)) is due
+        before = came - SECOND
+        assert not look_is_due(name, came - days(1), before), "not before its slot of today"
+        assert look_is_due(name, came - days(1) - SECOND, before)
+    assert timedelta(0) <= slot("a") < days(1)
+    assert slot("A") == slot("a") == timedelta(days=1) * (0xE8B7BE43 / 2**32)
