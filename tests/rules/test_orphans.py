@@ -168,10 +168,8 @@ def test_rule_4_an_overlap_never_outlasts_the_pat_itself() -> None:
     ends = a_pat(OLDER, ends=NOW, starts=NOW - days(20))
     replaced = listing(version(OLDER, days(9)), version(CURRENT, SECOND))
     assert standing(ends, circumstances(), replaced, KNOWN) is Standing.OVER
-    assert (
-        standing(replace(ends, validity=replace(ends.validity, ends=NOW + SECOND)), circumstances(), replaced, KNOWN)
-        is Standing.KEEP
-    )
+    later = replace(ends, validity=replace(ends.validity, ends=NOW + SECOND))
+    assert standing(later, circumstances(), replaced, KNOWN) is Standing.KEEP
 
 
 def test_rule_10_of_several_live_pats_the_newest_is_what_a_version_may_hold() -> None:
