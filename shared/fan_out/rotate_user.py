@@ -156,7 +156,7 @@ def _work(
     looked_at: tuple[User, ...] = ()
     try:
         request = _request(delivery, user)
-        share = UserShare(user, order.organizations, order.full_look)
+        share = UserShare(user, order.organizations, order.full_look, older_versions=order.full_look)
         report, looked_at = run_user(inventory, _in_time(world, order), mark, request, share, threads)
         rows, leftovers, error = report.items, report.leftovers, report.misconfigured
     except PatrolError as failure:

@@ -120,7 +120,9 @@ def _shares(
     found = {}
     for user in most_urgent_first(inventory.users, listing):
         full = request.names is None and look_is_due(user.username, looks.get(user.digest), now)
-        found[user.key] = UserShare(user, everywhere if full else minted.get(user.key, ()), full)
+        organizations_too = everywhere if full else minted.get(user.key, ())
+        # One call for each secret: where the last look is not remembered, every run would make them.
+        found[user.key] = UserShare(user, organizations_too, full, older_versions=full and user.digest in looks)
     return found
 
 

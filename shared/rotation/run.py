@@ -16,6 +16,7 @@ from shared.report.report import Failure, Leftover, Report, Row, in_order
 from shared.report.rows import invalid_row
 from shared.rotation.canary import are_listed
 from shared.rotation.estate import observe, observe_user
+from shared.rotation.former_owners import look_for_former_owners
 from shared.rotation.heartbeat import heartbeat
 from shared.rotation.notices import Standing
 from shared.rotation.observe import secret_seen
@@ -135,10 +136,11 @@ def _work(run: Run, started: datetime) -> _Done:
     handovers = [handover for part in parts for handover in part.handovers]
     owners = [UserWork(user, run) for user in run.estate.inventory.users]
     if not run.dry:
-        judged = _judged(parts, run)
+        listed = [*parts, *look_for_former_owners(parts, run)]
+        judged = _judged(listed, run)
         orphans = [
             partial(UserWork(part.user, run).end_orphans, part, judged)
-            for part in parts
+            for part in listed
             if _has_orphans(part, judged, run)
         ]
         parts += run.threads.side_by_side(orphans)

@@ -63,11 +63,13 @@ class UserShare:
     """One technical user's share of a run.
 
     `organizations`: where its PATs may be besides where its items are. `full_look`: its daily one (rule 13).
+    `older_versions`: those of its secrets are looked at as well, for owners whom nothing else names.
     """
 
     user: User
     organizations: tuple[str, ...] = ()
     full_look: bool = False
+    older_versions: bool = False
 
 
 def asked_of(request: Request, arrived: datetime) -> Asked:
