@@ -215,7 +215,7 @@ def _published(meant: Generations, listings: Iterable[_Listed], run: Run) -> Cur
 
 def _in_doubt(meant: Generations, pat: Pat, versions: VersionListing, run: Run) -> bool:
     mine = run.mark.secret_of(pat.display_name) == meant.item.key
-    return mine and is_under_way(pat, versions) and may_have_leaked(pat, versions)
+    return mine and is_under_way(pat, versions) and may_have_leaked(pat, versions, run.organizations.known)
 
 
 def _allowed(

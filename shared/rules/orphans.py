@@ -72,9 +72,9 @@ def is_under_way(pat: Pat, versions: VersionListing) -> bool:
     return pat.validity.starts > versions.at - ORPHAN_AGE and not any(version.names(pat.id) for version in versions)
 
 
-def may_have_leaked(pat: Pat, versions: VersionListing) -> bool:
-    """Whether a version without our facts may hold what else seems to be on its way into the vault."""
-    return any(version.stamp is None and _after(version, pat) for version in versions)
+def may_have_leaked(pat: Pat, versions: VersionListing, known: Known) -> bool:
+    """Whether a version may hold what else seems to be on its way into the vault: its tags were wiped or changed."""
+    return any(_may_be_in(version, pat, versions, known) for version in versions)
 
 
 def _after(version: VersionSeen, pat: Pat) -> bool:
@@ -92,11 +92,7 @@ def standing(pat: Pat, of: Circumstances, listing: VersionListing, known: Known)
         return Standing.KEEP
     if _is_edited(of.secret, listing.versions, of.mark):
         return Standing.HELD
-    holding = [
-        version
-        for version in listing
-        if version.names(pat.id) or may_hold(version, pat, known) or (_after(version, pat) and _again(version, listing))
-    ]
+    holding = [one for one in listing if one.names(pat.id) or _may_be_in(one, pat, listing, known)]
     if not holding:
         return Standing.OVER if of.managed else Standing.UNNAMED
     last = max(holding, key=lambda version: version.created)
@@ -121,14 +117,25 @@ def may_hold(version: VersionSeen, pat: Pat, known: Known) -> bool:
     """Whether a version may have been published with this PAT's value, whatever its tags say.
 
     Not if it is older than the PAT (the clocks of the two services may differ by minutes), and not if it names another
-    PAT that is known and ends when the version does: patrol writes `validTo` as `expires_on`, so there are two
-    witnesses.
+    PAT of the same name that is known and ends when the version does: patrol writes `validTo` as `expires_on`, so there
+    are two witnesses.
     """
     if not _after(version, pat):
         return False
     stamp = version.stamp
     other = known.get(stamp.authorization_id) if stamp is not None and stamp.authorization_id != pat.id else None
-    return other is None or other.validity.ends != version.expires_on
+    return not _explains(other, version.expires_on, pat)
+
+
+def _explains(named: Pat | None, expires_on: datetime | None, pat: Pat) -> bool:
+    """Whether what a version names is what it holds, and not `pat`: PATs of one run may all end in the same second."""
+    if named is None or named.validity.ends != expires_on:
+        return False
+    return named.display_name.casefold() == pat.display_name.casefold()
+
+
+def _may_be_in(version: VersionSeen, pat: Pat, listing: VersionListing, known: Known) -> bool:
+    return may_hold(version, pat, known) or (_after(version, pat) and _again(version, listing))
 
 
 def _again(version: VersionSeen, listing: Iterable[VersionSeen]) -> bool:
@@ -157,10 +164,14 @@ def held_by_current(
     `current`: the PAT that the tags name, as Get showed it, dead or alive; None when it is not known at all. `named`:
     the predecessors. `ours`: live PATs with our mark for this very secret.
     """
-    if current is not None and current.validity.ends == expires_on:
-        return None
     names = frozenset(named)
-    suspects = [pat for pat in ours if pat.id not in names and created >= pat.validity.starts - MOST_SKEW]
+    suspects = [
+        pat
+        for pat in ours
+        if pat.id not in names
+        and created >= pat.validity.starts - MOST_SKEW
+        and not _explains(current, expires_on, pat)
+    ]
     return max(suspects, key=lambda pat: pat.validity.starts, default=None)
 
 

@@ -484,6 +484,31 @@ def test_rule_10_the_id_of_another_revoked_pat_makes_no_witness() -> None:
     assert not held.revoked
 
 
+def test_rule_8_a_young_pat_under_another_s_id_is_not_taken_for_one_on_its_way() -> None:
+    """Somebody wrote another PAT's id on the version: what it really holds leaked, and is named by nothing."""
+    lab = Lab([item(SECRET), item("other-pat")], quick=True)
+    lab.run()
+    leaked = current_pat(lab)
+    lab.wait(timedelta(minutes=20))
+    other = lab.current("other-pat")
+    assert other.expires == lab.current(SECRET).expires, "of one run, and so two witnesses by chance"
+    tag(lab, authorization_id=other.tags["authorization-id"])
+    report = lab.run(SECRET, emergency=True)
+    assert report.exit_code() == 1
+    assert not leaked.revoked
+    assert codes(report) == [Code.EDITED, Code.LEAKED_PAT_LIVES]
+
+
+def test_promise_1_another_item_s_id_on_a_version_of_the_same_second_ends_nothing() -> None:
+    lab = Lab([item(SECRET), item("other-pat")], quick=True)
+    lab.run()
+    held = current_pat(lab)
+    tag(lab, authorization_id=lab.current("other-pat").tags["authorization-id"])
+    reports = [lab.later(hours(6)) for _ in range(8)]
+    assert not held.revoked
+    assert codes(reports[-1]) == [Code.EDITED]
+
+
 # --- time ---------------------------------------------------------------------------------------------------------
 
 

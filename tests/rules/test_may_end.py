@@ -208,13 +208,16 @@ def test_rule_2_what_is_young_and_named_by_no_version_may_be_on_its_way() -> Non
     assert not is_under_way(a_pat(FORMER, starts=NOW), listing(version(CURRENT, days(1)), version(FORMER, days(0))))
 
 
-def test_rule_8_a_version_without_facts_may_hold_what_seems_to_be_on_its_way() -> None:
-    """Wiped or pasted, and not older than the PAT; the clocks of two services differ by up to five minutes."""
+def test_rule_8_a_version_that_nothing_explains_may_hold_what_seems_to_be_on_its_way() -> None:
+    """Wiped, pasted or forged, and not older than the PAT; the clocks of two services differ by up to five minutes."""
     young, five = a_pat(FORMER, starts=NOW), timedelta(minutes=5)
-    assert may_have_leaked(young, listing(version(CURRENT, days(1)), version(None, five)))
-    assert not may_have_leaked(young, listing(version(None, five + SECOND)))
-    assert not may_have_leaked(young, listing(version(OLDER, timedelta(0)))), "it says what it holds"
-    assert not may_have_leaked(young, listing())
+    assert may_have_leaked(young, listing(version(CURRENT, days(1)), version(None, five)), KNOWN)
+    assert not may_have_leaked(young, listing(version(None, five + SECOND)), KNOWN)
+    assert not may_have_leaked(young, listing(version(CURRENT, timedelta(0))), KNOWN), "it says what it holds"
+    assert may_have_leaked(young, listing(version(OLDER, timedelta(0))), KNOWN), "nobody knows what it says"
+    again = listing(version(CURRENT, days(1)), replace(version(CURRENT, timedelta(0)), version="put back"))
+    assert may_have_leaked(young, again, KNOWN), "an older version says the same"
+    assert not may_have_leaked(young, listing(), KNOWN)
 
 
 # --- a later expiry --------------------------------------------------------------------------------------------------

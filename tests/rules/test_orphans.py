@@ -114,6 +114,11 @@ def test_rule_4_a_version_is_explained_by_another_known_pat_that_ends_when_it_do
     assert may_hold(there, orphan(), {}), "an id that nobody knows: a person or a tool may have written it"
     assert may_hold(replace(there, expires_on=ENDS + SECOND), orphan(), KNOWN), "the second witness does not agree"
     assert may_hold(replace(there, expires_on=None), orphan(), KNOWN)
+    others = {CURRENT: a_pat(CURRENT, ends=ENDS, display_name=MARK.display_name("other-pat"))}
+    assert may_hold(there, orphan(), others), "another secret's, which happens to end in the same second"
+    assert not may_hold(
+        there, orphan(), {CURRENT: a_pat(CURRENT, ends=ENDS, display_name=MARK.display_name("BUILD-pat"))}
+    )
 
 
 @pytest.mark.parametrize("content_type", [CONTENT_TYPE, "text/plain", None])
@@ -149,6 +154,7 @@ def test_rule_10_a_current_version_that_names_nobody_s_pat_may_hold_the_live_one
     assert held_by_current(created, ENDS, None, [CURRENT], [mine]) is mine
     assert held_by_current(created, ENDS, KNOWN[CURRENT], [CURRENT], [mine]) is None, "explained by what it names"
     assert held_by_current(created, ENDS, a_pat(CURRENT, ends=ENDS + SECOND), [CURRENT], [mine]) is mine
+    assert held_by_current(created, ENDS, a_pat(CURRENT, ends=ENDS, display_name="x"), [CURRENT], [mine]) is mine
     assert held_by_current(created, ENDS, None, [CURRENT, OLDER], [mine]) is None, "a predecessor is an older version's"
     assert held_by_current(created - days(1), ENDS, None, [CURRENT], [mine]) is None, "made after the version"
 
