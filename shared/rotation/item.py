@@ -310,7 +310,8 @@ class ItemWork:
 
     def _planned(self, seen: Seen, step: Step) -> list[Row]:
         """What would be done, by the rules that do it."""
-        ends, now = expiry(seen), self.run.clock.now()
+        # Of what is proved dead no expiry is told.
+        ends, now = None if seen.gone else expiry(seen), self.run.clock.now()
         match step:
             case Hold(because=because, until=until):
                 rows = [held(self.item, because, until, ends)]

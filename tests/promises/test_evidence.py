@@ -509,6 +509,14 @@ def test_promise_1_another_item_s_id_on_a_version_of_the_same_second_ends_nothin
     assert codes(reports[-1]) == [Code.EDITED]
 
 
+def test_promise_8_a_plan_tells_no_expiry_of_a_pat_that_is_proved_dead() -> None:
+    lab = published()
+    lab.wait(days(3))
+    lab.cloud.pats.revoke_as_person(current_pat(lab).authorization_id)
+    planned = row(lab.run(dry_run=True), SECRET)
+    assert (planned.outcome, planned.because, planned.expires_on) == (Outcome.PLANNED, "gone", None)
+
+
 # --- time ---------------------------------------------------------------------------------------------------------
 
 
