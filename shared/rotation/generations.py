@@ -45,10 +45,12 @@ class Generations:
     because: Because
     spared: PatId | None = None
     made_before: datetime | None = None
+    in_overlap: frozenset[PatId] = frozenset()
+    """Ordinary predecessors: of an emergency that ended nothing when it was asked for, what came after it stays."""
 
     def is_meant(self, pat: Pat) -> bool:
         """Whether a PAT is one of those to end."""
-        if pat.id == self.spared:
+        if pat.id == self.spared or pat.id in self.in_overlap:
             return False
         return self.made_before is None or pat.validity.starts <= whole_seconds(self.made_before)
 
@@ -69,12 +71,15 @@ class Generations:
                 continue
             expired = version.expires_on is not None and version.expires_on <= self.versions.at
             later = self.made_before is not None and version.created > whole_seconds(self.made_before)
-            if not expired and not later and stamp.authorization_id != self.spared:
+            stays = stamp.authorization_id == self.spared or stamp.authorization_id in self.in_overlap
+            if not expired and not later and not stays:
                 found[stamp.authorization_id] = version
         return found
 
 
-def emergency(item: Item, published: PatId, made_before: datetime, run: Run) -> list[Row]:
+def emergency(
+    item: Item, published: PatId, made_before: datetime, run: Run, in_overlap: frozenset[PatId] = frozenset()
+) -> list[Row]:
     """End every live PAT of the item that was made before `made_before`, but the published one; disable older versions.
 
     `published`: its id, proved and current. When another run replaces it meanwhile, what that one published stays.
@@ -83,7 +88,7 @@ def emergency(item: Item, published: PatId, made_before: datetime, run: Run) -> 
     name = item.secret
     for _ in range(REPLACED_AT_MOST):
         versions = run.world.vault.versions(name)
-        meant = Generations(item, versions, Because.EMERGENCY, published, made_before)
+        meant = Generations(item, versions, Because.EMERGENCY, published, made_before, in_overlap)
         rows, dead = _end_all(meant, run)
         # Read again: only what lies under the version that is current now may be disabled.
         current = run.world.vault.current(name)
@@ -273,6 +278,7 @@ def _disable_older(meant: Generations, current: Current, run: Run) -> list[Row]:
     rows = []
     for version in meant.versions:
         ours = is_ours(version.tags, run.mark) or (version.stamp is None and version.content_type == CONTENT_TYPE)
+        ours = ours and not any(version.names(pat) for pat in meant.in_overlap)
         allowed = may_end.older_version(version, meant.item.secret, current) if ours and version.enabled else None
         if allowed is None:
             continue

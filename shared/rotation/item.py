@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from shared.model.clock import Deadline, VaultInstant, instant
+from shared.model.clock import Deadline, instant
 from shared.model.errors import Busy, Code, PatrolError, Unclear
 from shared.model.items import Item
 from shared.model.pats import Owner, Pat, PatId
@@ -180,9 +180,15 @@ class ItemWork:
 
         Gives whether anything was ended.
         """
-        before = self.run.asked.published_before if self.run.asked.emergency else VaultInstant(secret.created)
+        before, in_overlap = self.run.asked.published_before, frozenset[PatId]()
+        if not self.run.asked.emergency:
+            # What it ends was written down; what an ordinary rotation replaced since then has its overlap.
+            named = secret.stamp.predecessors
+            before = max(predecessor.retire_at for predecessor in named if predecessor.at_once)
+            in_overlap = frozenset(predecessor.id for predecessor in named if not predecessor.at_once)
         try:
-            rows = generations.emergency(self.item, secret.stamp.authorization_id, before, self.run)
+            published_now = secret.stamp.authorization_id
+            rows = generations.emergency(self.item, published_now, before, self.run, in_overlap)
         except PatrolError as failure:
             rows = [failed(self.item, Because.EMERGENCY, failure, verb=Verb.RETIRE)]
         ended.rows += [self.run.tell_row(row) for row in rows]

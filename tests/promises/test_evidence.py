@@ -517,6 +517,26 @@ def test_promise_8_a_plan_tells_no_expiry_of_a_pat_that_is_proved_dead() -> None
     assert (planned.outcome, planned.because, planned.expires_on) == (Outcome.PLANNED, "gone", None)
 
 
+def test_promise_1_what_was_replaced_after_an_emergency_that_was_not_confirmed_has_its_overlap() -> None:
+    lab = published()
+    lab.wait(days(3))
+    leaked = current_pat(lab)
+    lab.trouble.before = lambda operation: (
+        Unclear(Code.REVOKE_UNCLEAR, "-", "-") if operation == "pats.revoke" else None
+    )
+    assert lab.run(SECRET, emergency=True).exit_code() == 1
+    lab.end_trouble()
+    assert not leaked.revoked
+    replaced, version = current_pat(lab), lab.current(SECRET)
+    lab.wait(timedelta(minutes=10))
+    lab.run(SECRET, force=True)
+    assert leaked.revoked
+    assert not replaced.revoked
+    assert version.enabled
+    lab.later(hours(25))
+    assert replaced.revoked
+
+
 # --- time ---------------------------------------------------------------------------------------------------------
 
 
