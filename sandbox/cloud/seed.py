@@ -289,7 +289,7 @@ def demo_estate() -> dict[str, Any]:
         "identity": {"client_ids": [IDENTITY_CLIENT], "principal_id": IDENTITY_PRINCIPAL},
         "users": [
             {"upn": AGENTS, "password": "sandbox-password-agents"},
-            {"upn": SONAR, "password": "sandbox-password-sonar"},
+            {"upn": SONAR, "password": "sandbox-password-sonar", "enrolled_in": CREDENTIALS_VAULT},
             {"upn": PERSON, "password": "sandbox-password-alice"},
         ],
         "organizations": [
@@ -331,7 +331,7 @@ users:
         scopes: [vso.build]
         adopt: true
   - username: {SONAR}
-    password_secret_name: svc-sonar-password
+    enrolled: true                      # a person signed in once, with MFA: there is no password
     pats:
       - secret: sonarqube-pat           # near expiry, renewed instead of rotated
         organization: fabrikam
