@@ -649,7 +649,13 @@ def test_the_demo_inventory_passes_check(tmp_path: Path) -> None:
     ("write", "says"),
     [
         ("", "pats.yaml: it must hold the keys sign_in and users\n"),
-        (None, "{root}/pats.yaml cannot be read (No such file or directory). Set PATS_FILE to the inventory's path.\n"),
+        (
+            None,
+            (
+                "{root}/pats.yaml cannot be read (No such file or directory). Copy pats.example.yaml to pats.yaml, "
+                "write your names in it, and deploy it with the code; or set PATS_FILE to the inventory's path.\n"
+            ),
+        ),
     ],
 )
 def test_check_names_the_file_once(shell: Shell, write: str | None, says: str) -> None:
