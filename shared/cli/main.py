@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, TextIO
 
 from shared.cli.command import HUMAN, MISCONFIGURED, NOT_DONE, UNTOLD, WELL, Terminal
@@ -105,52 +106,29 @@ def _silence_libraries() -> None:
         logging.getLogger().addHandler(logging.NullHandler())
 
 
+_ROOMS: Mapping[str, str] = {
+    "check": "check_command:check",
+    "completion": "completion:completion",
+    "enroll": "enroll_command:enroll",
+    "import": "import_command:moving_in",
+    "metrics": "metrics_command:metrics",
+    "notify": "notify_command:notify",
+    "pats": "pats:pats",
+    "scopes": "scopes_command:scopes",
+    "status": "status_command:status",
+    "unblock": "check_command:unblock",
+}
+"""Where each command is done; those that work on PATs or tokens are in run_commands.py."""
+
+
 def _do(terminal: Terminal) -> int:
-    match terminal.options.command:
-        case "check":
-            from shared.cli.check_command import check
+    name = terminal.options.command
+    if name in _ROOMS:
+        command: Callable[[Terminal], int] = resolve_name(f"shared.cli.{_ROOMS[name]}")
+        return command(terminal)
+    from shared.cli import run_commands
 
-            return check(terminal)
-        case "status":
-            from shared.cli.status_command import status
-
-            return status(terminal)
-        case "metrics":
-            from shared.cli.metrics_command import metrics
-
-            return metrics(terminal)
-        case "notify":
-            from shared.cli.notify_command import notify
-
-            return notify(terminal)
-        case "pats":
-            from shared.cli.pats import pats
-
-            return pats(terminal)
-        case "enroll":
-            from shared.cli.enroll_command import enroll
-
-            return enroll(terminal)
-        case "import":
-            from shared.cli.import_command import moving_in
-
-            return moving_in(terminal)
-        case "scopes":
-            from shared.cli.scopes_command import scopes
-
-            return scopes(terminal)
-        case "completion":
-            from shared.cli.completion import completion
-
-            return completion(terminal)
-        case "unblock":
-            from shared.cli.check_command import unblock
-
-            return unblock(terminal)
-        case name:
-            from shared.cli import run_commands
-
-            return run_commands.COMMANDS[name](terminal)
+    return run_commands.COMMANDS[name](terminal)
 
 
 def _tell_failure(terminal: Terminal, failure: PatrolError) -> int:

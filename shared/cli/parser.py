@@ -107,12 +107,7 @@ def parser(out: Output | None = None, errors: Output | None = None) -> Parser:
     _add_status(command("status", "the state of every item, from the vault alone", "status --json"))
     numbers = command("metrics", "the state of every item for Prometheus", "metrics --output /var/lib/node/patrol.prom")
     numbers.add_argument("--output", metavar="FILE", help="where a textfile collector reads; replaced in one step")
-    notify = command("notify", "send recipients a test of each notice", "notify --test")
-    notify.description = _wrapped(
-        "Send one test of each event to every recipient of `notify` in pats.yaml, and say what each answer proves. The "
-        "exit code is 1 when one of them did not take it."
-    )
-    notify.add_argument("--test", action="store_true", required=True, help="nothing else is sent by hand")
+    _add_notify(command("notify", "send recipients a test of each notice", "notify --test"))
     release = command("unblock", "let patrol try a blocked user's sign-in again", "unblock svc@contoso.com")
     release.add_argument("upn", type=arguments.user_name, metavar="UPN")
     _add_enroll(command("enroll", "sign in once as a technical user that has no password", "enroll svc@contoso.com"))
@@ -120,14 +115,25 @@ def parser(out: Output | None = None, errors: Output | None = None) -> Parser:
     _add_import(command("import", "write pats.yaml lines for what exists: moving in", "import --from-env"))
     scopes = command("scopes", "the known scopes and what they let a PAT do", "scopes packaging")
     scopes.add_argument("words", nargs="*", metavar="WORD")
-    completion = command("completion", "completion of this command line for a shell", "completion bash")
+    _add_completion(command("completion", "completion of this command line for a shell", "completion bash"))
+    return whole
+
+
+def _add_notify(notify: Parser) -> None:
+    notify.description = _wrapped(
+        "Send one test of each event to every recipient of `notify` in pats.yaml, and say what each answer proves. The "
+        "exit code is 1 when one of them did not take it."
+    )
+    notify.add_argument("--test", action="store_true", required=True, help="nothing else is sent by hand")
+
+
+def _add_completion(completion: Parser) -> None:
     completion.description = _wrapped(
         "Print what completes this command line, for a file that the shell loads when it is needed. "
         "bash (with bash-completion): ~/.local/share/bash-completion/completions/patrol. "
         "zsh: _patrol, in a folder of $fpath. fish: ~/.config/fish/completions/patrol.fish."
     )
     completion.add_argument("shell", choices=SHELLS)
-    return whole
 
 
 def _add_work(command: Callable[[str, str, str], Parser]) -> None:
