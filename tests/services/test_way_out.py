@@ -9,11 +9,13 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+import trustme
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ManagedIdentityCredential
 from requests.adapters import HTTPAdapter
@@ -224,6 +226,37 @@ def untrusted(tmp_path: Path) -> Iterator[int]:
     server.shutdown(socket.SHUT_RDWR)
     server.close()
     thread.join(5)
+
+
+@pytest.mark.parametrize(("name", "taken"), [("localhost", True), ("vault.azure.net", False)])
+def test_promise_7_a_trusted_certificate_of_another_host_is_refused(tmp_path: Path, name: str, taken: bool) -> None:
+    """The context that all connections share still asks for the name of each."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert(name).configure_cert(context)
+    bundle = tmp_path / "roots.pem"
+    authority.cert_pem.write_to_path(bundle)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Nothing) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        made = session(4)
+        made.trust_env, made.verify = False, str(bundle)
+        try:
+            if taken:
+                assert made.get(f"https://localhost:{server.server_port}/", timeout=20).status_code == 204
+            else:
+                with pytest.raises(requests.exceptions.SSLError, match=r"doesn't match|not valid for|mismatch"):
+                    made.get(f"https://localhost:{server.server_port}/", timeout=20)
+        finally:
+            server.shutdown()
+
+
+class Nothing(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        self.send_response(204)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Nothing."""
 
 
 def test_promise_8_a_certificate_that_nobody_knows_names_the_bundle(untrusted: int) -> None:
