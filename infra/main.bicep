@@ -56,12 +56,18 @@ param credentialsVaultName string = ''
 @description('Its resource group, when it is another one than this.')
 param credentialsVaultResourceGroup string = ''
 
-@description('Id (a guid) of the role by which the app writes PATs. Default: Key Vault Secrets Officer; infra/custom-role.bicep makes one that cannot delete or purge.')
+@description('A vault that exists and holds nothing else, for the refresh tokens of users without a password; empty: they lie in the credentials vault.')
+param enrollmentsVaultName string = ''
+
+@description('Its resource group, when it is another one than this.')
+param enrollmentsVaultResourceGroup string = ''
+
+@description('Id (a guid) of the role by which the app writes PATs, and enrollments in a vault of their own. Default: Key Vault Secrets Officer; infra/custom-role.bicep makes one that cannot delete or purge.')
 @minLength(36)
 @maxLength(36)
 param patsVaultRoleId string = 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
 
-@description('Id (a guid) of the role by which the app keeps enrollments of users without a password in the credentials vault: infra/custom-role.bicep makes one that can write and not read. Empty: none, and no user is enrolled.')
+@description('Id (a guid) of the role by which the app keeps enrollments of users without a password in the credentials vault: infra/custom-role.bicep makes one that can write and not read. Empty: none, and users are enrolled in a vault of their own or not at all.')
 @maxLength(36)
 param enrollmentRoleId string = ''
 
@@ -159,6 +165,16 @@ var checkedPatsGroup = empty(patsVaultName) && !empty(patsVaultResourceGroup)
 var checkedCredentialsGroup = empty(credentialsVaultName) && !empty(credentialsVaultResourceGroup)
   ? fail('credentialsVaultResourceGroup is given without credentialsVaultName')
   : empty(credentialsVaultResourceGroup) ? resourceGroup().name : credentialsVaultResourceGroup
+var checkedEnrollmentsGroup = empty(enrollmentsVaultName) && !empty(enrollmentsVaultResourceGroup)
+  ? fail('enrollmentsVaultResourceGroup is given without enrollmentsVaultName')
+  : empty(enrollmentsVaultResourceGroup) ? resourceGroup().name : enrollmentsVaultResourceGroup
+var checkedEnrollmentsVault = empty(enrollmentsVaultName)
+  ? ''
+  : !empty(enrollmentRoleId)
+      ? fail('enrollmentRoleId is for the credentials vault, and enrollmentsVaultName names another: give one')
+      : contains([toLower(patsVaultName), toLower(credentialsVaultName)], toLower(enrollmentsVaultName))
+          ? fail('enrollmentsVaultName is the vault of the PATs or of the credentials: give one of its own')
+          : enrollmentsVaultName
 var checkedApplications = empty(authClientId) && !empty(authAllowedApplications)
   ? fail('authAllowedApplications is given without authClientId')
   : authAllowedApplications
@@ -332,6 +348,17 @@ module keepsEnrollments 'modules/vault-role.bicep' = if (!empty(enrollmentRoleId
   dependsOn: [credentialsVaultNew]
 }
 
+module writesEnrollments 'modules/vault-role.bicep' = if (!empty(checkedEnrollmentsVault)) {
+  name: 'writes-enrollments'
+  scope: resourceGroup(checkedEnrollmentsGroup)
+  params: {
+    vaultName: checkedEnrollmentsVault
+    principalId: identity.outputs.principalId
+    roleId: patsVaultRoleId
+    why: 'patrol keeps the enrollments of users without a password, in a vault of their own'
+  }
+}
+
 module secretReaders 'modules/secret-readers.bicep' = if (!empty(checkedConsumers)) {
   name: 'secret-readers'
   scope: resourceGroup(checkedPatsGroup)
@@ -348,10 +375,15 @@ module network 'modules/network.bicep' = if (isPrivate) {
     addressPrefix: checkedPrefix
     storageId: storage.outputs.id
     packagesId: packages.outputs.id
-    vaultIds: [
-      resourceId(checkedPatsGroup, 'Microsoft.KeyVault/vaults', patsVault)
-      resourceId(checkedCredentialsGroup, 'Microsoft.KeyVault/vaults', credentialsVault)
-    ]
+    vaultIds: union(
+      [
+        resourceId(checkedPatsGroup, 'Microsoft.KeyVault/vaults', patsVault)
+        resourceId(checkedCredentialsGroup, 'Microsoft.KeyVault/vaults', credentialsVault)
+      ],
+      empty(checkedEnrollmentsVault)
+        ? []
+        : [resourceId(checkedEnrollmentsGroup, 'Microsoft.KeyVault/vaults', checkedEnrollmentsVault)]
+    )
   }
   dependsOn: [patsVaultNew, credentialsVaultNew]
 }
@@ -377,6 +409,7 @@ module app 'modules/function-app.bicep' = {
     settings: {
       KEY_VAULT_URL: 'https://${patsVault}${vaultSuffix}'
       CREDENTIALS_VAULT_URL: 'https://${credentialsVault}${vaultSuffix}'
+      ENROLLMENTS_VAULT_URL: 'https://${empty(checkedEnrollmentsVault) ? credentialsVault : checkedEnrollmentsVault}${vaultSuffix}'
       PATS_FILE: patsFile
       DEPLOYMENT_NAME: checkedName
       ROTATION_SCHEDULE: rotationSchedule

@@ -27,6 +27,7 @@ _HOST = r"([0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?\.)+[a-z]([0-9a-z-]{0,61}[0-9a-z])?
 _PATS_FILE = "pats.yaml"
 # Defaults that are no value of their own, in the words of the settings table.
 _REQUIRED, _SAME_VAULT, _FIRST_LABEL = "required", "`KEY_VAULT_URL`", "first label of the vault's host"
+_WITH_CREDENTIALS = "`CREDENTIALS_VAULT_URL`"
 
 SHORTEST_BUDGET, LONGEST_BUDGET = timedelta(minutes=1), timedelta(minutes=25)
 # Azure's load balancer ends an HTTP request after 230 s, whatever the host would allow.
@@ -57,6 +58,7 @@ class Setting:
 SETTINGS = (
     Setting("KEY_VAULT_URL", "vault of the published PATs", _REQUIRED),
     Setting("CREDENTIALS_VAULT_URL", "vault of the technical users' credentials", _SAME_VAULT),
+    Setting("ENROLLMENTS_VAULT_URL", "vault of the refresh tokens of enrolled users", _WITH_CREDENTIALS),
     Setting("PATS_FILE", "the inventory; relative to `function_app.py`, or else to the current folder", _PATS_FILE),
     Setting("DEPLOYMENT_NAME", "the readable part of the mark", _FIRST_LABEL),
     Setting("ROTATION_SCHEDULE", "NCRONTAB, UTC; resolved by the host", "0 0 */6 * * *", "host"),
@@ -81,6 +83,7 @@ class Settings:
 
     key_vault_url: str
     credentials_vault_url: str
+    enrollments_vault_url: str
     pats_file: Path
     deployment_name: str
     run_budget: timedelta
@@ -131,6 +134,9 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
     credentials = key_vault
     if given["CREDENTIALS_VAULT_URL"] != _SAME_VAULT:
         credentials = _vault("CREDENTIALS_VAULT_URL", given, problems)
+    enrollments = credentials
+    if given["ENROLLMENTS_VAULT_URL"] != _WITH_CREDENTIALS:
+        enrollments = _vault("ENROLLMENTS_VAULT_URL", given, problems)
     deployment = _deployment(given["DEPLOYMENT_NAME"], key_vault, problems)
     budget = _budget(given["RUN_BUDGET"], problems)
     request_budget = _request_budget(given["HTTP_BUDGET"], problems)
@@ -145,6 +151,7 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
     return Settings(
         key_vault_url=key_vault,
         credentials_vault_url=credentials,
+        enrollments_vault_url=enrollments,
         pats_file=pats_file(environ, root),
         deployment_name=deployment,
         run_budget=budget,

@@ -143,9 +143,16 @@ def world(
     sign_ins = Pace(most_sign_ins) if own_clock else shared_pace("sign-ins", most_sign_ins)
     ledger = Ledger() if own_clock else shared_ledger(settings.mark.text)
     clients = _Clients.of(settings, budget, grace, clock or SystemClock(), tell, http, identity, federated)
-    vault = clients.vault(settings.key_vault_url, pace)
-    same = settings.credentials_vault_url == settings.key_vault_url
-    return clients.world(vault, vault if same else clients.vault(settings.credentials_vault_url), sign_ins, ledger)
+    return clients.world(clients.vaults(pace), sign_ins, ledger)
+
+
+@dataclass(frozen=True, slots=True)
+class _Vaults:
+    """Those of the PATs, of the credentials and of the enrollments; two with one address are one client."""
+
+    pats: SecretVault
+    credentials: SecretVault
+    enrollments: SecretVault
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +195,7 @@ class _Clients:
         deadline = Deadline.after(clock, budget, grace)
         return cls(settings, http, alone, clock, deadline, tell, identity, federated or managed, post)
 
-    def world(self, vault: SecretVault, credentials: SecretVault, sign_ins: Pace, ledger: Ledger) -> World:
+    def world(self, vaults: _Vaults, sign_ins: Pace, ledger: Ledger) -> World:
         """All of them together."""
         http, clock, deadline, host = self.http, self.clock, self.deadline, self.settings.authority_host
         authority = Authority(http, host, clock, deadline, sign_ins)
@@ -199,12 +206,12 @@ class _Clients:
             return UserPats(http, token, clock, deadline)
 
         return World(
-            vault=vault,
-            credentials=credentials,
-            proofs=ClientCredentials(credentials, ManagedAssertion(self.federated, host)),
+            vault=vaults.pats,
+            credentials=vaults.credentials,
+            proofs=ClientCredentials(vaults.credentials, ManagedAssertion(self.federated, host)),
             directory=Entra(authority, api_for),
             enrolled=EnrolledUsers(authority, api_for),
-            refresh_tokens=credentials,
+            refresh_tokens=vaults.enrollments,
             verifier=Prover(self.alone, http, clock, deadline, accounts),
             consumer=SonarQubeServer(http, clock, deadline),
             recipients=NoticeRecipients(self.post, clock),
@@ -218,6 +225,17 @@ class _Clients:
             links=self.links(),
             told=self.told(),
             vault_host=self.settings.vault_host,
+        )
+
+    def vaults(self, pace: Pace) -> _Vaults:
+        """Publishing has a pace; the others are written seldom."""
+        settings = self.settings
+        found = {settings.key_vault_url: self.vault(settings.key_vault_url, pace)}
+        for url in (settings.credentials_vault_url, settings.enrollments_vault_url):
+            if url not in found:
+                found[url] = self.vault(url)
+        return _Vaults(
+            found[settings.key_vault_url], found[settings.credentials_vault_url], found[settings.enrollments_vault_url]
         )
 
     def vault(self, url: str, pace: Pace | None = None) -> SecretVault:

@@ -36,6 +36,7 @@ def test_the_vault_is_enough() -> None:
     assert read() == Settings(
         key_vault_url=VAULT,
         credentials_vault_url=VAULT,
+        enrollments_vault_url=VAULT,
         pats_file=ROOT / "pats.yaml",
         deployment_name="contoso-pats",
         run_budget=timedelta(minutes=20),
@@ -46,6 +47,7 @@ def test_the_vault_is_enough() -> None:
 def test_every_setting_can_be_given() -> None:
     known = read(
         CREDENTIALS_VAULT_URL="https://contoso-users.vault.azure.net/",
+        ENROLLMENTS_VAULT_URL="https://contoso-enrolled.vault.azure.net/",
         PATS_FILE="estates/one.yaml",
         DEPLOYMENT_NAME="Prod-1",
         RUN_BUDGET="10m",
@@ -56,6 +58,7 @@ def test_every_setting_can_be_given() -> None:
         AZURE_AUTHORITY_HOST="https://login.microsoftonline.us/",
     )
     assert known.credentials_vault_url == "https://contoso-users.vault.azure.net"
+    assert known.enrollments_vault_url == "https://contoso-enrolled.vault.azure.net"
     assert known.pats_file == ROOT / "estates/one.yaml"
     assert (known.deployment_name, known.run_budget, known.parallel_users) == ("Prod-1", timedelta(minutes=10), 16)
     assert known.authority_host == "login.microsoftonline.us"
@@ -95,7 +98,7 @@ def test_the_mark_tells_two_vaults_apart_and_not_two_spellings_of_one() -> None:
 
 def test_one_vault_in_two_spellings_is_one_vault() -> None:
     known = read(CREDENTIALS_VAULT_URL="https://CONTOSO-pats.vault.azure.net:443/")
-    assert known.credentials_vault_url == known.key_vault_url
+    assert known.credentials_vault_url == known.enrollments_vault_url == known.key_vault_url
 
 
 @pytest.mark.parametrize(
@@ -121,7 +124,7 @@ def test_one_vault_in_two_spellings_is_one_vault() -> None:
         "https://",
     ],
 )
-@pytest.mark.parametrize("name", ["KEY_VAULT_URL", "CREDENTIALS_VAULT_URL"])
+@pytest.mark.parametrize("name", ["KEY_VAULT_URL", "CREDENTIALS_VAULT_URL", "ENROLLMENTS_VAULT_URL"])
 def test_only_an_https_address_of_a_named_host_is_a_vault(name: str, url: str) -> None:
     assert refusal({"KEY_VAULT_URL": VAULT, name: url}).startswith(f"{name} ")
 

@@ -102,6 +102,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
     properties: {
       KEY_VAULT_URL: settings.KEY_VAULT_URL
       CREDENTIALS_VAULT_URL: settings.CREDENTIALS_VAULT_URL
+      ENROLLMENTS_VAULT_URL: settings.ENROLLMENTS_VAULT_URL
       PATS_FILE: settings.PATS_FILE
       DEPLOYMENT_NAME: settings.DEPLOYMENT_NAME
       ROTATION_SCHEDULE: settings.ROTATION_SCHEDULE

@@ -7,6 +7,8 @@ param patsVaultName = 'contoso-pats'
 param patsVaultResourceGroup = 'rg-contoso-pats'
 param credentialsVaultName = 'contoso-technical-users'
 param credentialsVaultResourceGroup = 'rg-contoso-identity'
+param enrollmentsVaultName = 'contoso-enrollments'
+param enrollmentsVaultResourceGroup = 'rg-contoso-identity'
 param consumers = [
   {
     secretName: 'agents-linux-pat'

@@ -47,6 +47,8 @@ class Generations:
     made_before: datetime | None = None
     in_overlap: frozenset[PatId] = frozenset()
     """Ordinary predecessors: of an emergency that ended nothing when it was asked for, what came after it stays."""
+    refusal: PatrolError | None = None
+    """Why the item's user cannot sign in: it is not asked to again, and what is published ends without a successor."""
 
     def is_meant(self, pat: Pat) -> bool:
         """Whether a PAT is one of those to end."""
@@ -104,13 +106,13 @@ def emergency(
     raise overtaken()
 
 
-def leaked_before_minting(item: Item, run: Run) -> list[Row]:
-    """`revoke_first`: end what is meant of the item before there is a new value. Gives the rows.
+def leaked_before_minting(item: Item, run: Run, refusal: PatrolError | None = None) -> list[Row]:
+    """`revoke_first`, or `refusal` of its user: end what is meant of the item without a new value. Gives the rows.
 
     What another run has published since it was asked for did not leak, and consumers have it (rule 8).
     """
     versions, before = run.world.vault.versions(item.secret), run.asked.published_before
-    return _end_all(Generations(item, versions, Because.EMERGENCY, made_before=before), run)[0]
+    return _end_all(Generations(item, versions, Because.EMERGENCY, made_before=before, refusal=refusal), run)[0]
 
 
 def decommission(item: Item, version: VersionSeen, run: Run) -> list[Row]:
@@ -176,6 +178,8 @@ class _Listed:
 def _list(owner: Owner, meant: Generations, run: Run) -> _Listed:
     """As the owner; in an emergency as the administrator where the owner cannot sign in. Raises why neither could."""
     try:
+        if meant.refusal is not None and owner.username.casefold() == meant.item.username.casefold():
+            raise meant.refusal
         own = run.api_of(owner)
         return _Listed(owner, own, run.organizations.active(own, owner.organization))
     except PatrolError as failure:

@@ -93,7 +93,6 @@ class UserWork:
             return
         user = self._sign_in(items, done)
         if user is None:
-            done.rows += self._end_leaked(items)
             return
         done.listed = self._list(user, items, done)
         there = [item for item in items if item.organization.casefold() in done.listed]
@@ -127,20 +126,23 @@ class UserWork:
         except PatrolError as failure:
             because, outcome = (Because.BLOCKED, Outcome.BLOCKED) if is_refused(failure) else _USER_FAILED
             done.rows += [self.run.tell_row(failed(item, because, failure, outcome)) for item in items]
+            if is_refused(failure):
+                done.rows += self._end_leaked(items, failure)
             if not items:
                 self.run.tell("user.failed", username=self.user.username, code=failure.code)
         except Exception as failure:  # noqa: BLE001  # promise 5: one broken user never stops the others
             done.rows += [self.run.tell_row(unexpected(item, failure)) for item in items]
         return None
 
-    def _end_leaked(self, items: list[Item]) -> list[Row]:
-        """In an emergency nothing takes the place of what leaked while its user cannot sign in, and it ends all the
-        same: by the administrator, where pats.yaml names one. What lives is told.
+    def _end_leaked(self, items: list[Item], refusal: PatrolError) -> list[Row]:
+        """In an emergency nothing takes the place of what leaked before a person has acted for its user, and it ends
+        all the same: by the administrator, where pats.yaml names one. What lives is told. A sign-in without an answer
+        ends nothing: the next try may bring a new value first (promise 1).
         """
         rows = list[Row]()
         for item in items if self.run.asked.emergency and not self.run.dry else ():
             try:
-                rows += leaked_before_minting(item, self.run)
+                rows += leaked_before_minting(item, self.run, refusal)
             except PatrolError as failure:
                 rows.append(failed(item, Because.EMERGENCY, failure, verb=Verb.RETIRE))
         return [self.run.tell_row(row) for row in rows]

@@ -19,7 +19,7 @@ import pytest
 import requests
 import yaml
 
-from sandbox.cloud.seed import AGENTS, demo_estate
+from sandbox.cloud.seed import AGENTS, CREDENTIALS_VAULT, demo_estate
 from sandbox.process.running import Running, start
 from shared.inventory import pats_yaml
 from tests.lab.inventory_texts import a_user, an_estate, text_of
@@ -99,7 +99,10 @@ def seed() -> dict[str, Any]:
     return {
         **demo_estate(),
         "pats": [],
-        "vaults": [{"host": "contoso-credentials.vault.azure.net", "secrets": [token]}],
+        "vaults": [
+            {"host": "contoso-credentials.vault.azure.net", "secrets": [token]},
+            {"host": CREDENTIALS_VAULT, "secrets": []},  # of the estate's enrolled user
+        ],
         "sonarqubes": [{"host": "sonarqube.contoso.com", "tokens": [{"value": ADMIN}], "azure": [setting]}],
     }
 

@@ -105,6 +105,25 @@ def test_code_comes_with_the_resources_where_a_package_is_named_and_is_never_bui
     assert code["properties"] == {"packageUri": address, "type": "zip", "remoteBuild": False}
 
 
+def test_enrollments_have_one_role_in_one_place(warm: Compiler, tmp_path: Path) -> None:
+    """Their own vault where one is named, reached like the others; else the credentials' vault, by the role given."""
+    roles = "Microsoft.Authorization/roleAssignments"
+
+    def why(**given: str) -> list[str]:
+        found = [row["properties"].get("description", "") for row in of_type(warm.expanded(tmp_path, **given), roles)]
+        return sorted(text for text in found if "enrollments" in text)
+
+    private = {"networkMode": "private", "addressPrefix": "10.20.0.0/24"}
+    alone = warm.expanded(tmp_path, enrollmentsVaultName="contoso-enrolled", **private)
+    assert "'contoso-enrolled'" in app_settings(alone)["ENROLLMENTS_VAULT_URL"]
+    endpoints = "Microsoft.Network/privateEndpoints"
+    assert len(of_type(alone, endpoints)) == len(of_type(warm.expanded(tmp_path, **private), endpoints)) + 1
+    kept = "patrol keeps the enrollments of users without a password"
+    assert why() == []
+    assert why(enrollmentRoleId="1" * 36) == [kept]
+    assert why(enrollmentsVaultName="contoso-enrolled") == [f"{kept}, in a vault of their own"]
+
+
 def test_consumers_as_text_get_what_consumers_as_a_list_get(warm: Compiler, tmp_path: Path) -> None:
     consumers = [{"secretName": "agents-linux-pat", "principalId": "44444444-0000-4000-8000-000000000001"}]
     assert warm.expanded(tmp_path, consumersJson=json.dumps(consumers)) == warm.expanded(tmp_path, consumers=consumers)
@@ -125,6 +144,9 @@ def test_the_instances_that_share_the_pace_follow_the_limit(warm: Compiler, tmp_
         ({"addressPrefix": "10.20.0.0/24"}, "networkMode is not private"),
         ({"patsVaultResourceGroup": "rg"}, "without patsVaultName"),
         ({"credentialsVaultResourceGroup": "rg"}, "without credentialsVaultName"),
+        ({"enrollmentsVaultResourceGroup": "rg"}, "without enrollmentsVaultName"),
+        ({"enrollmentsVaultName": "contoso", "enrollmentRoleId": "1" * 36}, "for the credentials vault"),
+        ({"enrollmentsVaultName": "contoso", "credentialsVaultName": "Contoso"}, "one of its own"),
         ({"authAllowedApplications": ["x"]}, "without authClientId"),
         ({"patsVaultName": "contoso", "credentialsVaultName": "Contoso"}, "are one vault"),
         ({"allowedAddresses": "203.0.113.7"}, "203.0.113.7/32"),

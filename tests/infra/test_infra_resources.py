@@ -45,6 +45,7 @@ ROLES["existing-vaults"] = {
     *HOST_ROLES,
     (APP, SECRETS_OFFICER, "rg-contoso-pats/contoso-pats"),
     (APP, SECRETS_USER, "rg-contoso-identity/contoso-technical-users"),
+    (APP, SECRETS_OFFICER, "rg-contoso-identity/contoso-enrollments"),
     ("44444444-0000-4000-8000-000000000001", SECRETS_USER, "rg-contoso-pats/contoso-pats/agents-linux-pat"),
     ("44444444-0000-4000-8000-000000000002", SECRETS_USER, "rg-contoso-pats/contoso-pats/sonarqube-pat"),
 }

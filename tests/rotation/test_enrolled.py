@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sandbox.cloud.entra_estate import UserState
-from sandbox.cloud.seed import AGENTS, CLIENT, CREDENTIALS_VAULT, IDENTITY_CLIENT, PERSON
+from sandbox.cloud.seed import AGENTS, CLIENT, CREDENTIALS_VAULT, IDENTITY_CLIENT, PERSON, enroll
 from shared.model.clock import VaultTime
 from shared.model.errors import Code
 from shared.model.items import User
@@ -48,6 +48,21 @@ def test_rule_16_an_enrolled_user_is_rotated_for_and_mfa_is_no_matter(lab: Lab) 
     assert lab.run().exit_code() == 0
     assert lab.works("build-pat")
     assert not [call for call in lab.cloud.calls("vault.get") if call.subject == "svc-agents-password"]
+
+
+def test_rule_16_enrollments_in_a_vault_of_their_own_are_read_and_renewed_there_alone() -> None:
+    own = "patrol-demo-enrolled.vault.azure.net"
+    lab = Lab(users=ENROLLED, environment={"ENROLLMENTS_VAULT_URL": f"https://{own}"})
+    lab.cloud.add_vault(own)
+    enroll(lab.cloud, AGENTS, own)
+    assert lab.run().exit_code() == 0
+    lab.wait(days(8))
+    assert lab.run().exit_code() == 0
+    assert len(lab.cloud.vaults[own].secret(NAME).versions) == 2, "renewed once it was a week old"
+    assert {call.host for call in lab.cloud.calls("vault.set")} == {own, lab.settings.vault_host}, (
+        "passwords: read only"
+    )
+    assert lab.works("build-pat")
 
 
 @pytest.mark.parametrize("kind", ["client_secret_name", "client_certificate_name", "identity"])
