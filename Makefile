@@ -162,9 +162,8 @@ schema: environment ## write pats.schema.json again, from the code
 	@$(ALONE) $(BIN)/python -m shared.inventory.pats_yaml > pats.schema.json.new || { rm -f pats.schema.json.new; exit 1; }
 	@mv pats.schema.json.new pats.schema.json; echo "Wrote pats.schema.json."
 
-package: PACKAGE ?= $(ARGS)
 package: environment ## build the deployment package, your pats.yaml in it, into dist/patrol and dist/patrol.zip
-	@"$(BIN)/python" infra/package.py --zip dist/patrol.zip $(PACKAGE)
+	@"$(BIN)/python" infra/package.py --zip dist/patrol.zip $(or $(PACKAGE),$(ARGS))
 
 wheel: environment ## build the command line as a wheel, into dist/: what pip, pipx and uvx install
 	@rm -rf build; mkdir -p dist; rm -f dist/patrol-*.whl; "$(BIN)/python" -m pip wheel --quiet --no-input --no-index --no-deps --no-build-isolation --wheel-dir dist .; rm -rf build
