@@ -48,7 +48,7 @@ class Generations:
     in_overlap: frozenset[PatId] = frozenset()
     """Ordinary predecessors: of an emergency that ended nothing when it was asked for, what came after it stays."""
     refusal: PatrolError | None = None
-    """Why the item's user cannot sign in: it is not asked to again, and what is published ends without a successor."""
+    """Why the item's user cannot sign in, so that there is no successor: nobody but the administrator ends anything."""
 
     def is_meant(self, pat: Pat) -> bool:
         """Whether a PAT is one of those to end."""
@@ -178,7 +178,7 @@ class _Listed:
 def _list(owner: Owner, meant: Generations, run: Run) -> _Listed:
     """As the owner; in an emergency as the administrator where the owner cannot sign in. Raises why neither could."""
     try:
-        if meant.refusal is not None and owner.username.casefold() == meant.item.username.casefold():
+        if meant.refusal is not None:
             raise meant.refusal
         own = run.api_of(owner)
         return _Listed(owner, own, run.organizations.active(own, owner.organization))
@@ -245,7 +245,7 @@ def _ended(meant: Generations, one: _Listed, allowed: MayEnd, run: Run, dead: se
     except PatrolError as failure:
         return _lives(meant.item, owner, allowed.pat, meant.because, failure)
     if one.by:
-        return _ends_soon(meant.item, owner, allowed.pat, one.by)
+        return _ends_soon(meant, owner, allowed.pat, one.by)
     dead.add(allowed.pat)
     return ended_row(meant.item.secret, owner, meant.because, None, allowed.pat)
 
@@ -300,18 +300,19 @@ def _id_of(version: VersionSeen) -> PatId:
     return version.stamp.authorization_id if version.stamp is not None else PatId(version.version)
 
 
-def _ends_soon(item: Item, owner: Owner, pat: PatId, administrator: str) -> Row:
+def _ends_soon(meant: Generations, owner: Owner, pat: PatId, administrator: str) -> Row:
     """What an administrator revoked: Azure DevOps takes up to an hour, so that it is dead is not confirmed yet."""
+    who = owner.username if meant.refusal is None else meant.item.username
     cause = (
         f"{pat} of {owner.username} in {owner.organization} may still work for up to an hour: {administrator} revoked "
-        f"it as administrator, because {owner.username} could not sign in."
+        f"it as administrator, because {who} could not sign in."
     )
     remedy = (
         "Ask for the emergency again in an hour: it says whether that holds. Consumers get no new value before "
-        f"{owner.username} can sign in again."
+        f"{who} can sign in again."
     )
     failure = NotDone(Code.LEAKED_PAT_LIVES, cause, remedy)
-    return ended_row(item.secret, owner, Because.EMERGENCY, failure, pat)
+    return ended_row(meant.item.secret, owner, Because.EMERGENCY, failure, pat)
 
 
 def _lives(item: Item, owner: Owner, pat: PatId, because: Because, failure: PatrolError) -> Row:

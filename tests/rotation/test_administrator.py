@@ -10,9 +10,10 @@ import pytest
 
 from sandbox.cloud.entra_estate import UserState
 from sandbox.cloud.pats import Pat
-from sandbox.cloud.seed import AGENTS, CLIENT, SONAR, demo_estate
+from sandbox.cloud.seed import AGENTS, CLIENT, CREDENTIALS_VAULT, SONAR, demo_estate
 from shared.inventory import pats_yaml
 from shared.model.errors import Code
+from shared.model.items import User
 from shared.report.report import Outcome, Report, Row
 from tests.lab.lab import Lab, days, hours, item
 from tests.lab.shell import Shell
@@ -146,6 +147,24 @@ def test_rule_8_an_emergency_whose_user_signs_in_asks_no_administrator(lab: Lab)
     assert before.revoked
     assert lab.works(LEAKED)
     assert not [call for call in lab.operations() if call.startswith("tokenadmin")]
+
+
+def test_promise_1_without_a_successor_nobody_but_an_administrator_ends_what_is_published() -> None:
+    """The item moved to a user whom nobody has enrolled; who minted what is published could still sign in."""
+    lab = a_lab(administrator="")
+    lab.cloud.directory.user(AGENTS).state = UserState.NORMAL
+    lab.users = [
+        {"username": AGENTS, "password_secret_name": "svc-agents-password", "pats": []},
+        {"username": SONAR, "enrolled": True, "pats": [item()]},
+    ]
+    lab.cloud.vaults[CREDENTIALS_VAULT].delete(User(SONAR, "", enrolled=True).credential_name)
+    report = emergency(lab)
+    assert lab.works(LEAKED)
+    (row,) = endings(report)
+    assert row.error is not None
+    assert row.error.code is Code.LEAKED_PAT_LIVES
+    assert leaked(lab).authorization_id in row.error.message
+    assert "--revoke-first" in row.error.remedy or "patrol pats revoke" in row.error.remedy
 
 
 def test_only_an_emergency_has_an_administrator_end_anything(lab: Lab) -> None:
