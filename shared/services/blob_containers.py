@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import requests
@@ -11,7 +13,7 @@ from azure.core.pipeline.transport import RequestsTransport
 from azure.storage.blob import ContainerClient
 
 from shared.model.clock import Deadline
-from shared.model.errors import PatrolError
+from shared.model.errors import Code, Denied, PatrolError, Unclear
 from shared.services import answers
 from shared.services.host_storage import ByConnectionString, ByIdentity, Storage
 from shared.services.identity import NoToken, OwnIdentity
@@ -40,7 +42,21 @@ def container(storage: Storage, name: str, credential: TokenCredential, session:
     return ContainerClient(storage.blob_url, name, credential=OwnIdentity(credential), **given)
 
 
-def limits(deadline: Deadline) -> dict[str, float]:
+def write(container: ContainerClient, deadline: Deadline, call: Callable[[], object]) -> None:
+    """Do `call`, and make the container first where it is not there. Raises what the SDK raises."""
+    try:
+        call()
+    except Exception as failure:
+        if not refused_with(failure, requests.codes.not_found):
+            raise
+    else:
+        return
+    with suppress(Exception):  # another made it, or the next call says why not
+        container.create_container(**limits(deadline))
+    call()
+
+
+def limits(deadline: Deadline) -> dict[str, Any]:
     """How long one call may take."""
     connect, read = timeouts(deadline)
     return {"connection_timeout": min(connect, CONNECT_TIMEOUT), "read_timeout": min(read, READ_TIMEOUT)}
@@ -72,6 +88,13 @@ def cause(host: str | None, what: str, failure: Exception) -> str:
         return f"The host's storage {host} cannot be asked for {what}: no signature could be made."
     inner = getattr(failure, "inner_exception", None) or failure
     return f"The host's storage {host} could not be asked for {what}: {lost(inner).cause}."
+
+
+def failed(container: ContainerClient, storage: Storage, what: str, code: Code, failure: Exception) -> PatrolError:
+    """Denied for a refusal, Unclear for anything else."""
+    refused = isinstance(failure, NoToken) or refusal(failure) is not None
+    kind = Denied if refused else Unclear
+    return kind(code, cause(container.primary_hostname, what, failure), remedy(storage, failure))
 
 
 def remedy(storage: Storage, failure: Exception) -> str:

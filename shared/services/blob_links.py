@@ -22,12 +22,11 @@ from azure.storage.blob import BlobClient, ContentSettings
 
 from shared.model.clock import Clock, Deadline, instant, read_instant
 from shared.model.enrollment import Link, SignInPage
-from shared.model.errors import Code, Denied, PatrolError, Unclear
+from shared.model.errors import Code, PatrolError
 from shared.model.secret_text import SecretText
 from shared.services import blob_containers
 from shared.services.blob_containers import refused_with
 from shared.services.host_storage import Storage
-from shared.services.identity import NoToken
 
 CONTAINER = "patrol-enroll"
 KEPT = timedelta(hours=1)
@@ -63,14 +62,7 @@ class BlobLinks:
             self._ask(self._blob(link.page.state).upload_blob, data=body, overwrite=True, content_settings=_JSON)
 
         try:
-            try:
-                write()
-            except Exception as failure:  # judged by its status
-                if not refused_with(failure, requests.codes.not_found):
-                    raise
-                with suppress(Exception):  # another made it, or the next call says why not
-                    self._ask(self._container.create_container)
-                write()
+            blob_containers.write(self._container, self._deadline, write)
         except Exception as failure:  # noqa: BLE001  # whatever the SDK makes of an odd answer
             raise self._failure(failure) from None
         with suppress(Exception):  # the next link's maker sweeps as well
@@ -118,11 +110,8 @@ class BlobLinks:
         return call(**given, **blob_containers.limits(self._deadline))
 
     def _failure(self, failure: Exception) -> PatrolError:
-        host = self._container.primary_hostname
-        cause = blob_containers.cause(host, "links to enroll by", failure)
-        remedy = blob_containers.remedy(self._storage, failure)
-        refused = isinstance(failure, NoToken) or blob_containers.refusal(failure) is not None
-        return (Denied if refused else Unclear)(Code.LINK_UNKEPT, cause, remedy)
+        what, code = "links to enroll by", Code.LINK_UNKEPT
+        return blob_containers.failed(self._container, self._storage, what, code, failure)
 
 
 def _written(link: Link) -> dict[str, str]:

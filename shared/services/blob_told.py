@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import requests
@@ -17,12 +16,11 @@ from azure.core.credentials import TokenCredential
 from azure.storage.blob import BlobClient, ContentSettings
 
 from shared.model.clock import Deadline
-from shared.model.errors import Code, Denied, NotDone, PatrolError, Unclear
+from shared.model.errors import Code, NotDone, PatrolError
 from shared.report.told import Memory, memory_json, read_memory
 from shared.services import blob_containers
 from shared.services.blob_containers import refused_with
 from shared.services.host_storage import Storage
-from shared.services.identity import NoToken
 
 CONTAINER = "patrol-notices"
 # Somebody wrote before: for a blob that is there the one, for one that was not the other.
@@ -76,14 +74,7 @@ class BlobTold:
             self._ask(self._blob().upload_blob, data=body, overwrite=bool(read_as), content_settings=_JSON, **only)
 
         try:
-            try:
-                write()
-            except Exception as failure:  # judged by its status
-                if not refused_with(failure, requests.codes.not_found):
-                    raise
-                with suppress(Exception):  # another made it, or the next call says why not
-                    self._ask(self._container.create_container)
-                write()
+            blob_containers.write(self._container, self._deadline, write)
         except Exception as failure:  # noqa: BLE001  # whatever the SDK makes of an odd answer
             if refused_with(failure, *_BEFORE):
                 return False
@@ -97,7 +88,5 @@ class BlobTold:
         return call(**given, **blob_containers.limits(self._deadline))
 
     def _failure(self, failure: Exception) -> PatrolError:
-        cause = blob_containers.cause(self._container.primary_hostname, "what recipients were told", failure)
-        refused = isinstance(failure, NoToken) or blob_containers.refusal(failure) is not None
-        kind = Denied if refused else Unclear
-        return kind(Code.NOTICES_UNKEPT, cause, blob_containers.remedy(self._storage, failure))
+        what, code = "what recipients were told", Code.NOTICES_UNKEPT
+        return blob_containers.failed(self._container, self._storage, what, code, failure)
