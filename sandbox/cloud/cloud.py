@@ -9,6 +9,7 @@ from itertools import count
 from threading import RLock
 from typing import Any
 
+from sandbox.cloud.audit_log import AuditLog
 from sandbox.cloud.chance import Chance
 from sandbox.cloud.entra import Directory
 from sandbox.cloud.entra_estate import User
@@ -20,6 +21,7 @@ from sandbox.cloud.pats import Pat, PatService
 from sandbox.cloud.recipients import Recipient
 from sandbox.cloud.sonarqube import AzureSetting, SonarQube
 from sandbox.cloud.switches import Switches
+from sandbox.cloud.vault_log import VaultLog
 from sandbox.cloud.workload_identity import WorkloadIdentities
 
 
@@ -77,6 +79,8 @@ class Cloud:
         self.workloads = WorkloadIdentities(now, self.chance, self.directory)
         self.pats = PatService(now, self.chance, self.switches, self.directory.is_enabled)
         self.vaults: dict[str, Vault] = {}
+        self.vault_logs: dict[str, VaultLog] = {}
+        self.audit_logs: dict[str, AuditLog] = {}
         self.sonarqubes: dict[str, SonarQube] = {}
         self.recipients: dict[str, Recipient] = {}
         self.identity = Identity(self.chance.remember(self.chance.text(40)), set(), self.chance.guid())
@@ -89,7 +93,19 @@ class Cloud:
     def add_vault(self, host: str) -> Vault:
         """`host` is a full name such as `contoso-pats.vault.azure.net`."""
         vault = self.vaults[host.lower()] = Vault(host, self.now, self.chance, self.switches)
+        group = "/subscriptions/5b000000-0000-4000-8000-000000000005/resourceGroups/rg-patrol"
+        resource = f"{group}/providers/Microsoft.KeyVault/vaults/{vault.name}"
+        self.vault_logs[host.lower()] = VaultLog(resource)
         return vault
+
+    def vault_log_of(self, resource_id: str) -> VaultLog | None:
+        """What a vault's calls left in Log Analytics, by its resource id in any spelling."""
+        wanted = resource_id.casefold()
+        return next((log for log in self.vault_logs.values() if log.resource_id.casefold() == wanted), None)
+
+    def audit_log_of(self, organization: str) -> AuditLog:
+        """What was audited in an organization."""
+        return self.audit_logs.setdefault(organization.casefold(), AuditLog())
 
     def add_sonarqube(self, host: str) -> SonarQube:
         """`host` is a full name such as `sonarqube.contoso.com`."""

@@ -53,6 +53,8 @@ OPERATIONS = (
     "vault.purge",
     "vault.backup",
     "vault.restore",
+    "logs.query",
+    "audit.query",
     "other",
 )
 

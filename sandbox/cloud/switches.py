@@ -66,6 +66,10 @@ class Switches:
     vault_creations_per_10s: int | None = None  # Throttled above; the real one allows 300 per vault and region
     vault_retry_after: int | None = None  # seconds; Retry-After on a throttled answer is not promised
 
+    # Logs
+    vault_log_table: str = "none"  # "AZKVAuditLogs" or "AzureDiagnostics": where a vault's calls are written; "none"
+    vault_log_minutes: int = 5  # until a row can be found: 3 to 10 are usual
+
     def set(self, changes: dict[str, Any]) -> None:
         """Set fields by name. Raises ValueError for an unknown name or a value of the wrong kind."""
         known = {field.name for field in fields(self)}

@@ -8,7 +8,18 @@ from email.utils import formatdate
 from sandbox.cloud.cloud import Cloud, Logged, Operation
 from sandbox.cloud.faults import Fault
 from sandbox.cloud.foreign_answers import foreign_answer
-from sandbox.wire import devops, entra, federation, key_vault, reads, recipients, sonarqube, token_admin
+from sandbox.wire import (
+    audit_log,
+    devops,
+    entra,
+    federation,
+    key_vault,
+    log_analytics,
+    reads,
+    recipients,
+    sonarqube,
+    token_admin,
+)
 from sandbox.wire.api_versions import version_of
 from sandbox.wire.exchange import Cut, Hang, Reply, Request, Response, Route, html_response
 
@@ -19,7 +30,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 def known_hosts(cloud: Cloud) -> frozenset[str]:
     """Host names that the sandbox plays under TLS."""
-    azure = (entra.HOST, devops.PAT_HOST, devops.HOST, reads.FEEDS_HOST)
+    azure = (entra.HOST, devops.PAT_HOST, devops.HOST, reads.FEEDS_HOST, log_analytics.HOST, audit_log.HOST)
     federated = (server.host for server in cloud.directory.federations.values())
     return frozenset({*azure, *cloud.vaults, *cloud.sonarqubes, *cloud.recipients, *federated})
 
@@ -79,6 +90,10 @@ def _route(cloud: Cloud, request: Request) -> Route:
         return reads.route_git(cloud, request) or devops.route_devops(cloud, request)
     if host == reads.FEEDS_HOST:
         return reads.route_feeds(cloud, request)
+    if host == log_analytics.HOST:
+        return log_analytics.route(cloud, request)
+    if host == audit_log.HOST:
+        return audit_log.route(cloud, request)
     if host in cloud.vaults:
         return key_vault.route(cloud, request)
     if host in cloud.sonarqubes:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from sandbox.cloud.key_vault import Vault, VaultPage, VaultRefused
+from sandbox.cloud.vault_log import recorded
 from sandbox.wire.exchange import Reply, Request, Response, Route, html_response, json_response
 
 if TYPE_CHECKING:
@@ -30,7 +32,49 @@ def route(cloud: Cloud, request: Request) -> Route:
     if "authorization" not in request.headers:
         return Route("vault.challenge", name, lambda: _stamped(cloud, Reply(_challenge(cloud))))
     operation = _operation(request.method, kind.lower(), name, tail.lower())
-    return Route(operation, name, lambda: _stamped(cloud, _handle(cloud, vault, request, operation, name, tail)))
+
+    def handle() -> Reply:
+        reply = _handle(cloud, vault, request, operation, name, tail)
+        _record(cloud, vault, request, operation, reply.response)
+        return _stamped(cloud, reply)
+
+    return Route(operation, name, handle)
+
+
+LOGGED = {
+    "vault.get": "SecretGet",
+    "vault.set": "SecretSet",
+    "vault.list": "SecretList",
+    "vault.versions": "SecretListVersions",
+    "vault.update": "SecretUpdate",
+    "vault.delete": "SecretDelete",
+    "vault.backup": "SecretBackup",
+}
+
+
+def _record(cloud: Cloud, vault: Vault, request: Request, operation: str, response: Response) -> None:
+    """Write the call to the vault's audit log, where it has one; `id` names the version that was served."""
+    table = cloud.switches.vault_log_table
+    if table == "none" or operation not in LOGGED:
+        return
+    uri = f"https://{request.host}{request.path}?{request.query}"
+    served = str(json.loads(response.body).get("id", "")) if response.status == 200 else ""
+    claims = _claims(request.headers.get("authorization", "").partition(" ")[2])
+    claim: dict[str, str] = {name: claims[name] for name in ("oid", "appid", "upn") if name in claims}
+    delay = timedelta(minutes=cloud.switches.vault_log_minutes)
+    client = request.headers.get("user-agent", "")
+    id_ = served or uri.partition("?")[0]
+    row = recorded(table, cloud.now(), delay, LOGGED[operation], id_, uri, response.status, claim, client)
+    cloud.vault_logs[vault.host].record(row)
+
+
+def _claims(token: str) -> dict[str, str]:
+    part = token.split(".")[1] if token.count(".") == 2 else ""
+    try:
+        value: dict[str, str] = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except ValueError:
+        return {}
+    return value
 
 
 def _stamped(cloud: Cloud, reply: Reply) -> Reply:

@@ -210,6 +210,10 @@ CALLS: dict[str, Callable[[Caller], requests.Response]] = {
     "vault.purge": lambda by: by.ask("DELETE", f"{VAULT}/deletedsecrets/for-good?{V76}", by.vault),
     "vault.backup": lambda by: by.ask("POST", f"{VAULT}/secrets/one/backup?{V76}", by.vault),
     "vault.restore": lambda by: by.ask("POST", f"{VAULT}/secrets/restore?{V76}", by.vault, json={"value": BACKUP}),
+    "logs.query": lambda by: by.ask(
+        "POST", "https://api.loganalytics.io/v1/subscriptions/one/query", json={"query": ""}
+    ),
+    "audit.query": lambda by: by.ask("GET", f"https://auditservice.dev.azure.com/contoso/_apis/audit/auditlog?{V72}"),
     "other": lambda by: by.ask("GET", "https://login.microsoftonline.com/nowhere"),
 }
 CHANGES = {
