@@ -65,16 +65,23 @@ class Parser(argparse.ArgumentParser):
 
         known = [str(choice) for choice in action.choices]
         near = difflib.get_close_matches(str(value), known, n=1)
-        meant = f"did you mean {near[0]}? " if near else ""
-        raise argparse.ArgumentError(action, f"is none of those that are known; {meant}({', '.join(known)})")
+        meant = f"; did you mean {near[0]}?" if near else ""
+        raise argparse.ArgumentError(action, f"is none of those that are known{meant} ({', '.join(known)})")
 
     def error(self, message: str) -> NoReturn:
         # The two messages of argparse that repeat a value, as in `--json=…`.
         message = re.sub("ignored explicit argument .*", "takes no value", message, flags=re.DOTALL)
         message = re.sub("(ambiguous option: [a-z-]+)=.*( could match)", r"\1\2", message, flags=re.DOTALL)
+        if message.startswith("the following arguments are required"):
+            message += self._of_which()
         self.print_usage(sys.stderr)
         self.errors.told("", f"{self.prog}: error: {message}")
         raise SystemExit(2)
+
+    def _of_which(self) -> str:
+        """The commands that there are, for who gave none."""
+        known = [name for action in self._actions for name in (action.choices or ()) if not action.option_strings]
+        return f" ({', '.join(known)})" if known else ""
 
     def _print_message(self, message: str, file: object = None) -> None:
         """Help, usage and version: text of our own."""

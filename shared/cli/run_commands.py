@@ -11,10 +11,12 @@ from shared.cli.names import check_secrets
 from shared.cli.progress import LONG, Bar
 from shared.cli.stopping import SAFE
 from shared.cli.tables import show_report
+from shared.cli.terminal import Screen
 from shared.model.errors import PatrolError
 from shared.model.items import Inventory
 from shared.model.ports import Events
 from shared.model.request import Request
+from shared.model.steps import Because
 from shared.report.report import Report
 from shared.rotation.run import run_all
 from shared.rotation.threads import Threads
@@ -41,7 +43,12 @@ def refresh(terminal: Terminal) -> int:
     terminal.stopping.says = lambda: SAFE
     threads = Threads(patrol.settings.parallel_users)
     report = refresh_tokens(patrol.inventory, patrol.world, patrol.settings.mark, Request(), threads)
-    return _show(terminal, report, "pats.yaml has no service principals, so there is no Entra token to keep fresh.")
+    if terminal.options.json:
+        terminal.screen.json(report.to_json())
+    else:
+        empty = "pats.yaml has no service principals, so there is no Entra token to keep fresh."
+        show_report(terminal.screen, report, empty)
+    return report.exit_code()
 
 
 def rotate(terminal: Terminal) -> int:
@@ -116,14 +123,26 @@ def _report(terminal: Terminal, request: Request, leaked: Leaked | None = None) 
         raise
     if leaked is None or not report.exit_code():
         terminal.stopping.says = lambda: DONE
-    code = _show(terminal, report, _nothing_to_do(inventory))
     if terminal.options.json:
-        return code
-    if leaked is not None and not code:
+        terminal.screen.json(report.to_json())
+        return report.exit_code()
+    named = request.names is not None
+    show_report(terminal.screen, report, _nothing_to_do(inventory), plan=request.dry_run, named=named)
+    if leaked is not None and not report.exit_code():
         terminal.screen.sentence(dead(report))
-    if request.names is None and not request.dry_run and inventory.items() and _tokens(inventory):
+    if named:
+        _say_how_to_force(terminal.screen, report)
+    elif not request.dry_run and inventory.items() and _tokens(inventory):
         terminal.screen.sentence(f"Not looked at: {_whose(inventory)}", "faint")
-    return code
+    return report.exit_code()
+
+
+def _say_how_to_force(screen: Screen, report: Report) -> None:
+    """Who named a secret wanted it replaced: how, where it was not due."""
+    rest = [row.secret for row in report.items if row.because is Because.FRESH]
+    if rest:
+        them = "it" if len(rest) == 1 else "them"
+        screen.sentence(f"Not due yet. `{PROGRAM} rotate {shlex.join(rest)} --force` replaces {them} all the same.")
 
 
 def _nothing_to_do(inventory: Inventory) -> str:
@@ -140,14 +159,6 @@ def _whose(inventory: Inventory) -> str:
     tokens = _tokens(inventory)
     those = "its Entra token is" if tokens == 1 else f"its {tokens} Entra tokens are"
     return f"{those} the work of `{PROGRAM} refresh`, which has a timer of its own."
-
-
-def _show(terminal: Terminal, report: Report, empty: str) -> int:
-    if terminal.options.json:
-        terminal.screen.json(report.to_json())
-    else:
-        show_report(terminal.screen, report, empty)
-    return report.exit_code()
 
 
 def _watched(

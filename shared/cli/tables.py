@@ -37,8 +37,11 @@ _NAMES = 14
 _STATES = {"healthy": "good", "due": "warning", "paused": "faint"}
 
 
-def show_report(screen: Screen, report: Report, empty: str) -> None:
-    """The table, then in full sentences what was done and what needs a person. `empty`: what no rows mean."""
+def show_report(screen: Screen, report: Report, empty: str, *, plan: bool = False, named: bool = False) -> None:
+    """The table, then in full sentences what was done and what needs a person.
+
+    `empty`: what no rows mean. `named`: who asked for items by name hears of those that needed nothing too.
+    """
     rest = _at_rest(screen, [row.outcome is Outcome.HELD for row in report.items])
     rows = [
         (
@@ -57,7 +60,9 @@ def show_report(screen: Screen, report: Report, empty: str) -> None:
         screen.table(head, rows, spare=("organization", "works until", "step", "because"))
     if rest:
         screen.sentence(f"{rest} that are held are not shown; `{PROGRAM} status` lists them.", "faint")
-    show_causes(screen, ((row.secret, row.says.removeprefix(f"{row.secret}: ")) for row in _worth_telling(report)))
+    show_causes(
+        screen, ((row.secret, row.says.removeprefix(f"{row.secret}: ")) for row in _worth_telling(report, named=named))
+    )
     for leftover in report.leftovers:
         screen.sentence(
             f"Left over: {leftover.authorization_id} of {leftover.username} in {leftover.organization}", "warning"
@@ -74,7 +79,7 @@ def show_report(screen: Screen, report: Report, empty: str) -> None:
     if not report.items and report.misconfigured is None:
         screen.sentence(empty)
         return
-    screen.sentence(summed(report), "good" if not report.exit_code() else "bad")
+    screen.sentence(summed(report, plan=plan), "good" if not report.exit_code() else "bad")
 
 
 def _at_rest(screen: Screen, quiet: Sequence[bool]) -> int:
@@ -154,13 +159,19 @@ _ENROLLED_TONES: Mapping[str, str] = {"good": "good", "ending": "warning", "ende
 def show_enrollments(screen: Screen, found: Iterable[EnrollmentSeen], now: datetime) -> None:
     """One line for each user, and the next step where there is one."""
     for enrollment in found:
-        until = ""
-        if enrollment.good_until is not None:
-            until = f", good until {instant(enrollment.good_until)} ({distance(enrollment.good_until, now)})"
         tone = _ENROLLED_TONES[enrollment.state]
-        screen.sentence(f"Enrolled: {enrollment.username}, {enrollment.state}{until}", tone)
+        screen.sentence(f"Enrolled: {enrollment.username}, {_how_long(enrollment, now)}", tone)
         if enrollment.state != "good":
             screen.paragraph(f"`{PROGRAM} enroll {enrollment.username}` leads to a page to sign in at.")
+
+
+def _how_long(enrollment: EnrollmentSeen, now: datetime) -> str:
+    """How an enrollment stands, in words that say what is to come."""
+    until = enrollment.good_until
+    if until is None:
+        return "nobody has enrolled it yet"
+    word = {"ended": "ended", "ending": "ends"}.get(enrollment.state, "good until")
+    return f"{word} {instant(until)} ({distance(until, now)})"
 
 
 def show_explained(
@@ -195,10 +206,11 @@ def show_last_run(screen: Screen, run: Brief | None, now: datetime) -> None:
     screen.sentence(says, tone)
 
 
-def _worth_telling(report: Report) -> list[Row]:
-    deeds = sum(row.outcome in _DEEDS for row in report.items)
+def _worth_telling(report: Report, *, named: bool) -> list[Row]:
+    of_use = _DEEDS | {Outcome.HELD} if named else _DEEDS
+    deeds = sum(row.outcome in of_use for row in report.items)
     return [
         row
         for row in report.items
-        if row.outcome not in WELL or row.because in _FOR_A_PERSON or (row.outcome in _DEEDS and deeds <= MOST_DEEDS)
+        if row.outcome not in WELL or row.because in _FOR_A_PERSON or (row.outcome in of_use and deeds <= MOST_DEEDS)
     ]

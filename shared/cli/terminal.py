@@ -28,6 +28,8 @@ NARROWEST = 20
 """A terminal that says less is not believed."""
 _NO_BREAK = "\0"
 """In place of a space: no printable text has it, and no line is broken there."""
+_TOGETHER = r"`[^`\n]*`|\b\d+ (?:h|min|days?|hours?|minutes?)\b|\d\d:\d\d UTC\b"
+"""A command to copy, a span and an instant stay in one piece."""
 _NOBODY_READS = frozenset({errno.EPIPE, errno.EBADF, errno.ESHUTDOWN})
 
 
@@ -38,7 +40,7 @@ def wrapped(text: str, width: int, indent: str = "", hanging: str | None = None)
 
     from shared.views.moments import spoken
 
-    whole = re.sub("`[^`\\n]*`", lambda command: command[0].replace(" ", _NO_BREAK), printable(spoken(text)))
+    whole = re.sub(_TOGETHER, lambda found: found[0].replace(" ", _NO_BREAK), printable(spoken(text)))
     lines = textwrap.wrap(
         whole,
         width,
@@ -64,14 +66,16 @@ class Output:
 
     def failure(self, cause: str, remedy: str = "", mistakes: Sequence[str] = ()) -> None:
         """What went wrong, and what to do. `mistakes`: several, one a line, instead of the sentence that has all."""
+        from shared.views.moments import spoken
+
         if len(mistakes) > 1:
             self.told("patrol: ", f"{len(mistakes)} mistakes, and nothing was attempted:")
             for mistake in mistakes:
                 self.told("        ", mistake)
         else:
-            self.told("patrol: ", cause)
+            self.told("patrol: ", spoken(cause))
         if remedy:
-            self.told("        ", remedy)
+            self.told("        ", spoken(remedy))
 
     def told(self, before: str, text: str) -> None:
         """A line; on a terminal of as many as it takes, below each other behind `before`."""

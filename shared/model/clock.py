@@ -133,9 +133,10 @@ def check_clock(ahead: timedelta) -> None:
     """
     if abs(ahead) > MOST_SKEW:
         minutes = round(abs(ahead).total_seconds() / 60)
+        much = f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
         side = "behind" if ahead > timedelta(0) else "ahead of"
         raise Misconfigured(
             Code.CLOCK_SKEW,
-            f"This machine's clock is {minutes} minutes {side} Key Vault's; nothing was attempted.",
+            f"This machine's clock is {much} {side} Key Vault's; nothing was attempted.",
             "Set the clock (time synchronisation), then run again.",
         )

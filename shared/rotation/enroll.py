@@ -15,6 +15,7 @@ from shared.model.enrollment import Kept, Redeemed, SignInPage
 from shared.model.errors import Code, Misconfigured, NotDone, PatrolError
 from shared.model.items import Inventory, User
 from shared.model.tags import Mark
+from shared.rotation.sign_in_kinds import needed
 from shared.rotation.world import World
 from shared.rules import enrollment, lock_out
 
@@ -136,6 +137,16 @@ class EnrollmentSeen:
     def is_over(self) -> bool:
         """Whether a person has to enroll it before it can sign in."""
         return self.state in ("ended", "needed")
+
+    def failure(self) -> NotDone:
+        """Why the user cannot sign in, where it is over."""
+        if self.good_until is None:
+            return needed(self.username)
+        return NotDone(
+            Code.ENROLLMENT_ENDED,
+            f"The enrollment of {self.username} ended at {instant(self.good_until)}.",
+            f"Enroll it again: `patrol enroll {self.username}`, which leads to a page to sign in at as that user.",
+        )
 
     def to_json(self) -> dict[str, object]:
         return {

@@ -82,16 +82,16 @@ class SignInKinds:
         kept = enrollment.kept(versions, sign_in)
         if not kept:
             self.world.tell("user.blocked", username=user.username, code=Code.ENROLLMENT_NEEDED, next_try=None)
-            raise needed(user)
+            raise needed(user.username)
         return _Enrollment(self, user, sign_in, kept, {one.version: one for one in versions})
 
 
-def needed(user: User) -> NotDone:
+def needed(username: str) -> NotDone:
     """The failure of a user whom nobody has enrolled yet."""
     return NotDone(
         Code.ENROLLMENT_NEEDED,
-        f"{user.username} signs in without a password, and nobody has enrolled it yet.",
-        f"Enroll it: `patrol enroll {user.username}`, which leads to a page to sign in at as that user.",
+        f"{username} signs in without a password, and nobody has enrolled it yet.",
+        f"Enroll it: `patrol enroll {username}`, which leads to a page to sign in at as that user.",
     )
 
 

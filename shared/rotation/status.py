@@ -32,6 +32,7 @@ from shared.report.report import Failure, Verb, failure_json
 from shared.report.rows import CORRECT
 from shared.rotation.enroll import EnrollmentSeen
 from shared.rotation.observe import secret_seen
+from shared.rotation.sign_in import blocked
 from shared.rotation.token_refresh import token_seen
 from shared.rules import lock_out, token_plan
 from shared.rules.due import due_at, is_pressing
@@ -44,8 +45,8 @@ from shared.rules.plan import plan
 class ItemStatus:
     """One item's state. `state`: healthy, due, expired, missing, edited, foreign, paused or blocked.
 
-    `unknown` where the vault did not say what only it can: `last_failure` tells why. `days_left` counts whole days and
-    is negative from the expiry on.
+    `unknown` where the vault did not say what only it can. `days_left` counts whole days and is negative from the
+    expiry on.
     """
 
     secret: str
@@ -59,6 +60,7 @@ class ItemStatus:
     because: Because
     at: datetime | None
     last_failure: Failure | None = None
+    """Of a blocked one, why its user cannot sign in; else why the vault did not say what only it can."""
     fail: Failure | None = None
     """What a person must do before any run goes on with it, by the plan and pats.yaml; not part of the document."""
     made_at: datetime | None = None
@@ -114,11 +116,15 @@ def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark
         return Nothing() if row is None else token_seen(row, vault, mark)
 
     def of_item(item: Item) -> ItemStatus:
-        block = blocks.get(item.username.casefold())
+        key = item.username.casefold()
+        block = blocks.get(key)
         try:
-            return item_status(item, pat(item.secret), block, now)
+            row = item_status(item, pat(item.secret), block, now)
         except Exception as failure:  # noqa: BLE001  # one failure stays one failure, whatever it is
-            return _not_seen(item, "paused" if _is_paused(item) else None, block, failure)
+            row = _not_seen(item, "paused" if _is_paused(item) else None, block, failure)
+        if block is None:
+            return row
+        return replace(row, last_failure=Failure.of(blocked(item.username, block, enrolled=key in enrolled)))
 
     def of_token(item: TokenItem) -> ItemStatus:
         try:
@@ -144,12 +150,14 @@ def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark
 def with_enrollments(seen: Status, enrollments: Iterable[EnrollmentSeen]) -> Status:
     """The same, and until when enrolled users are good: items of one that has to be enrolled are blocked (rule 16)."""
     known = tuple(enrollments)
-    over = {enrollment.username.casefold() for enrollment in known if enrollment.is_over}
+    over = {enrollment.username.casefold(): enrollment.failure() for enrollment in known if enrollment.is_over}
 
     def row(item: ItemStatus) -> ItemStatus:
-        if item.username.casefold() not in over or item.state == "blocked":
+        failure = over.get(item.username.casefold())
+        if failure is None or item.state == "blocked":
             return item
-        return replace(item, state="blocked", step=Verb.HOLD, because=Because.BLOCKED, at=None)
+        why = Failure.of(failure)
+        return replace(item, state="blocked", step=Verb.HOLD, because=Because.BLOCKED, at=None, last_failure=why)
 
     return replace(seen, pats=tuple(map(row, seen.pats)), enrollments=known)
 

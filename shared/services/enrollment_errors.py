@@ -14,7 +14,7 @@ from shared.model.clock import instant
 from shared.model.errors import Again, Code, UserRefused
 from shared.model.items import User
 from shared.services.answers import EntraRefusal
-from shared.services.entra_errors import Refusal
+from shared.services.entra_errors import BLOCKED_BY_POLICY, DEMANDS_MFA, Refusal
 
 _AGAIN: Final = "Enroll the user again"
 _MFA_AGAIN: Final = "Enroll the user again, passing what the page asks for; or exempt the user from that policy."
@@ -23,8 +23,11 @@ _POLICY: Final = (
     "user again from where the policy lets it."
 )
 _GUEST: Final = "Name a member of the tenant in pats.yaml, and enroll that one."
-_CHALLENGED: Final = ("Entra ID demands multi-factor authentication that the enrollment did not bring.", _MFA_AGAIN)
-_BLOCKED: Final = ("A Conditional Access policy blocks it.", _POLICY)
+# Whole kinds, whatever numbers they have: `entra_errors` keeps the ranges.
+_KINDS: Final[Mapping[Refusal, tuple[str, str]]] = {
+    DEMANDS_MFA: ("Entra ID demands multi-factor authentication that the enrollment did not bring.", _MFA_AGAIN),
+    BLOCKED_BY_POLICY: ("A Conditional Access policy blocks it.", _POLICY),
+}
 
 _KNOWN: Final[Mapping[int, tuple[str, str]]] = {
     50173: (
@@ -46,12 +49,6 @@ _KNOWN: Final[Mapping[int, tuple[str, str]]] = {
         "The multi-factor authentication of the enrollment is older than the tenant lets it be.",
         f"{_AGAIN}. If that comes regularly, look at the per-user setting `remember multi-factor authentication`.",
     ),
-    50076: _CHALLENGED,
-    50079: _CHALLENGED,
-    50072: _CHALLENGED,
-    50074: _CHALLENGED,
-    50158: _CHALLENGED,
-    53003: _BLOCKED,
     65001: (
         "The consent to the app's permissions was taken back.",
         f"Give vso.pats and vso.pats_manage admin consent again. {_AGAIN} if that does not help.",
@@ -64,7 +61,6 @@ _KNOWN: Final[Mapping[int, tuple[str, str]]] = {
     ),
     50057: ("The account is disabled.", f"Enable the account. {_AGAIN} if its sessions were revoked as well."),
 }
-_POLICY_NUMBERS: Final = (range(53000, 54000), range(530000, 540000))
 
 
 def ended(user: User, said: EntraRefusal, otherwise: Refusal) -> UserRefused:
@@ -72,9 +68,8 @@ def ended(user: User, said: EntraRefusal, otherwise: Refusal) -> UserRefused:
     number = said.numbers[0]
     if number == 70043:
         return _too_old(user, said)
-    blocked = any(number in numbers for numbers in _POLICY_NUMBERS)
-    unknown = (otherwise.cause, f"{otherwise.remedy} {_AGAIN} if that does not help.")
-    cause, remedy = _KNOWN.get(number, _BLOCKED if blocked else unknown)
+    unknown = (otherwise.cause, f"{otherwise.remedy_of(None)} {_AGAIN} if that does not help.")
+    cause, remedy = _KNOWN.get(number) or _KINDS.get(otherwise, unknown)
     return _refused(user, said, cause, remedy)
 
 

@@ -191,12 +191,13 @@ def _not_signed_in(user: User, answer: Mapping[str, str]) -> PatrolError:
         return UserRefused(cause, remedy, word, Again.DAILY, Code.ENROLLMENT_REFUSED)
     why = refusal(answer.get("error", ""), [number] if number else [])
     cause = f"Entra ID did not sign {user.username} in ({word}). {why.cause}"
-    return UserRefused(cause, why.remedy, word, Again.DAILY, Code.ENROLLMENT_REFUSED)
+    return UserRefused(cause, why.remedy_of(None), word, Again.DAILY, Code.ENROLLMENT_REFUSED)
 
 
 def _code_refused(user: User, said: EntraRefusal, why: Refusal) -> UserRefused:
     cause = f"Entra ID did not sign {user.username} in ({said.word}). {why.cause}"
-    return UserRefused(cause, f"{why.remedy} Then start again.", said.word, why.again, Code.ENROLLMENT_REFUSED)
+    remedy = f"{why.remedy_of(None)} Then start again."
+    return UserRefused(cause, remedy, said.word, why.again, Code.ENROLLMENT_REFUSED)
 
 
 def _unclear(user: User, wire: Wire, failure: Exception | None) -> Unclear:

@@ -28,10 +28,27 @@ class Refusal:
     cause: str
     remedy: str
     again: Again = Again.DAILY
+    wants_password: bool = False
+    """Whether another password is the way on: that is the secret's for one, and what a person types for another."""
+
+    def remedy_of(self, password_secret: str | None) -> str:
+        """What to do. `password_secret`: the name of the secret that holds it; None where a person signs in."""
+        if not self.wants_password:
+            return self.remedy
+        right = (
+            "Sign in with the right password."
+            if password_secret is None
+            else f"Write the right password as a new version of the secret {password_secret}."
+        )
+        return f"{self.remedy} {right}".lstrip()
 
 
 def _user(cause: str, remedy: str, again: Again = Again.DAILY) -> Refusal:
     return Refusal(Concerns.USER, cause, remedy, again)
+
+
+def _password(cause: str, remedy: str = "") -> Refusal:
+    return Refusal(Concerns.USER, cause, remedy, Again.NEVER, wants_password=True)
 
 
 def _client(cause: str, remedy: str) -> Refusal:
@@ -55,14 +72,13 @@ _CERTIFICATE: Final = (
     "Add the public part of the certificate's current version to the app registration; Key Vault's renewal does not."
 )
 _FRESH: Final = "Set this machine's clock; if it is right, the next run sends a fresh one."
-_PASSWORD: Final = "Write the right password as a new version of the user's password secret."
 _PERMISSIONS: Final = (
     "Give the app registration the delegated Azure DevOps permissions vso.pats and vso.pats_manage with admin consent."
 )
 
 _GUEST: Final = "Use a member of the tenant as the technical user: a guest's password is another tenant's."
-_DEMANDS_MFA: Final = _user("Entra ID demands multi-factor authentication.", _MFA)
-_BLOCKED_BY_POLICY: Final = _user("A Conditional Access policy or a risk blocks the sign-in.", _POLICY)
+DEMANDS_MFA: Final = _user("Entra ID demands multi-factor authentication.", _MFA)
+BLOCKED_BY_POLICY: Final = _user("A Conditional Access policy or a risk blocks the sign-in.", _POLICY)
 _LOCKED: Final = _user(
     "The account is locked (smart lock-out), or the address patrol calls from is flagged.",
     "Read the reason in Entra's sign-in log, unlock the account or change the outbound address.",
@@ -77,16 +93,16 @@ TOO_MANY: Final = 50196
 _TRANSIENT_NUMBERS = (90055, 50033, 50087, 90006, 90012, 90024, 90033, 90090, 80001, 80002, 80014)
 
 KNOWN: Final[dict[int, Refusal]] = {
-    50126: _user("The user name or the password is wrong.", _PASSWORD, Again.NEVER),
+    50126: _password("The user name or the password is wrong."),
     50034: _user(
         "The user does not exist in this tenant.", "Correct `username` or `tenant` in pats.yaml.", Again.NEVER
     ),
     50053: _LOCKED,
     500532: _LOCKED,
-    50055: _user("The password has expired.", f"Set a new password that does not expire. {_PASSWORD}", Again.NEVER),
-    50144: _user("The password has expired in the on-premises directory.", f"Reset it there. {_PASSWORD}", Again.NEVER),
+    50055: _password("The password has expired.", "Set a new password that does not expire."),
+    50144: _password("The password has expired in the on-premises directory.", "Reset it there."),
     50056: _user("The account has no password in Entra ID.", "Use a cloud account with a password.", Again.NEVER),
-    50052: _user("The password is longer than Entra ID takes (256 letters).", _PASSWORD, Again.NEVER),
+    50052: _password("The password is longer than Entra ID takes (256 letters)."),
     50057: _user("The account is disabled.", "Enable the account."),
     500571: _user("The guest account is disabled.", _GUEST),
     50020: _user("The user is a guest: the account belongs to another tenant.", _GUEST),
@@ -96,8 +112,8 @@ KNOWN: Final[dict[int, Refusal]] = {
     ),
     50105: _user("The app demands that users are assigned to it.", "Assign the technical user to the app."),
     65001: _user("The app's permissions were not consented to.", _PERMISSIONS),
-    **dict.fromkeys(_MFA_NUMBERS, _DEMANDS_MFA),
-    **dict.fromkeys(_POLICY_NUMBERS, _BLOCKED_BY_POLICY),
+    **dict.fromkeys(_MFA_NUMBERS, DEMANDS_MFA),
+    **dict.fromkeys(_POLICY_NUMBERS, BLOCKED_BY_POLICY),
     65002: _client("The client id belongs to a Microsoft app.", "Use an app registration of your own."),
     650057: _client("Azure DevOps is not among the app's permissions.", _PERMISSIONS),
     65005: _client("Azure DevOps is not among the app's permissions.", _PERMISSIONS),
@@ -177,5 +193,5 @@ def _of(number: int) -> Refusal | None:
     if trusts_nobody(number):
         return KNOWN[70021]
     if number in _MFA_RANGE:
-        return _DEMANDS_MFA
-    return _BLOCKED_BY_POLICY if any(number in known for known in _POLICY_RANGES) else None
+        return DEMANDS_MFA
+    return BLOCKED_BY_POLICY if any(number in known for known in _POLICY_RANGES) else None

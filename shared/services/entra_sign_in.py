@@ -89,7 +89,8 @@ class Entra:
         match why.concerns:
             case Concerns.USER:
                 around = kept_text.around(password) if WRONG_PASSWORD in said.numbers else ""
-                return UserRefused(cause, f"{why.remedy} {around}".rstrip(), said.word, why.again)
+                remedy = why.remedy_of(user.credential_name)
+                return UserRefused(cause, f"{remedy} {around}".rstrip(), said.word, why.again)
             case Concerns.CLIENT:
                 return ClientRefused(
                     Code.CLIENT_REFUSED,

@@ -62,9 +62,9 @@ def effective_settings(inventory: Inventory, key: str) -> Fields:
 
 def next_step(row: ItemStatus, now: datetime) -> str:
     """What a run does next, by the vault alone at `now` (vault time), as a sentence."""
-    if row.because is Because.BLOCKED:
-        when = f"before {instant(row.at)}" if row.at else "until something changed"
-        return f"Nothing {when}: its user's sign-in was refused, and `unblock` lets patrol try again."
+    if row.because is Because.BLOCKED and row.last_failure is not None:
+        when = f"before {instant(row.at)}" if row.at else "until somebody has acted"
+        return f"Nothing {when}: {row.last_failure.message} {row.last_failure.remedy}"
     if row.fail is not None:
         return f"Nothing: {row.fail.message} {row.fail.remedy}"
     if row.step is Verb.HOLD:
@@ -73,7 +73,7 @@ def next_step(row: ItemStatus, now: datetime) -> str:
     if row.at is not None and row.at <= now:
         return f"The next run {_DEEDS[row.step]}, because {_OVER if row.because is Because.OVERLAP_OVER else why}."
     if row.at is not None and row.expires_on is not None and row.because in (Because.NEAR_EXPIRY, Because.MAX_AGE):
-        why = "its margin before expiry begins then" if row.because is Because.NEAR_EXPIRY else "it is too old then"
+        why = f"{why} then"
     if row.because is Because.OVERLAP_OVER:
         why = "its overlap is over then"
     when = f"Nothing before {instant(row.at)}; then a run" if row.at else "A run"

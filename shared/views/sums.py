@@ -29,10 +29,9 @@ _QUIET = ("due", "healthy", "paused")
 """What nobody has to do anything about comes last."""
 
 
-def summed(report: Report) -> str:
-    """Such as `Plan: 6 to replace, 1 to renew, 1 old PAT to end, 2 untouched.`"""
+def summed(report: Report, *, plan: bool = False) -> str:
+    """Such as `Plan: 6 to replace, 1 to renew, 1 old PAT to end, 2 untouched.` `plan`: it is of one."""
     rows = [row for row in report.items if row.because not in _OF_NO_ITEM]
-    planned = any(row.outcome is Outcome.PLANNED for row in rows)
     parts = [
         *_counted(rows, Outcome.PLANNED, _PLANNED, "to give to a consumer"),
         *_counted(rows, Outcome.DONE, _DONE, "given to a consumer"),
@@ -44,7 +43,7 @@ def summed(report: Report) -> str:
     not_done = {row.secret.casefold() for row in rows if row.outcome not in WELL}
     if not_done:
         parts.append(f"{len(not_done)} not done")
-    head = "Plan" if planned else report.outcome.capitalize()
+    head = "Plan" if plan or any(row.outcome is Outcome.PLANNED for row in rows) else report.outcome.capitalize()
     return f"{head}: {', '.join(parts)}."
 
 

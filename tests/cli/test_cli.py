@@ -296,12 +296,21 @@ def test_unblock_says_what_it_did(shell: Shell) -> None:
 
 def test_promise_8_every_later_run_says_cause_and_remedy_of_a_block_again(shell: Shell) -> None:
     shell.lab.cloud.directory.set_password(AGENTS, "changed")
-    first, later = (" ".join(shell("run")[1].split()) for _ in range(2))
-    status = " ".join(shell("status")[1].split())
-    for says in (first, later, status):
-        assert "AADSTS50126" in says
-        assert "The user name or the password is wrong." in says
-        assert "Write the right password as a new version" in says
+    list_pats = ("pats", "list", "--user", AGENTS)
+    bring_in = ("import", "--user", AGENTS, "--organization", "contoso")
+    for command in (
+        *(("run",), ("run",), ("plan",), ("rotate", "build-pat"), ("rotate", "build-pat", "--force")),
+        *(("emergency", "build-pat"), ("status",), ("status", "build-pat"), ("check", "--online")),
+        *(list_pats, bring_in),
+    ):
+        for more in ((), ("--json",)):
+            code, out, errors = shell(*command, *more)
+            says = " ".join((out + errors).split())
+            assert code == 3, command
+            assert "AADSTS50126" in says, command
+            assert "The user name or the password is wrong." in says, command
+            assert "Write the right password as a new version of the secret svc-agents-password." in says, command
+    assert len(shell.lab.cloud.calls("entra.token")) == 1
 
 
 def test_status_exits_3_for_a_blocked_user_without_items_too(shell: Shell) -> None:

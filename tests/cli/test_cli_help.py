@@ -49,6 +49,19 @@ def test_every_command_has_a_row_in_the_readme() -> None:
     assert {re.split(r"[ `]", row)[0] for row in re.findall(r"^\| `(.*?)` \|", TABLE, re.MULTILINE)} == wanted
 
 
+def test_who_gives_no_command_or_an_unknown_one_is_shown_those_that_there_are() -> None:
+    for words, known in (
+        ((), "check, plan, run,"),
+        (("zzz",), "is none of those that are known (check, plan, run,"),
+        (("rotatee",), "known; did you mean rotate? (check, plan, run,"),
+        (("pats",), "list, get, create, renew, revoke"),
+        (("completion",), "bash, zsh, fish"),
+    ):
+        errors = StringIO()
+        assert main.main(words, out=StringIO(), errors=errors, environ={}) == 2
+        assert known in errors.getvalue()
+
+
 def test_help_has_no_colours_where_they_are_not_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     monkeypatch.setenv("PYTHON_COLORS", "0")

@@ -278,7 +278,7 @@ def test_rule_16_what_another_page_sends_to_the_listener_is_no_answer(shell: She
 def test_rule_16_status_says_until_when_each_enrolled_user_is_good(shell: Shell) -> None:
     code, out, _ = shell("enroll", "--status")
     assert code == 3
-    assert f"{AGENTS}, needed" in out
+    assert f"{AGENTS}, nobody has enrolled it yet" in out
     assert f"`patrol enroll {AGENTS}`" in out
     shell.lab.enroll()
     assert shell("enroll", "--status")[0] == 0
@@ -297,9 +297,13 @@ def test_rule_16_status_says_until_when_each_enrolled_user_is_good(shell: Shell)
         },
     )
     shell.lab.wait(days(80))
-    assert "ending" in shell("enroll", "--status")[1]
+    assert f"{AGENTS}, ends 2026-05-30 12:00 UTC (in 10 days)" in shell("enroll", "--status")[1]
     shell.lab.wait(days(11))
-    assert shell("enroll", "--status")[0] == 3
+    code, out, _ = shell("enroll", "--status")
+    assert (code, f"{AGENTS}, ended 2026-05-30 12:00 UTC (24 h ago)" in out) == (3, True), out
+    [row] = shell.json("status")[1]["pats"]
+    assert (row["state"], row["last_failure"]["code"]) == ("blocked", "enrollment-ended")
+    assert f"`patrol enroll {AGENTS}`" in shell("status", "build-pat")[1]
     assert shell("enroll", "--status", "svc-agent@contoso.com")[0] == 2
 
 
@@ -312,7 +316,7 @@ def test_rule_16_status_counts_a_user_to_be_enrolled_as_blocked(shell: Shell) ->
     assert shell("run")[0] == 0
     code, out, _ = shell("status")
     assert code == 0
-    assert f"Enrolled: {AGENTS}, good, good until 2026-05-30 12:00 UTC (in 90 days)" in out
+    assert f"Enrolled: {AGENTS}, good until 2026-05-30 12:00 UTC (in 90 days)" in out
 
 
 def test_promise_5_a_credentials_vault_that_is_closed_hides_no_item(shell: Shell) -> None:

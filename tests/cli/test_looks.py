@@ -103,7 +103,7 @@ def test_the_readme_shows_it_as_it_is() -> None:
         r"`patrol status` on the estate of `make demo`:\n\n```\n(.*?)```", README.read_text("utf-8"), re.DOTALL
     )
     wide = GOLDEN.read_text(encoding="utf-8").partition("=== 100 columns")[2]
-    assert f"$ patrol status\n{block}" in wide
+    assert f"$ patrol status\n{block}(exit code 1)\n" in wide
 
 
 # --- every width -----------------------------------------------------------------------------------------------------

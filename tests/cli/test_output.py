@@ -301,6 +301,16 @@ def test_a_table_as_wide_as_it_is_where_nobody_looks_and_as_narrow_as_the_termin
     ]
 
 
+def test_a_number_and_what_it_counts_stay_together() -> None:
+    for width in range(24, 60):
+        out = StringIO()
+        Screen(Output(out), colours=False, width=width).paragraph(
+            "It works on until 2026-03-01T12:00:00Z (in 22 h), and 14 days, 3 minutes or 29 days more."
+        )
+        for piece in ("12:00 UTC", "22 h", "14 days", "3 minutes", "29 days"):
+            assert piece in out.getvalue(), (width, out.getvalue())
+
+
 def test_a_command_in_a_sentence_is_not_broken() -> None:
     out = StringIO()
     command = "`patrol rotate agents-linux-pat --force --adopt`"

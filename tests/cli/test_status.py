@@ -226,12 +226,42 @@ def test_what_a_run_would_do_is_a_sentence(shell: Shell, change: Any, says: str)
     assert says in in_one_line(shell("status", "build-pat")[1])
 
 
-def test_a_blocked_one_says_what_releases_it(shell: Shell) -> None:
+def test_a_blocked_one_says_why_and_what_releases_it(shell: Shell) -> None:
     shell.lab.cloud.directory.set_password(AGENTS, "changed")
     shell("run")
-    assert "its user's sign-in was refused, and `unblock` lets patrol try again" in in_one_line(
-        shell("status", "build-pat")[1]
-    )
+    told = in_one_line(shell("status", "build-pat")[1])
+    assert "Nothing until somebody has acted: Entra ID refused to sign" in told
+    assert "`patrol unblock svc-agents@contoso.com`" in told
+    shell.lab.cloud.directory.set_password(AGENTS, "changed again")
+
+
+def test_one_whose_user_nobody_has_enrolled_is_told_to_enroll_it(tmp_path: Path) -> None:
+    shell = Shell(Lab(users=[{"username": AGENTS, "enrolled": True, "pats": [item()]}]), tmp_path)
+    for command in (("status",), ("status", "build-pat")):
+        code, out, _ = shell(*command)
+        assert (code, f"`patrol enroll {AGENTS}`" in out) == (3, True), out
+        assert "unblock" not in out
+    [row] = shell.json("status")[1]["pats"]
+    assert (row["state"], row["last_failure"]["code"]) == ("blocked", "enrollment-needed")
+    assert f"Enrolled: {AGENTS}, nobody has enrolled it yet" in shell("status")[1]
+
+
+def test_what_will_be_near_its_end_is_told_without_words_of_the_engine(shell: Shell) -> None:
+    told = in_one_line(shell("status", "build-pat")[1])
+    assert "then a run rotates it, because the PAT is near expiry then." in told
+
+
+def test_who_names_what_is_not_due_hears_when_it_is_and_how_to_force_it(shell: Shell) -> None:
+    told = in_one_line(shell("rotate", "build-pat", "other-pat")[1])
+    assert "works until 2026-03-31 12:00 UTC; next due at 2026-03-24 12:00 UTC." in told
+    assert told.endswith("Not due yet. `patrol rotate build-pat other-pat --force` replaces them all the same.")
+    shell.lab.wait(hours(1))
+    assert "Not due yet" not in shell("rotate", "build-pat", "--force")[1]
+    assert "Not due yet" not in shell("run")[1]
+
+
+def test_a_plan_is_a_plan_with_nothing_to_do_as_well(shell: Shell) -> None:
+    assert "Plan: 2 untouched." in shell("plan")[1]
 
 
 def test_an_entra_token_is_explained_too(tmp_path: Path) -> None:

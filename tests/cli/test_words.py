@@ -29,7 +29,7 @@ def shell(tmp_path: Path) -> Shell:
         (("run", "--dry-run"), "--dry-run is no flag of this command"),
         (("run", "build-pat"), "a word too many"),
         (("completion", "bsh"), "did you mean bash? ("),
-        (("nonsense",), "is none of those that are known; (check, plan, run"),
+        (("nonsense",), "is none of those that are known (check, plan, run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )

@@ -490,7 +490,7 @@ class FakeDirectory:
             why = refusal(refused.error, [refused.code])
             word = f"AADSTS{refused.code}"
             if why.concerns is Concerns.USER:
-                raise UserRefused(why.cause, why.remedy, word, why.again) from None
+                raise UserRefused(why.cause, why.remedy_of(user.credential_name), word, why.again) from None
             raise _not_the_users(why) from None
 
 

@@ -205,7 +205,7 @@ def test_rule_12_what_is_remembered_keeps_cause_and_remedy_for_every_later_run()
     assert first is not None
     assert later is not None
     assert "The user name or the password is wrong." in later.message
-    assert "new version of the user's password secret" in later.remedy
+    assert "new version of the secret svc-agents-password" in later.remedy
 
 
 def test_rule_12_every_way_to_a_sign_in_obeys_the_ledger() -> None:

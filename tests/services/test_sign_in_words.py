@@ -27,7 +27,9 @@ from shared.model.errors import (
 from shared.model.items import User
 from shared.model.secret_text import SecretText
 from shared.rules.lock_out import note_name
-from shared.services.entra_errors import Concerns, refusal
+from shared.services import enrollment_errors
+from shared.services.answers import EntraRefusal
+from shared.services.entra_errors import KNOWN, Concerns, refusal
 from tests.lab.lab import Lab, days, hours, item, row
 
 SIGN_IN = SignIn("contoso.onmicrosoft.com", CLIENT, ClientSecret("patrol-client-secret"))
@@ -232,6 +234,31 @@ def test_rule_12_policies_and_multi_factor_are_whole_ranges() -> None:
         assert "Conditional Access" in known.cause
     for number in range(50070, 50080):
         assert "multi-factor" in refusal("invalid_grant", [number]).cause
+
+
+def ended_by(number: int) -> UserRefused:
+    said = EntraRefusal(400, "invalid_grant", (number,))
+    return enrollment_errors.ended(User(AGENTS, "", enrolled=True), said, refusal("invalid_grant", [number]))
+
+
+def test_rule_16_of_an_enrolled_user_policies_and_multi_factor_are_whole_ranges_too() -> None:
+    for number in (53000, 53003, 53009, 530021, 50131, 50097):
+        assert "Conditional Access policy" in ended_by(number).remedy
+    for number in (50071, 50072, 50074, 50076, 50079, 50158, 500121):
+        failure = ended_by(number)
+        assert "passing what the page asks for" in failure.remedy
+        assert "a password alone" not in failure.remedy
+
+
+def test_promise_8_who_has_no_password_is_not_told_to_write_one() -> None:
+    """And who has one is told where, by the name of the secret."""
+    wanting = [number for number, known in KNOWN.items() if known.wants_password]
+    assert {50126, 50055, 50144, 50052} <= set(wanting)
+    for number in KNOWN:
+        assert "as a new version" not in ended_by(number).remedy or refusal("", [number]).concerns is not Concerns.USER
+    for number in wanting:
+        assert "new version of the secret svc-agents-password." in KNOWN[number].remedy_of("svc-agents-password")
+        assert "Sign in with the right password." in KNOWN[number].remedy_of(None)
 
 
 def test_rule_12_a_user_s_number_wins_over_the_error_of_an_app() -> None:
