@@ -58,5 +58,32 @@ resource enrollmentRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
   }
 }
 
+@description('Name of the role that reads the log of a vault; unique in the tenant.')
+@minLength(3)
+@maxLength(128)
+param logsRoleName string = 'patrol Vault Log Reader'
+
+resource logsRole 'Microsoft.Authorization/roleDefinitions@2022-04-01' = {
+  name: guid(subscription().id, logsRoleName)
+  properties: {
+    roleName: logsRoleName
+    type: 'CustomRole'
+    description: 'Reads the two tables that a vault logs its calls to, of what it is assigned on; reads no secret and no other log'
+    assignableScopes: [subscription().id]
+    permissions: [
+      {
+        actions: [
+          'Microsoft.Insights/logs/AZKVAuditLogs/read'
+          'Microsoft.Insights/logs/AzureDiagnostics/read'
+        ]
+        notActions: []
+        dataActions: []
+        notDataActions: []
+      }
+    ]
+  }
+}
+
+output logsRoleId string = logsRole.name
 output enrollmentRoleId string = enrollmentRole.name
 output roleId string = role.name

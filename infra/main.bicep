@@ -71,6 +71,10 @@ param patsVaultRoleId string = 'b86a8fe4-44ce-4948-aee5-eccb2c155cd7'
 @maxLength(36)
 param enrollmentRoleId string = ''
 
+@description('Id (a guid) of the role by which the app reads who reads the published PATs, in the log of their vault: infra/custom-role.bicep makes one for the two tables of that log alone. Empty: the app sees no log.')
+@maxLength(36)
+param logsRoleId string = ''
+
 @description('Days that a deleted secret or vault can be recovered; fixed when a vault is made.')
 @minValue(7)
 @maxValue(90)
@@ -359,6 +363,18 @@ module writesEnrollments 'modules/vault-role.bicep' = if (!empty(checkedEnrollme
   }
 }
 
+module readsLog 'modules/vault-role.bicep' = if (!empty(logsRoleId)) {
+  name: 'reads-log'
+  scope: resourceGroup(checkedPatsGroup)
+  params: {
+    vaultName: patsVault
+    principalId: identity.outputs.principalId
+    roleId: logsRoleId
+    why: 'patrol reads who reads the PATs it publishes'
+  }
+  dependsOn: [patsVaultNew]
+}
+
 module secretReaders 'modules/secret-readers.bicep' = if (!empty(checkedConsumers)) {
   name: 'secret-readers'
   scope: resourceGroup(checkedPatsGroup)
@@ -417,6 +433,7 @@ module app 'modules/function-app.bicep' = {
       HTTP_BUDGET: httpBudget
       PARALLEL_USERS: string(parallelUsers)
       FAN_OUT_ABOVE: checkedFanOut
+      VAULT_LOGS: empty(logsRoleId) ? 'none' : resourceId(checkedPatsGroup, 'Microsoft.KeyVault/vaults', patsVault)
       HTTP_AUTH: useEntra ? 'entra' : 'function-key'
       AZURE_AUTHORITY_HOST: split(environment().authentication.loginEndpoint, '/')[2]
     }

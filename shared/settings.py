@@ -23,11 +23,15 @@ ROOT = Path(__file__).resolve().parent.parent
 DEFAULT_AUTHORITY = "login.microsoftonline.com"
 # The last label begins with a letter: a name, and not an address in any of its spellings (`127.1`, `0x7f.0.0.0x1`).
 _HOST = r"([0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?\.)+[a-z]([0-9a-z-]{0,61}[0-9a-z])?"
+_VAULT_ID = (
+    r"/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#\s]{1,90}/providers/Microsoft\.KeyVault/vaults/[0-9a-z-]{3,24}"
+)
 
 _PATS_FILE = "pats.yaml"
 # Defaults that are no value of their own, in the words of the settings table.
 _REQUIRED, _SAME_VAULT, _FIRST_LABEL = "required", "`KEY_VAULT_URL`", "first label of the vault's host"
 _WITH_CREDENTIALS = "`CREDENTIALS_VAULT_URL`"
+_NO_LOGS = "none"
 
 SHORTEST_BUDGET, LONGEST_BUDGET = timedelta(minutes=1), timedelta(minutes=25)
 # Azure's load balancer ends an HTTP request after 230 s, whatever the host would allow.
@@ -67,6 +71,9 @@ SETTINGS = (
     Setting("PARALLEL_USERS", "technical users worked on at once, 1 to 64", "8"),
     Setting("FAN_OUT_ABOVE", "technical users from which the queue takes over; 0: always, `never`: never", "25"),
     Setting("QUEUE_INSTANCES", "instances that may work off the queue at once, and share what the vault takes", "40"),
+    Setting(
+        "VAULT_LOGS", "resource ids of the vaults whose logs tell who reads; several with commas between", _NO_LOGS
+    ),
     Setting("HTTP_AUTH", "`function-key`, or `entra` (App Service authentication with app roles)", "function-key"),
 )
 
@@ -104,6 +111,8 @@ class Settings:
     """Whether azure-identity was asked by name to sign in with the AZURE_... variables (AZURE_TOKEN_CREDENTIALS)."""
     client_has_secret: bool = False
     """Whether AZURE_CLIENT_ID would pick an identity, and stands beside a secret or password as in other tools."""
+    vault_logs: tuple[str, ...] = ()
+    """Resource ids of the vaults whose logs tell who reads (rule 18)."""
     storage: Storage | None = None
     """The Functions host's own; None on a laptop or in a cron job."""
 
@@ -146,6 +155,7 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
     instances = _number("QUEUE_INSTANCES", given, 1, MOST_INSTANCES, problems)
     authority = _authority(given.get("AZURE_AUTHORITY_HOST", DEFAULT_AUTHORITY), problems)
     storage = host_storage.read(given, problems)
+    logs = _vault_logs(given["VAULT_LOGS"], problems)
     chosen = given.get("AZURE_TOKEN_CREDENTIALS", "").casefold()
     _stop_at(_unspoilt(environ, problems))
     return Settings(
@@ -166,8 +176,23 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
         http_auth=http_auth,
         platform_authenticates=given.get("WEBSITE_AUTH_ENABLED", "").casefold() == "true",
         storage=storage,
+        vault_logs=logs,
         site=_site(given.get("WEBSITE_HOSTNAME", "")),
     )
+
+
+def _vault_logs(text: str, problems: list[str]) -> tuple[str, ...]:
+    """Resource ids of vaults, with commas or spaces between them."""
+    if text == _NO_LOGS:
+        return ()
+    found = tuple(word for word in re.split(r"[\s,]+", text) if word)
+    if not found or not all(re.fullmatch(_VAULT_ID, word, re.IGNORECASE) for word in found):
+        problems.append(
+            "VAULT_LOGS is not valid: set it to resource ids of vaults, such as /subscriptions/…/resourceGroups/…"
+            "/providers/Microsoft.KeyVault/vaults/contoso"
+        )
+        return ()
+    return found
 
 
 def _site(host: str) -> str:

@@ -19,7 +19,7 @@ from azure.identity import ManagedIdentityCredential
 from shared.inventory import pats_yaml
 from shared.model.clock import GRACE, Clock, Deadline, SystemClock
 from shared.model.items import Inventory, User
-from shared.model.ports import Events, Links, PatApi
+from shared.model.ports import AuditLogs, Events, Links, PatApi, VaultLogs
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Alone, SingleFlight
 from shared.report.history import History, NoHistory
@@ -224,6 +224,8 @@ class _Clients:
             runs=self.runs(),
             links=self.links(),
             told=self.told(),
+            logs=self.logs(),
+            audit=self.audit(),
             vault_host=self.settings.vault_host,
         )
 
@@ -278,6 +280,24 @@ class _Clients:
         from shared.services.blob_told import BlobTold  # as above
 
         return BlobTold(storage, self._opens(storage), self.http, self.deadline, folder=self.settings.mark.text)
+
+    def logs(self) -> VaultLogs | None:
+        """Where VAULT_LOGS names logs of vaults."""
+        settings = self.settings
+        if not settings.vault_logs:
+            return None
+        from shared.services.vault_logs import LogsOfVaults  # loaded where logs are configured only
+
+        resources, host = settings.vault_logs, settings.vault_host
+        return LogsOfVaults(resources, host, self.identity, self.http, self.clock, self.deadline)
+
+    def audit(self) -> AuditLogs | None:
+        """Uses belong to readers: without logs of vaults nobody is asked for them."""
+        if not self.settings.vault_logs:
+            return None
+        from shared.services.devops_audit import AuditLogsOfOrganizations  # as above
+
+        return AuditLogsOfOrganizations(self.identity, self.http, self.clock, self.deadline)
 
     def runs(self) -> History:
         """Reports in the host's storage where there is one."""

@@ -18,6 +18,10 @@ from shared.settings import SETTINGS, Settings
 REPOSITORY = Path(__file__).resolve().parent.parent
 ROOT = Path("root")
 VAULT = "https://contoso-pats.vault.azure.net"
+LOGGED = (
+    "/subscriptions/5b000000-0000-4000-8000-000000000005/resourceGroups/rg-patrol"
+    "/providers/Microsoft.KeyVault/vaults/contoso-pats"
+)
 
 
 def read(**environ: str) -> Settings:
@@ -54,6 +58,7 @@ def test_every_setting_can_be_given() -> None:
         PARALLEL_USERS="16",
         HTTP_BUDGET="30s",
         HTTP_AUTH="entra",
+        VAULT_LOGS=f"{LOGGED}, {LOGGED}-2",
         WEBSITE_AUTH_ENABLED="True",
         AZURE_AUTHORITY_HOST="https://login.microsoftonline.us/",
     )
@@ -62,6 +67,7 @@ def test_every_setting_can_be_given() -> None:
     assert known.pats_file == ROOT / "estates/one.yaml"
     assert (known.deployment_name, known.run_budget, known.parallel_users) == ("Prod-1", timedelta(minutes=10), 16)
     assert known.authority_host == "login.microsoftonline.us"
+    assert known.vault_logs == (LOGGED, f"{LOGGED}-2")
     assert (known.http_budget, known.http_auth, known.platform_authenticates) == (timedelta(seconds=30), "entra", True)
 
 
@@ -78,6 +84,11 @@ def test_a_request_s_budget_may_be_in_seconds(budget: str, seconds: int) -> None
 @pytest.mark.parametrize("text", ["Entra", "anonymous", "key", "function-key,entra"])
 def test_who_may_call_is_never_guessed(text: str) -> None:
     assert "HTTP_AUTH is not valid" in refusal({"KEY_VAULT_URL": VAULT, "HTTP_AUTH": text})
+
+
+@pytest.mark.parametrize("text", ["contoso-pats", "https://contoso-pats.vault.azure.net", f"{LOGGED}/secrets/x", ","])
+def test_logs_are_named_by_resource_ids_of_vaults(text: str) -> None:
+    assert "VAULT_LOGS is not valid" in refusal({"KEY_VAULT_URL": VAULT, "VAULT_LOGS": text})
 
 
 def test_an_absolute_path_of_the_inventory_stays_as_it_is(tmp_path: Path) -> None:

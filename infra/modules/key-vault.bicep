@@ -33,6 +33,8 @@ resource audit 'Microsoft.Insights/diagnosticSettings@2021-05-01-preview' = {
   scope: vault
   properties: {
     workspaceId: auditWorkspaceId
+    // A table of its own (AZKVAuditLogs): whoever may read it sees nothing of other resources' logs.
+    logAnalyticsDestinationType: 'Dedicated'
     logs: [
       { category: 'AuditEvent', enabled: true }
     ]

@@ -27,7 +27,8 @@ resource auditWorkspace 'Microsoft.OperationalInsights/workspaces@2025-07-01' = 
   properties: {
     sku: { name: 'PerGB2018' }
     retentionInDays: retentionInDays
-    features: { disableLocalAuth: true }
+    // Whoever may read a vault's tables reads that vault's rows, without a role on the workspace.
+    features: { disableLocalAuth: true, enableLogAccessUsingOnlyResourcePermissions: true }
     workspaceCapping: { dailyQuotaGb: -1 }
   }
 }

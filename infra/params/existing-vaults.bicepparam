@@ -9,6 +9,8 @@ param credentialsVaultName = 'contoso-technical-users'
 param credentialsVaultResourceGroup = 'rg-contoso-identity'
 param enrollmentsVaultName = 'contoso-enrollments'
 param enrollmentsVaultResourceGroup = 'rg-contoso-identity'
+// The role that infra/custom-role.bicep makes.
+param logsRoleId = '55555555-0000-4000-8000-000000000001'
 param consumers = [
   {
     secretName: 'agents-linux-pat'

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ DEVICE_GRANTS = ("device_code", "urn:ietf:params:oauth:grant-type:device_code")
 CLIENT_GRANT = "client_credentials"
 SAML_GRANTS = tuple(f"urn:ietf:params:oauth:grant-type:{kind}-bearer" for kind in ("saml1_1", "saml2"))
 VERIFICATION = "https://microsoft.com/devicelogin"
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 IDENTITY_PATH = "/msi/token"
 CLOUD = "microsoftonline.com"
 ISSUERS = {
@@ -251,7 +253,7 @@ def _identity(cloud: Cloud, request: Request, parameters: dict[str, str]) -> Rep
     resource, client = parameters.get("resource", ""), parameters.get("client_id")
     if not identity.enabled or (client is not None and client not in identity.client_ids):
         return _identity_refusal(400, "There is no such managed identity.")
-    if not resource.startswith(("https://", "api://")):
+    if not resource.startswith(("https://", "api://")) and not _GUID.fullmatch(resource):
         return _identity_refusal(400, "The resource is not valid.")
     token, expires = cloud.directory.application_token(resource.rstrip("/"), identity.subject)
     value = {

@@ -87,6 +87,8 @@ class Code(StrEnum):
     RECIPIENT_REFUSED = "recipient-refused"
     RECIPIENT_UNREACHABLE = "recipient-unreachable"
     NOTICES_UNKEPT = "notices-unkept"
+    LOGS_UNREADABLE = "logs-unreadable"
+    AUDIT_UNREADABLE = "audit-unreadable"
     LEAKED_PAT_LIVES = "leaked-pat-lives"
     UNEXPECTED = "unexpected"
 

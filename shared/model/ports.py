@@ -16,6 +16,7 @@ from shared.model.enrollment import Link, Redeemed, SignInPage
 from shared.model.items import SonarQube, TokenItem, User
 from shared.model.notices import Notice, Recipient
 from shared.model.pats import Claim, Minted, Pat, PatId, ServiceToken
+from shared.model.readers import Use, VaultLogSeen
 from shared.model.secret_state import CONTENT_TYPE, Current, Look, VaultListing, VersionListing, VersionSeen
 from shared.model.secret_text import SecretText
 
@@ -203,6 +204,28 @@ class Recipients(Protocol):
 
         Raises NotDone (`Code.RECIPIENT_UNREADABLE`, nothing was sent; `Code.RECIPIENT_REFUSED`), Busy or Unclear: then
         it may have been taken.
+        """
+        ...
+
+
+class VaultLogs(Protocol):
+    """Logs that tell who read what of a vault (rule 18)."""
+
+    def seen(self, vault_host: str, since: datetime) -> VaultLogSeen:
+        """What the vault's log has since then, minutes late.
+
+        Raises NotDone or Unclear (`Code.LOGS_UNREADABLE`): then nobody knows who reads.
+        """
+        ...
+
+
+class AuditLogs(Protocol):
+    """Azure DevOps' audit log, of what PATs were used for."""
+
+    def uses(self, organization: str, pats: frozenset[PatId], since: datetime) -> tuple[tuple[Use, ...], bool]:
+        """What these PATs did of what is audited, and whether the log was read to its end.
+
+        Raises NotDone or Unclear (`Code.AUDIT_UNREADABLE`).
         """
         ...
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from shared.model.clock import Clock, Deadline, VaultInstant
 from shared.model.items import User
 from shared.model.ports import (
+    AuditLogs,
     ClientProofs,
     Consumer,
     Credentials,
@@ -19,6 +20,7 @@ from shared.model.ports import (
     RefreshTokens,
     ServiceTokens,
     Vault,
+    VaultLogs,
     Verifier,
 )
 from shared.model.request import Request
@@ -56,6 +58,9 @@ class World:
     ledger: Ledger = field(default_factory=Ledger)
     links: Links = field(default_factory=NoLinks)
     told: ToldBefore = field(default_factory=Forgetful)
+    logs: VaultLogs | None = None
+    """Where a setting names the logs of vaults."""
+    audit: AuditLogs | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ BLOB_DATA_OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
 QUEUE_DATA_CONTRIBUTOR = "974c5e8b-45b9-4653-ba55-5f855dd0fb88"
 METRICS_PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
 SECRETS_OFFICER = "b86a8fe4-44ce-4948-aee5-eccb2c155cd7"
+LOGS_ROLE = "55555555-0000-4000-8000-000000000001"
 SECRETS_USER = "4633458b-17de-408a-b874-0445c86b69e6"
 
 WORKSPACES = "Microsoft.OperationalInsights/workspaces"
@@ -45,6 +46,7 @@ ROLES["existing-vaults"] = {
     *HOST_ROLES,
     (APP, SECRETS_OFFICER, "rg-contoso-pats/contoso-pats"),
     (APP, SECRETS_USER, "rg-contoso-identity/contoso-technical-users"),
+    (APP, LOGS_ROLE, "rg-contoso-pats/contoso-pats"),
     (APP, SECRETS_OFFICER, "rg-contoso-identity/contoso-enrollments"),
     ("44444444-0000-4000-8000-000000000001", SECRETS_USER, "rg-contoso-pats/contoso-pats/agents-linux-pat"),
     ("44444444-0000-4000-8000-000000000002", SECRETS_USER, "rg-contoso-pats/contoso-pats/sonarqube-pat"),
@@ -311,6 +313,30 @@ def test_new_vaults_are_by_role_recoverable_and_on_record(name: str) -> None:
     assert len(audits) == len(vaults)
     assert all(row["properties"]["logs"] == [{"category": "AuditEvent", "enabled": True}] for row in audits)
     assert all(row["properties"]["workspaceId"] == audit_workspace(resources)["id"] for row in audits)
+    assert all(row["properties"]["logAnalyticsDestinationType"] == "Dedicated" for row in audits)
+    assert audit_workspace(resources)["properties"]["features"]["enableLogAccessUsingOnlyResourcePermissions"] is True
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_app_is_told_of_a_log_where_it_may_read_one(name: str) -> None:
+    roles = of_type(committed(name), "Microsoft.Authorization/roleAssignments")
+    may_read = [row for row in roles if row["properties"]["roleDefinitionId"].endswith(LOGS_ROLE)]
+    told = app_settings(committed(name))["VAULT_LOGS"]
+    if name != "existing-vaults":
+        assert (told, may_read) == ("none", [])
+        return
+    assert told.endswith("/resourceGroups/rg-contoso-pats/providers/Microsoft.KeyVault/vaults/contoso-pats")
+    assert [f"'{told}'" in row["id"] for row in may_read] == [True], "on that vault, and on nothing else"
+
+
+def test_the_role_that_reads_a_log_reads_two_tables_and_nothing_else() -> None:
+    text = (INFRA / "custom-role.bicep").read_text()
+    role = text[text.index("resource logsRole") : text.index("output logsRoleId")]
+    assert set(re.findall(r"'Microsoft\.[^']+'", role)) == {
+        "'Microsoft.Authorization/roleDefinitions@2022-04-01'",
+        "'Microsoft.Insights/logs/AZKVAuditLogs/read'",
+        "'Microsoft.Insights/logs/AzureDiagnostics/read'",
+    }
 
 
 @pytest.mark.parametrize("name", NAMES)
