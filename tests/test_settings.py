@@ -260,6 +260,7 @@ def test_every_default_in_the_table_is_the_one_that_is_used() -> None:
         "PARALLEL_USERS",
         "FAN_OUT_ABOVE",
         "QUEUE_INSTANCES",
+        "VAULT_LOGS",
     }
     assert read(**written) == read()
 
