@@ -30,7 +30,12 @@ MOST_AT_REST = 20
 
 _TONES = {Outcome.DONE: "good", Outcome.PLANNED: "warning", Outcome.HELD: "", Outcome.LEFT: "warning"}
 # All is well, and a person is still to do something: end the adopted PAT, replace the credential.
-_FOR_A_PERSON = frozenset({Because.ADOPTED, Because.CREDENTIAL_NEAR_EXPIRY, Because.ENROLLMENT_NEAR_END})
+_FOR_A_PERSON = frozenset(
+    {
+        *(Because.ADOPTED, Because.CREDENTIAL_NEAR_EXPIRY, Because.ENROLLMENT_NEAR_END),
+        *(Because.HELD_FOR_READERS, Because.STILL_READ),
+    }
+)
 _DEEDS = frozenset({Outcome.DONE, Outcome.PLANNED})
 _NAMES = 14
 """Width of a field's name."""

@@ -17,6 +17,7 @@ from shared.inventory.mistakes import Found, sentence, shown, unknown_key, unrea
 from shared.inventory.recipients import Recipients
 from shared.inventory.schema import DefaultsPart, FilePart, ItemPart, UserPart
 from shared.inventory.service_principals import Principals
+from shared.inventory.times import Times
 from shared.inventory.yaml_text import Lines, Place, Unreadable
 from shared.model import durations
 from shared.model.credentials import SignIn
@@ -31,8 +32,8 @@ BUILT_IN: Mapping[str, str] = {
     "strategy": "rotate",
     "max_age": "365d",
     "verify": "connection-data",
+    "hold_for_readers": "0d",
 }
-SHORTEST, LONGEST = timedelta(hours=1), timedelta(days=365)
 
 _CHECKING = Lock()
 _WRITE_IT = (
@@ -293,7 +294,7 @@ def _effective(path: Place, part: ItemPart, username: str, context: _Context) ->
         if key in given and given[key] is None:
             return None, [Found(path, f"needs `{key}` of the defaults, and that {says}", echo=True)]
     values = {key: text or context.defaults.get(key) or BUILT_IN.get(key, "") for key, text in given.items()}
-    times = _Times.of(values)
+    times = Times.of(values)
     problems = [Found((*path, key), says) for key, says in times.mistakes(values)]
     if not values["organization"]:
         problems.insert(0, Found(path, "has no organization, and `defaults` names none"))
@@ -307,6 +308,7 @@ def _effective(path: Place, part: ItemPart, username: str, context: _Context) ->
         lifetime=times.lifetime,
         rotate_before=times.rotate_before,
         overlap=times.overlap,
+        hold_for_readers=times.hold_for_readers,
         strategy=Strategy(values["strategy"]),
         max_age=times.max_age,
         verify=values["verify"],
@@ -317,42 +319,6 @@ def _effective(path: Place, part: ItemPart, username: str, context: _Context) ->
         then=None if part.then is None else part.then.consumer(),
     )
     return item, []
-
-
-@dataclass(frozen=True, slots=True)
-class _Times:
-    """The times of one item, which have to fit together."""
-
-    lifetime: timedelta
-    rotate_before: timedelta
-    overlap: timedelta
-    max_age: timedelta
-
-    @classmethod
-    def of(cls, values: Mapping[str, str]) -> _Times:
-        """`values` are as written, and each reads well."""
-        lifetime, overlap, max_age = (durations.parse(values[key]) for key in ("lifetime", "overlap", "max_age"))
-        return cls(lifetime, _margin(values["rotate_before"], lifetime), overlap, max_age)
-
-    def mistakes(self, values: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-        """The key and what is wrong with it, in the words it was written in."""
-        if not SHORTEST <= self.lifetime <= LONGEST:
-            yield "lifetime", f"is {values['lifetime']} and must be from 1h to 365d"
-        elif self.max_age < self.lifetime:
-            yield "max_age", f"is {values['max_age']} and must not be shorter than lifetime, {values['lifetime']}"
-        if self.rotate_before >= self.lifetime:
-            says = f"is {values['rotate_before']} and must be shorter than lifetime, {values['lifetime']}"
-            yield "rotate_before", says
-        if self.overlap > self.rotate_before:
-            says = f"is {values['overlap']} and must not be longer than rotate_before, {values['rotate_before']}"
-            yield "overlap", f"{says}: the old PAT dies before it ends"
-
-
-def _margin(text: str, lifetime: timedelta) -> timedelta:
-    """As a time, in whole seconds like every other one."""
-    if not text.endswith("%"):
-        return durations.parse(text)
-    return timedelta(seconds=int(lifetime.total_seconds()) * int(text[:-1]) // 100)
 
 
 def _wrong_scopes(item: Mapping[str, Any]) -> Iterator[tuple[int, str]]:

@@ -118,6 +118,9 @@ class DefaultsPart(_Part):
     verify: Annotated[str, AfterValidator(texts.verify_path)] | None = _told(
         "How a new PAT is proved: connection-data, or a GET path that its scopes can read."
     )
+    hold_for_readers: Duration | None = _told(
+        "How much longer the replaced PAT works while a reader of it has not read the new one; 0d unless given."
+    )
 
 
 class SonarQubePart(_Part):

@@ -53,6 +53,8 @@ class Item:
     strategy: Strategy = Strategy.ROTATE
     max_age: timedelta = timedelta(days=365)
     verify: str = "connection-data"
+    hold_for_readers: timedelta = timedelta(0)
+    """How long a predecessor whose overlap is over is kept for its readers at most (rule 18)."""
     paused: bool = False
     adopt: bool | PatId = False
     decommission: bool = False

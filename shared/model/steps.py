@@ -37,6 +37,8 @@ class Because(StrEnum):
     DECOMMISSIONED = "decommissioned"
     OVERLAP_OVER = "overlap-over"
     ORPHAN = "orphan"
+    HELD_FOR_READERS = "held-for-readers"
+    STILL_READ = "still-read"
     IN_OVERLAP = "in-overlap"
     ROTATED_ELSEWHERE = "rotated-elsewhere"
 

@@ -27,7 +27,15 @@ OF_THE_DEPLOYMENT = frozenset(
 _OF_THE_CALLER = frozenset({Code.SECRET_UNKNOWN})
 # What a service in doubt says differs from one run to the next, and is one cause all the same.
 _WITHOUT_WORDS = re.compile(r".*-(unclear|unavailable|unreachable)")
-ENDINGS = frozenset({Because.CREDENTIAL_NEAR_EXPIRY, Because.ENROLLMENT_NEAR_END})
+WARNINGS = frozenset(
+    {
+        Because.CREDENTIAL_NEAR_EXPIRY,
+        Because.ENROLLMENT_NEAR_END,
+        Because.HELD_FOR_READERS,
+        Because.STILL_READ,
+    }
+)
+"""Reasons of rows that warn, and fail nothing."""
 _NUMBERS = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}|\d+")
 
 
@@ -56,7 +64,7 @@ def met(happened: Happened) -> dict[str, tuple[Event, Cause]]:
         trouble = of_row(row, ends=ends_of(row, happened), since=since)
         if trouble is not None:
             troubles[Event.BLOCKED if row.outcome is Outcome.BLOCKED else Event.FAILED].append(trouble)
-        elif row.because in ENDINGS:
+        elif row.because in WARNINGS:
             troubles[Event.WARNING].append(_ending(row, since))
     error = happened.report.misconfigured
     if error is not None and error.code not in _OF_THE_CALLER:

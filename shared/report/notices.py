@@ -16,7 +16,7 @@ from shared.model.clock import instant
 from shared.model.errors import Code
 from shared.model.notices import Audience, Event, Notice, NoticeItem
 from shared.report.causes import OF_A_USER, Cause, Trouble
-from shared.report.met import ENDINGS, OF_THE_DEPLOYMENT, PAT_EXPIRING, Happened, digest, ends_of, met
+from shared.report.met import OF_THE_DEPLOYMENT, PAT_EXPIRING, WARNINGS, Happened, digest, ends_of, met
 from shared.report.report import Outcome, Row, Verb
 from shared.report.told import Memory, Open, Owed
 
@@ -149,7 +149,7 @@ def _is_well(one: Open, rows: list[Row] | None, name: str, happened: Happened, n
     That nothing was to be done shows little: what failed at a user's daily look is not met by the runs in between.
     """
     quiet = happened.whole and now - one.seen_at >= LOOK_AGAIN
-    if one.code in ENDINGS:
+    if one.code in WARNINGS:
         return quiet
     if one.code == PAT_EXPIRING:
         return happened.whole or _did(rows)

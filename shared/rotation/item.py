@@ -17,6 +17,7 @@ from shared.model.steps import Because, Decommission, Fail, Hold, Mend, Recover,
 from shared.report.report import Failure, Outcome, Row, Verb
 from shared.report.rows import failed, held, left, verb_of, why_then, would
 from shared.rotation import generations, rotate
+from shared.rotation.held import held_for_readers
 from shared.rotation.observe import item_seen, secret_again
 from shared.rotation.publish import published
 from shared.rotation.push import push
@@ -333,7 +334,11 @@ class ItemWork:
         if isinstance(seen.secret, Published):
             ending = self._ending(seen.secret)
             for predecessor in seen.secret.stamp.predecessors:
-                if ending.fate(predecessor, self.run, now) is Fate.REVOKE:
+                if ending.fate(predecessor, self.run, now) is not Fate.REVOKE:
+                    continue
+                if (row := held_for_readers(ending, predecessor, self.run, now)) is not None:
+                    rows.append(row)
+                else:
                     says = f"the predecessor {predecessor.id} would be retired, because its overlap is over."
                     rows.append(self._row(Verb.RETIRE, Because.OVERLAP_OVER, says, None, Outcome.PLANNED))
         return rows

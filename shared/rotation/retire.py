@@ -21,6 +21,7 @@ from shared.model.tags import Predecessor, Stamp, read
 from shared.report.report import Failure, Leftover, Outcome, Row, Verb
 from shared.report.rows import failed, why_then
 from shared.rotation import gate
+from shared.rotation.held import held_for_readers
 from shared.rotation.observe import find_unlisted
 from shared.rotation.publish import overtaken, without
 from shared.rotation.push import push
@@ -124,6 +125,9 @@ def _judged(ending: Ending, run: Run, ended: Ended) -> tuple[list[Predecessor], 
         if ending.only not in (None, predecessor.id) or predecessor.at_once:
             continue
         match ending.fate(predecessor, run, now):
+            case Fate.REVOKE if (row := held_for_readers(ending, predecessor, run, now)) is not None:
+                ended.rows.append(row)
+                run.tell("predecessor.held", secret=row.secret, predecessor=predecessor.id, says=row.says)
             case Fate.REVOKE:
                 due.append(predecessor)
             case Fate.FORGET:

@@ -19,6 +19,7 @@ from shared.report.rows import tell_row
 from shared.rotation.consumers import Consumers
 from shared.rotation.estate import Estate
 from shared.rotation.publish import Publisher
+from shared.rotation.readers import LogsOfRun
 from shared.rotation.sign_in import SignIns
 from shared.rotation.threads import Threads
 from shared.rotation.world import World, asked_of
@@ -91,6 +92,7 @@ class Run:
     threads: Threads
     watch: Callable[[Row], None]
     organizations: Organizations = field(default_factory=Organizations)
+    logs: LogsOfRun = field(default_factory=lambda: LogsOfRun(None))
 
     @classmethod
     def begin(
@@ -106,6 +108,7 @@ class Run:
             consumers=Consumers(world.consumer, world.credentials),
             threads=threads,
             watch=watch,
+            logs=LogsOfRun(world.logs),
         )
 
     @property

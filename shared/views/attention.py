@@ -11,8 +11,9 @@ from shared.model.errors import Code
 from shared.model.steps import Because
 from shared.report.causes import Cause, Trouble, grouped, of_row
 from shared.report.kept_run import KeptRun
+from shared.report.met import WARNINGS
 from shared.report.report import Leftover, Outcome, Row
-from shared.rotation.overview import ENDINGS, Overview, Runs
+from shared.rotation.overview import Overview, Runs
 from shared.rotation.sign_in import blocked
 from shared.rotation.status import ItemStatus, Status
 
@@ -32,6 +33,8 @@ TITLES: Mapping[str, str] = {
     LEFTOVER: "A live PAT that patrol cannot end",
     Because.CREDENTIAL_NEAR_EXPIRY: "A credential ends soon",
     Because.ENROLLMENT_NEAR_END: "An enrollment ends soon",
+    Because.HELD_FOR_READERS: "Kept for its readers",
+    Because.STILL_READ: "An old value is still read",
     LATE: "The runs have stopped",
     Code.USER_BLOCKED: "Sign-in refused",
     Code.ENROLLMENT_NEEDED: "Somebody has to sign in once",
@@ -214,7 +217,7 @@ def _of_run(run: KeptRun) -> Iterable[Trouble]:
     for leftover in report.leftovers:
         yield _left_over(leftover)
     for row in report.items:
-        if row.because in ENDINGS:
+        if row.because in WARNINGS:
             says = row.says.removeprefix(f"{row.secret}: ")
             cause = f"{says[:1].upper()}{says[1:]}"
             yield Trouble(row.because.value, cause, "", row.secret, row.username, "", row.expires_on)

@@ -88,6 +88,8 @@ def _of_pat(item: Item) -> Fields:
     yield "strategy", item.strategy.value
     yield "max_age", durations.show(item.max_age)
     yield "verify", item.verify
+    if item.hold_for_readers:
+        yield "hold_for_readers", durations.show(item.hold_for_readers)
     if item.then is not None:
         yield "then", str(item.then)
     if item.adopt:
