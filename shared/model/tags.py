@@ -158,7 +158,7 @@ def _read_predecessors(text: str) -> tuple[Predecessor, ...]:
     found = []
     for identity, instant, flags in _PREDECESSOR.findall(text):
         try:
-            retire_at = datetime.strptime(instant, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+            retire_at = datetime.fromisoformat(instant).astimezone(UTC)
         except ValueError:
             continue
         found.append(Predecessor(PatId(identity.lower()), retire_at, "!" in flags, "+" in flags))

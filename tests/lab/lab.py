@@ -175,13 +175,15 @@ class Lab:
         self.run_numbers = count()
         MADE.append(self)
         self.settings = settings.read({**ENVIRONMENT, **self.environment}, Path())
-        self.watch = Watch(self.cloud, self.settings.vault_host, self.settings.mark, lambda: self.inventory().items())
+        self.host = self.settings.vault_host
+        self.post = SessionPost(session_for(self.cloud, self._waited))
+        self.watch = Watch(self.cloud, self.host, self.settings.mark, lambda: self.inventory().items())
         for user in self.cloud.directory.users() if self.enrolled else ():
             self.enroll(user.upn)
 
     @property
     def vault(self) -> Vault:
-        return self.cloud.vaults[self.settings.vault_host]
+        return self.cloud.vaults[self.host]
 
     def pats_yaml(self) -> str:
         return str(yaml.safe_dump(self._tree()))
@@ -242,7 +244,7 @@ class Lab:
             refresh_tokens=passwords,
             verifier=FakeVerifier(self.cloud, self.trouble),
             consumer=FakeConsumer(self.cloud, self.trouble),
-            recipients=NoticeRecipients(SessionPost(session_for(self.cloud, self._waited)), self.clock),
+            recipients=NoticeRecipients(self.post, self.clock),
             tokens=FakeTokens(self.cloud, self.trouble),
             clock=self.clock,
             deadline=Deadline.after(self.clock, budget),
