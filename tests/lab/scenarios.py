@@ -179,14 +179,12 @@ BY_NAME = {one.name: one for one in (*SCENARIOS, *ENROLLED)}
 
 
 def either_sign_in(scenarios: Iterable[Scenario] = SCENARIOS, *, quick: Iterable[str]) -> list[Any]:
-    """These as parameters of a test, then the same with an enrolled user; `make test` has of those the named ones."""
+    """These as parameters of a test, then the same with an enrolled user; `make test` has the named ones of both."""
     names = {one.name for one in scenarios}
     both = [one for one in (*SCENARIOS, *ENROLLED) if one.name.removesuffix(", enrolled") in names]
-    return [
-        pytest.param(
-            one,
-            id=one.name,
-            marks=pytest.mark.exhaustive if one.enrolled and one.name.removesuffix(", enrolled") not in quick else (),
-        )
-        for one in both
-    ]
+    return [pytest.param(one, id=one.name, marks=() if one.name in quick else pytest.mark.exhaustive) for one in both]
+
+
+def by_password(*but: str) -> tuple[str, ...]:
+    """The names of all with a password, and of the enrolled ones `but`."""
+    return tuple(one.name for one in SCENARIOS) + tuple(f"{name}, enrolled" for name in but)

@@ -18,8 +18,16 @@ from tests.lab.scenarios import SCENARIOS, SECRET, Scenario, either_sign_in
 from tests.promises.test_promise_3_stop_anywhere import assert_converges, calls_of, consumer_works, copies_work
 
 MEETING = [one for one in SCENARIOS if not one.asks.get("revoke_first")]
-QUICK = ("rotation",)
-"""With an enrolled user: in it a refresh token is redeemed and renewed, and what comes of it used."""
+QUICK = (
+    "rotation",
+    "renewal that must rotate",
+    "emergency in overlap",
+    "retirement with a consumer",
+    "push owed",
+    # In it a refresh token is redeemed and renewed, and what comes of it used.
+    "rotation, enrolled",
+)
+"""`make test`: of each kind of step one, where most can go wrong; test_interleavings.py has every two runs there."""
 
 
 class Watch:
@@ -77,8 +85,8 @@ def test_two_runs_at_the_same_moment_end_no_pat_that_somebody_uses(scenario: Sce
         watch = None if emergency or scenario.ends or scenario.name.startswith("a PAT") else Watch(lab, hours(24))
         interleave(lab, scenario, call, watch)
         assert scenario.ends or consumer_works(lab), f"the value died when two runs met at call {call}"
-        for _ in range(3):
-            lab.later(hours(6))
+        for pause in (6, 12):
+            lab.later(hours(pause))
         lab.cloud.after_effect = None
         assert_converges(lab, scenario)
 
