@@ -95,6 +95,14 @@ def metrics(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     return _response(http_metrics.show(_call(req), http_routes.App(enter=_in_threads(context))))
 
 
+@app.route("readers", methods=_METHODS)
+def readers(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
+    """`GET /api/readers`: who reads each secret, when last, and which version."""
+    from shared.functions import http_readers, http_routes
+
+    return _response(http_readers.show(_call(req), http_routes.App(enter=_in_threads(context))))
+
+
 @app.route("runs/{run_id?}", methods=_METHODS)
 def runs(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`GET /api/runs`: the latest runs; `GET /api/runs/{run_id}`: one report, with progress while it runs."""

@@ -112,6 +112,7 @@ _ROOMS: Mapping[str, str] = {
     "enroll": "enroll_command:enroll",
     "import": "import_command:moving_in",
     "metrics": "metrics_command:metrics",
+    "readers": "readers_command:readers",
     "notify": "notify_command:notify",
     "pats": "pats:pats",
     "scopes": "scopes_command:scopes",

@@ -114,6 +114,7 @@ def parser(out: Output | None = None, errors: Output | None = None) -> Parser:
     _add_status(command("status", "the state of every item, from the vault alone", "status --json"))
     numbers = command("metrics", "the state of every item for Prometheus", "metrics --output /var/lib/node/patrol.prom")
     numbers.add_argument("--output", metavar="FILE", help="where a textfile collector reads; replaced in one step")
+    _add_readers(command("readers", "who reads each secret, when last, and which version", "readers build-pat"))
     _add_notify(command("notify", "send recipients a test of each notice", "notify --test"))
     release = command("unblock", "let patrol try a blocked user's sign-in again", "unblock svc@contoso.com")
     release.add_argument("upn", type=arguments.user_name, metavar="UPN")
@@ -124,6 +125,15 @@ def parser(out: Output | None = None, errors: Output | None = None) -> Parser:
     scopes.add_argument("words", nargs="*", metavar="WORD")
     _add_completion(command("completion", "completion of this command line for a shell", "completion bash"))
     return whole
+
+
+def _add_readers(readers: Parser) -> None:
+    readers.description = _wrapped(
+        "Who reads each secret, or the named ones, by the vault's audit log (VAULT_LOGS): when last, which version, "
+        "and whether that is the one that is published. Rows come some minutes late. The exit code is 1 when the log "
+        "cannot be read."
+    )
+    readers.add_argument("secrets", nargs="*", metavar="SECRET", help="default: every secret of pats.yaml")
 
 
 def _add_notify(notify: Parser) -> None:

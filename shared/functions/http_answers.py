@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 from shared.functions.http_call import BadRequest
 from shared.functions.http_roles import NotSignedIn, RoleMissing
-from shared.model.errors import Code, PatrolError, Unclear, defect
+from shared.model.errors import Code, NotDone, PatrolError, Unclear, defect
 from shared.report.kept_run import KEPT_DAYS, KeptRun, shown
 from shared.report.report import Failure, Outcome, Report, Row
 
@@ -81,6 +81,8 @@ def of_failure(failure: Exception) -> Answer:
             return _of_error(HTTPStatus.FORBIDDEN, failure)
         case PatrolError(code=Code.SECRET_UNKNOWN):
             return _of_error(HTTPStatus.NOT_FOUND, failure)
+        case NotDone(code=Code.LOGS_UNREADABLE) | Unclear(code=Code.LOGS_UNREADABLE):
+            return _of_error(HTTPStatus.BAD_GATEWAY, failure)
         case Unclear(code=Code.REPORT_UNREADABLE):
             return _of_error(HTTPStatus.SERVICE_UNAVAILABLE, failure, **{"Retry-After": str(SOON)})
         case PatrolError():

@@ -22,6 +22,7 @@ from shared.rotation.notices import Standing
 from shared.rotation.observe import secret_seen
 from shared.rotation.retire import Handover
 from shared.rotation.run_context import Run
+from shared.rotation.still_read import still_read
 from shared.rotation.threads import Threads, nothing
 from shared.rotation.tokens import refresh
 from shared.rotation.user import UserWork, UserWorkDone, circumstances
@@ -149,6 +150,8 @@ def _work(run: Run, started: datetime) -> _Done:
     invalid = [item for item in run.estate.inventory.invalid if wanted is None or item.key in wanted]
     rows = [*(row for part in parts for row in part.rows), *run.sign_ins.warnings()]
     rows += [run.tell_row(invalid_row(item)) for item in invalid if run.estate.whole]
+    if wanted is None and not run.dry and run.estate.whole:
+        rows += [run.tell_row(row) for row in still_read(run)]
     soon: list[tuple[Item, datetime]] = []
     # Of one user's share, what was looked at: nothing is looked up for this.
     listing = VaultListing(dict(run.listing.secrets), run.listing.ahead)

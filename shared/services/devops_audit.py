@@ -7,7 +7,7 @@ connections, changing pipelines are audited; fetching code and packages is not. 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -128,7 +128,7 @@ def _instant(value: object) -> datetime | None:
         at = datetime.fromisoformat(str(value))
     except ValueError:
         return None
-    return at if at.tzinfo is not None else None
+    return at.astimezone(UTC) if at.tzinfo is not None else None
 
 
 def _text(value: object) -> str:

@@ -129,7 +129,9 @@ def test_it_takes_the_bodies_that_the_doors_take(route: str, body: Any) -> None:
     assert openapi.validator(openapi.schema_of_body(route)).is_valid(body) == taken
 
 
-@pytest.mark.parametrize("route", ["rotate", "emergency", "pats", "page", "metrics", "runs", "runs/{run_id}"])
+@pytest.mark.parametrize(
+    "route", ["rotate", "emergency", "pats", "page", "metrics", "readers", "runs", "runs/{run_id}"]
+)
 def test_its_roles_open_the_doors(route: str) -> None:
     operation = openapi.operation(route, "POST" if route in READERS else "GET")
     role = operation["x-app-role"]

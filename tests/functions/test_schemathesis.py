@@ -91,6 +91,7 @@ OPERATIONS = [
         ("pats", "GET"),
         ("page", "GET"),
         ("metrics", "GET"),
+        ("readers", "GET"),
         ("runs", "GET"),
         ("runs/{run_id}", "GET"),
         ("health", "GET"),

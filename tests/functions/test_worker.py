@@ -68,7 +68,7 @@ def test_every_function_is_indexed_with_its_bindings(tmp_path: Path) -> None:
         wrong, _ = invoke(cloud, tmp_path, HTTP_AUTH="none")
     assert set(keys["bindings"]) == {
         *("rotate_due", "rotate_user", "refresh_tokens"),
-        *("rotate", "emergency", "pats", "page", "metrics", "runs", "health"),
+        *("rotate", "emergency", "pats", "page", "metrics", "readers", "runs", "health"),
         *("enroll", "enroll_link", "enroll_callback"),
     }
     [tokens] = keys["bindings"]["refresh_tokens"]

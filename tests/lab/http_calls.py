@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
-from shared.functions import http_enroll, http_metrics, http_page, http_routes
+from shared.functions import http_enroll, http_metrics, http_page, http_readers, http_routes
 from shared.functions.http_answers import Answer, TextAnswer
 from shared.functions.http_call import Call
 from shared.model.ports import Events
@@ -26,6 +26,7 @@ DOORS: dict[str, tuple[str, Callable[[Call, http_routes.App], Answer | TextAnswe
     "runs": ("GET", http_routes.runs),
     "page": ("GET", http_page.show),
     "metrics": ("GET", http_metrics.show),
+    "readers": ("GET", http_readers.show),
     "enroll": ("POST", http_enroll.ask),
     "enroll/{ticket}": ("GET", http_enroll.open_link),
     "enroll/callback": ("POST", http_enroll.come_back),

@@ -9,6 +9,7 @@ import pytest
 from sandbox.cloud.seed import PATS_VAULT
 from shared.model.clock import instant
 from shared.report.report import Report
+from tests.lab.fakes import FakeTold
 from tests.lab.lab import Lab, days, hours, outcomes, row
 from tests.lab.readers import AGENT, SONAR_APP, logged, reads
 
@@ -165,3 +166,62 @@ def test_rule_18_without_the_setting_it_is_held_and_said_what_is_missing() -> No
     assert "VAULT_LOGS" in says
     lab.wait(hours(24))
     assert ENDED in outcomes(lab.run().items)
+
+
+# What a run warns of
+
+
+def warnings(report: Report) -> list[str]:
+    return [one.says for one in report.items if one.because == "still-read"]
+
+
+def test_rule_18_a_reader_that_lags_is_told_before_the_old_pat_ends_and_not_after() -> None:
+    lab = logged()
+    rotated(lab)
+    lab.wait(hours(11))
+    assert warnings(lab.run()) == []
+    lab.wait(hours(1))
+    report = lab.run()
+    (says,) = warnings(report)
+    assert AGENT in says
+    assert "let them read it again before that" in says
+    assert report.exit_code() == 0
+    reads(lab)
+    lab.wait(hours(6))
+    assert warnings(lab.run()) == []
+
+
+def test_rule_18_whoever_asks_for_a_retired_generation_is_told_for_a_day() -> None:
+    lab = logged()
+    rotated(lab)
+    old = min(lab.vault.secret("build-pat").versions.values(), key=lambda version: version.created)
+    lab.wait(hours(25))
+    lab.run()
+    retired = old.tags["authorization-id"]
+    reads(lab, version=old.id)
+    lab.wait(hours(6))
+    (says,) = warnings(lab.run())
+    assert AGENT in says
+    assert retired in says
+    lab.wait(hours(20))
+    assert warnings(lab.run()) == []
+
+
+def test_promise_5_a_log_that_cannot_be_read_warns_of_nobody_and_fails_nothing() -> None:
+    lab = logged()
+    rotated(lab)
+    lab.cloud.vault_logs[PATS_VAULT].denied = True
+    lab.wait(hours(12))
+    report = lab.run()
+    assert (report.exit_code(), warnings(report)) == (0, [])
+    assert [one["code"] for one in lab.told("readers.unknown")] == ["logs-unreadable"]
+
+
+def test_rule_19_a_recipient_is_warned_once_of_a_reader_that_holds_a_predecessor() -> None:
+    lab = logged(hold_for_readers="7d")
+    lab.told_before = FakeTold()
+    to = lab.recipient("webhook", on=["warning"])
+    rotated(lab)
+    every_six_hours(lab, hours(42))
+    told = [one["data"]["code"] for one in to.received]
+    assert sorted(told) == ["held-for-readers", "still-read"]

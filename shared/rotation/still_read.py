@@ -1,0 +1,87 @@
+"""Warnings of a whole run where the vault's log may be read: who lags, and who asks for what is retired (rule 18).
+
+They change nothing and fail nothing (promise 5): what cannot be read is told where somebody asks for readers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from shared.model.clock import VaultInstant, instant
+from shared.model.errors import PatrolError
+from shared.model.items import Item
+from shared.model.readers import VaultLogSeen
+from shared.model.secret_state import Published, SecretSeen, is_ours
+from shared.model.steps import Because
+from shared.model.tags import read
+from shared.report.report import Outcome, Row, Verb
+from shared.rotation.held import named
+from shared.rotation.run_context import Run
+from shared.rules.overlap import overlap_end
+from shared.rules.readers import laggards, still_asked_for
+
+LATELY = timedelta(days=1)
+"""What was asked for before is told no more."""
+
+
+def still_read(run: Run) -> list[Row]:
+    """A row for each secret whose readers lag when half of the overlap is gone, or ask for a retired generation."""
+    if not run.logs.any:
+        return []
+    now = run.clock.now()
+    log = run.logs.seen(run.world.vault_host, now)
+    if isinstance(log, PatrolError):
+        run.tell("readers.unknown", code=log.code, says=str(log))
+        return []
+    found = []
+    for item in run.estate.inventory.items():
+        seen = run.listing.secrets.get(item.key)
+        if seen is None or not is_ours(seen.tags, run.mark) or run.deadline.passed():
+            continue
+        try:
+            found += list(_of_item(item, seen, log, now, run))
+        except PatrolError as failure:
+            run.tell("secret.failed", secret=item.secret, code=failure.code)
+    return found
+
+
+def _of_item(item: Item, seen: SecretSeen, log: VaultLogSeen, now: VaultInstant, run: Run) -> Iterator[Row]:
+    stamp = read(seen.tags)
+    asked = log.of(item.secret)
+    if stamp is None or not asked:
+        return
+    secret = Published(stamp, seen.created, seen.expires_on, seen.enabled, seen.tags)
+    ends = {old: overlap_end(old, secret, item.overlap) for old in stamp.predecessors if not old.at_once}
+    late = [old for old, end in ends.items() if end - item.overlap / 2 <= now < end]
+    since = now - LATELY
+    pinned = any(one.pinned and one.last >= since for one in asked)
+    if not late and not pinned:
+        return
+    versions = run.world.vault.versions(item.secret).versions
+    for old in late:
+        if lagging := laggards(old, versions, item.secret, log):
+            end = instant(ends[old])
+            held = item.hold_for_readers > timedelta(0)
+            then = "it is kept for them then." if held else "let them read it again before that."
+            says = f"{named(lagging)} read the old value and not the new one yet. It works until {end}; {then}"
+            yield _row(item, says)
+    alive = frozenset({stamp.authorization_id, *(old.id for old in stamp.predecessors)})
+    for reader, pat in still_asked_for(item.secret, versions, alive, log, since):
+        says = (
+            f"{named((reader,))} asks for a version by its id whose PAT {pat} is retired; let it read the secret "
+            "without a version."
+        )
+        yield _row(item, says)
+
+
+def _row(item: Item, says: str) -> Row:
+    return Row(
+        item.secret,
+        item.username,
+        item.organization,
+        Verb.HOLD,
+        Outcome.HELD,
+        Because.STILL_READ,
+        f"{item.secret}: {says}",
+    )

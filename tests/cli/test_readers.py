@@ -1,0 +1,127 @@
+"""`readers` and `GET /api/readers`: one document, what nobody knows is said, and text from outside steers nothing."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sandbox.cloud.audit_log import entry
+from sandbox.cloud.seed import IDENTITY_PRINCIPAL, PATS_VAULT
+from sandbox.cloud.vault_log import recorded
+from tests.lab.http_calls import app, call, principal
+from tests.lab.lab import Lab, days, hours, item
+from tests.lab.readers import AGENT, DELAYED, RESOURCE, SONAR_APP, logged, reads
+from tests.lab.shell import Shell
+
+ALICE = "a11ce000-0000-4000-8000-000000000001"
+
+
+def estate(table: str = "AZKVAuditLogs") -> Lab:
+    """The agent has the new value, Alice is at the vault and has the old one, SonarQube stays with a version."""
+    lab = logged(table)
+    lab.run()
+    reads(lab, SONAR_APP, version=lab.current("build-pat").id)
+    for who in (AGENT, ALICE):
+        reads(lab, who)
+    lab.wait(days(2))
+    lab.run("build-pat", force=True)
+    lab.wait(hours(1))
+    reads(lab, AGENT)
+    reads(lab, ALICE, secret="nothing")
+    lab.wait(DELAYED)
+    return lab
+
+
+def audited(lab: Lab) -> str:
+    """The retired PAT registers an agent; gives its id."""
+    lab.cloud.pats.organization("contoso").members.add(IDENTITY_PRINCIPAL)
+    log = lab.cloud.audit_log_of("contoso")
+    log.readers.add(IDENTITY_PRINCIPAL)
+    (old, _) = sorted(lab.live("build-pat"), key=lambda pat: pat.valid_from)
+    mechanism = f"PAT_Unscoped authorizationId: {old.authorization_id}"
+    log.entries.append(entry(lab.clock.now() - hours(1), authenticationMechanism=mechanism))
+    return old.authorization_id
+
+
+@pytest.mark.parametrize("table", ["AZKVAuditLogs", "AzureDiagnostics"])
+def test_the_command_and_the_door_tell_who_reads_and_what_the_pats_did(table: str, tmp_path: Path) -> None:
+    lab = estate(table)
+    retired = audited(lab)
+    code, out, errors = Shell(lab, tmp_path, environ={"VAULT_LOGS": RESOURCE})("readers", "--json")
+    assert code == 0, errors
+    document = json.loads(out)
+    assert call("readers", app(lab, tmp_path)).body == document
+    old, new = sorted(lab.vault.secret("build-pat").versions.values(), key=lambda version: version.created)
+    assert {(one["object_id"], one["verdict"], one["last_version"]) for one in document["readers"]} == {
+        (AGENT, "current", new.id),
+        (ALICE, "behind", old.id),
+        (SONAR_APP, "pinned", old.id),
+    }
+    assert {one["vault"] for one in document["readers"]} == {PATS_VAULT}
+    assert [(one["authorization_id"], one["action"], one["ip_address"]) for one in document["uses"]] == [
+        (retired, "Library.AgentAdded", "10.2.3.4")
+    ]
+    assert document.keys() == {"as_of", "logs_until", "readers", "uses"}
+
+
+def test_a_reader_that_was_not_seen_since_the_rotation_is_told_as_such(tmp_path: Path) -> None:
+    lab = logged()
+    lab.run()
+    reads(lab)
+    lab.wait(days(1))
+    lab.run("build-pat", force=True)
+    lab.wait(DELAYED)
+    document = call("readers", app(lab, tmp_path)).body
+    assert [one["verdict"] for one in rows(document)] == ["unseen"]
+
+
+def rows(document: Any) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = document["readers"]
+    return found
+
+
+def test_promise_8_what_nobody_could_tell_is_said(tmp_path: Path) -> None:
+    lab = estate()
+    code, out, _ = Shell(lab, tmp_path, environ={"VAULT_LOGS": RESOURCE})("readers", "build-pat")
+    assert code == 0
+    words = " ".join(out.split())
+    assert "Uses in contoso are not known." in words
+    assert "View audit log" in words
+    assert "none that is shown proves nothing" in words
+    lab.cloud.vault_logs[PATS_VAULT].denied = True
+    code, _, errors = Shell(lab, tmp_path, environ={"VAULT_LOGS": RESOURCE})("readers")
+    assert (code, "microsoft.insights/logs/AZKVAuditLogs/read" in " ".join(errors.split())) == (1, True)
+    answer = call("readers", app(lab, tmp_path))
+    assert (answer.status, answer.body["code"]) == (502, "logs-unreadable")
+    without = Lab([item()])
+    code, _, errors = Shell(without, tmp_path)("readers")
+    assert (code, "VAULT_LOGS" in errors) == (2, True)
+    assert call("readers", app(without, tmp_path)).status == 500
+
+
+def test_promise_7_names_and_user_agents_of_a_log_steer_no_terminal(tmp_path: Path) -> None:
+    lab = estate()
+    pat = audited(lab)
+    uri = f"https://{PATS_VAULT}/secrets/build-pat"
+    claim = {"oid": "eve", "upn": "\x1b[31mEve<script>\u202e"}
+    row = recorded(
+        "AZKVAuditLogs", lab.clock.now(), timedelta(0), "SecretGet", f"{uri}/{'0' * 32}", uri, 200, claim, ""
+    )
+    lab.cloud.vault_logs[PATS_VAULT].record(row)
+    lab.cloud.audit_log_of("contoso").entries.append(
+        entry(lab.clock.now(), authenticationMechanism=f"PAT authorizationId: {pat}", userAgent="\x1b]0;x\x07\u202e")
+    )
+    _, out, _ = Shell(lab, tmp_path, environ={"VAULT_LOGS": RESOURCE})("readers")
+    assert "Eve<script>" in out
+    assert not {"\x1b", "\x07", "\u202e"} & set(out)
+
+
+def test_the_door_needs_the_role(tmp_path: Path) -> None:
+    entra = {"HTTP_AUTH": "entra", "WEBSITE_AUTH_ENABLED": "True"}
+    using = app(estate(), tmp_path, environ=entra)
+    assert call("readers", using, headers=principal("Pats.Rotate")).status == 403
+    assert call("readers", using, headers=principal("Pats.Read")).status == 200
