@@ -11,7 +11,7 @@ from datetime import datetime
 
 from shared.cli import check_canary, global_pats
 from shared.cli.finding import Finding, not_well
-from shared.model.clock import Clock, VaultTime, check_clock
+from shared.model.clock import Clock, VaultTime, check_clock, instant
 from shared.model.credentials import credential_in_words
 from shared.model.errors import Absent, Busy, Denied, Misconfigured, NotDone, PatrolError
 from shared.model.items import Inventory, Item, SonarQube, TokenItem, User
@@ -21,6 +21,7 @@ from shared.model.secret_state import VersionSeen
 from shared.rotation import notices
 from shared.rotation.canary import Perch
 from shared.rotation.consumers import Consumers
+from shared.rotation.readers import LogsOfRun
 from shared.rotation.sign_in import SignIns
 from shared.rotation.world import World
 from shared.settings import Settings
@@ -61,6 +62,7 @@ def check_online(inventory: Inventory, settings: Settings, world: World, *, cana
         if item.then is not None:
             findings.append(_check_consumer(consumers, item, item.then))
     findings += [_check_recipient(world, recipient) for recipient in inventory.recipients]
+    findings += _check_log(inventory, settings, world, clock)
     for token in inventory.tokens:
         findings += _check_token(inventory.sign_in.tenant, token, world)
     findings += [Finding(row.says, exit_code=0) for row in sign_ins.warnings()]
@@ -86,6 +88,21 @@ def _check_user(sign_ins: SignIns, user: User, clock: Clock) -> list[Finding]:
             for pat in filter(global_pats.is_global, pats):
                 wide.setdefault(pat.id, (pat, []))[1].append(organization)
     return found + [_global(pat, user, names, clock.now()) for pat, names in wide.values()]
+
+
+def _check_log(inventory: Inventory, settings: Settings, world: World, clock: VaultTime) -> Iterator[Finding]:
+    """Whether the log that tells readers can be read, where it is named or something waits for it."""
+    if world.logs is None and not any(item.hold_for_readers for item in inventory.items()):
+        return
+    what = f"read the log of {settings.vault_host}"
+    log = LogsOfRun(world.logs).seen(settings.vault_host, clock.now())
+    if isinstance(log, PatrolError):
+        yield not_well(what, log)
+    elif log.until is None:
+        wanted = "send the vault's AuditEvent log to a workspace (docs/readers.md); the first row takes minutes."
+        yield Finding(what, f"It has no row: {wanted}")
+    else:
+        yield Finding(f"{what}: it reaches to {instant(log.until)}")
 
 
 def _check_administrator(inventory: Inventory, sign_ins: SignIns) -> Iterator[Finding]:

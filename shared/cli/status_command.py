@@ -21,6 +21,7 @@ from shared.rotation import status as vault_status
 from shared.rotation.enroll import EnrollmentSeen, enrollments
 from shared.rotation.overview import Overview, endings, kept_runs
 from shared.rotation.status import ItemStatus, Status
+from shared.rotation.who_reads import readers_of_one
 from shared.rotation.world import World
 from shared.settings import Settings
 from shared.views import page
@@ -88,7 +89,8 @@ def _document(patrol: Deployment, seen: Overview, options: argparse.Namespace) -
     if len(options.secrets) == 1:
         (row,) = seen.status.pats
         versions = patrol.world.vault.versions(row.secret).versions
-        return page.one_pat(seen, row.key, versions, patrol.inventory, facts, page.no_links)
+        readers = readers_of_one(patrol.inventory, patrol.world, settings.mark, row.secret)
+        return page.one_pat(seen, row.key, versions, patrol.inventory, facts, page.no_links, readers)
     wanted = Wanted(frozenset(options.state or ()), rows=page.ROWS_OF_A_FILE)
     return page.estate(seen, facts, wanted=wanted)
 

@@ -14,6 +14,7 @@ from shared.model.request import Request, check_names
 from shared.model.run_ids import is_id
 from shared.model.secret_text import looks_like_a_pat
 from shared.rotation.overview import overview
+from shared.rotation.who_reads import readers_of_one
 from shared.settings import Settings
 from shared.telemetry import event
 from shared.views import html, page
@@ -49,7 +50,8 @@ def _look(call: Call, app: App, settings: Settings) -> Answer | TextAnswer:
     if secret is None:
         return _document(page.estate(seen, facts, link, wanted, call.query.get("code", "")))
     versions = patrol.world.vault.versions(secret).versions
-    return _document(page.one_pat(seen, secret.casefold(), versions, patrol.inventory, facts, link))
+    readers = readers_of_one(patrol.inventory, patrol.world, settings.mark, secret)
+    return _document(page.one_pat(seen, secret.casefold(), versions, patrol.inventory, facts, link, readers))
 
 
 def _wanted(query: Mapping[str, str]) -> Wanted:

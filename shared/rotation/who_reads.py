@@ -106,6 +106,16 @@ def who_reads(inventory: Inventory, world: World, mark: Mark, names: Iterable[st
     return Readers(now, log.until, world.vault_host, tuple(found), uses, (*notes, *more))
 
 
+def readers_of_one(inventory: Inventory, world: World, mark: Mark, name: str) -> Readers | None:
+    """The same of one secret for a page, on which a log that cannot be read is a note; None where no log is named."""
+    if world.logs is None:
+        return None
+    try:
+        return who_reads(inventory, world, mark, (name,))
+    except PatrolError as failure:
+        return Readers(world.clock.now(), None, world.vault_host, (), (), (f"{failure.cause} {failure.remedy}",))
+
+
 Ids = Mapping[str, Mapping[PatId, str]]
 """By organization: the secret of each authorization id."""
 

@@ -29,7 +29,7 @@ API_VERSION: Final = "7.2-preview.1"
 SCOPE: Final = "499b84ac-1321-427f-aa17-267ca6975798/.default"
 BATCH: Final = 5000
 MOST_PAGES: Final = 10
-LONGEST_LOOK = timedelta(seconds=30)
+LONGEST_LOOK = timedelta(seconds=15)
 LONGEST_TEXT: Final = 200
 
 _REMEDY = (
@@ -132,4 +132,5 @@ def _instant(value: object) -> datetime | None:
 
 
 def _text(value: object) -> str:
-    return printable(value[:LONGEST_TEXT]) if isinstance(value, str) else ""
+    # Between backquotes stand commands that a person copies.
+    return printable(value[:LONGEST_TEXT]).replace("`", "'") if isinstance(value, str) else ""

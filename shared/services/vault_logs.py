@@ -26,7 +26,7 @@ from shared.services.identity import NoToken, OwnIdentity
 from shared.services.transport import Later, later, patiently, timeouts
 from shared.services.way_out import no_answer
 
-LONGEST_LOOK = timedelta(seconds=30)
+LONGEST_LOOK = timedelta(seconds=20)
 """Nothing waits longer for a log: whoever asks goes on without it."""
 LONGEST_TEXT = 200
 
@@ -208,7 +208,8 @@ def _instant(value: object) -> datetime:
 
 
 def _text(value: object, longest: int = LONGEST_TEXT) -> str:
-    return printable(value[:longest]) if isinstance(value, str) else ""
+    # Between backquotes stand commands that a person copies.
+    return printable(value[:longest]).replace("`", "'") if isinstance(value, str) else ""
 
 
 def _could_not(resource: str) -> str:

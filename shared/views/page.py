@@ -8,6 +8,7 @@ from datetime import date, datetime, timedelta
 from urllib.parse import urlencode
 
 from shared.model.items import Inventory
+from shared.model.readers import Verdict
 from shared.model.secret_state import VersionSeen
 from shared.model.steps import Because
 from shared.report.causes import Cause, grouped, of_row
@@ -15,6 +16,7 @@ from shared.report.kept_run import Brief, KeptRun, last_run
 from shared.report.report import Outcome, Verb
 from shared.rotation.overview import Overview
 from shared.rotation.status import ItemStatus
+from shared.rotation.who_reads import Readers
 from shared.views import html
 from shared.views.attention import Need, expected, needs
 from shared.views.explanation import effective_settings, next_step
@@ -31,6 +33,12 @@ NAMES = 8
 
 TONES: Mapping[str, str] = {"healthy": "good", "due": "warning", "paused": "", "unknown": "warning"}
 RUN_TONES: Mapping[str, str] = {"succeeded": "good", "running": "", "partial": "warning", "failed": "bad"}
+READER_TONES: Mapping[Verdict, str] = {
+    Verdict.CURRENT: "good",
+    Verdict.BEHIND: "bad",
+    Verdict.PINNED: "bad",
+    Verdict.UNSEEN: "warning",
+}
 _DEEDS = {
     Verb.ROTATE: "replaced",
     Verb.RENEW: "renewed",
@@ -158,9 +166,18 @@ def estate(seen: Overview, facts: Facts, link: Link = no_links, wanted: Wanted |
 
 
 def one_pat(
-    seen: Overview, key: str, versions: tuple[VersionSeen, ...], inventory: Inventory, facts: Facts, link: Link
+    seen: Overview,
+    key: str,
+    versions: tuple[VersionSeen, ...],
+    inventory: Inventory,
+    facts: Facts,
+    link: Link,
+    readers: Readers | None = None,
 ) -> str:
-    """One PAT: its generations on a line, the settings that hold for it, what a run would do and why."""
+    """One PAT: its generations on a line, the settings that hold for it, what a run would do and why.
+
+    `readers`: who reads it by the vault's log; None where no log is named.
+    """
     row = next(row for row in seen.status.pats if row.key == key)
     now = seen.status.as_of
     mine = [need for need in needs(seen) if key in {secret.casefold() for secret in need.cause.secrets}]
@@ -181,6 +198,8 @@ def one_pat(
         settings=list(effective_settings(inventory, key)),
         next=next_step(row, now),
         said=said,
+        readers=readers,
+        tones=READER_TONES,
         names=NAMES,
     )
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from sandbox.cloud.audit_log import entry
-from sandbox.cloud.seed import IDENTITY_PRINCIPAL, PATS_VAULT
+from sandbox.cloud.seed import CREDENTIALS_VAULT, IDENTITY_PRINCIPAL, PATS_VAULT, demo_pats_yaml
 from sandbox.cloud.vault_log import recorded
-from tests.lab.http_calls import app, call, principal
+from sandbox.process.running import ROOT, start
+from tests.lab.http_calls import app, call, principal, text_call
 from tests.lab.lab import Lab, days, hours, item
 from tests.lab.readers import AGENT, DELAYED, RESOURCE, SONAR_APP, logged, reads
 from tests.lab.shell import Shell
@@ -120,8 +121,74 @@ def test_promise_7_names_and_user_agents_of_a_log_steer_no_terminal(tmp_path: Pa
     assert not {"\x1b", "\x07", "\u202e"} & set(out)
 
 
+def test_promise_8_check_says_whether_the_log_can_be_read(tmp_path: Path) -> None:
+    lab = estate()
+    shell = Shell(lab, tmp_path, environ={"VAULT_LOGS": RESOURCE})
+    code, out, _ = shell("check", "--online")
+    assert (code, f"read the log of {PATS_VAULT}: it reaches to" in " ".join(out.split())) == (0, True)
+    lab.cloud.vault_logs[PATS_VAULT].rows.clear()
+    code, out, _ = shell("check", "--online")
+    assert (code, "It has no row" in out) == (0, True)
+    lab.cloud.vault_logs[PATS_VAULT].denied = True
+    code, out, _ = shell("check", "--online")
+    assert (code, "microsoft.insights/logs/AZKVAuditLogs/read" in " ".join(out.split())) == (1, True)
+    without = Shell(Lab([item(hold_for_readers="1d")]), tmp_path)
+    code, out, _ = without("check", "--online")
+    assert (code, "VAULT_LOGS names no log" in " ".join(out.split())) == (1, True)
+
+
+@pytest.mark.exhaustive
+def test_the_product_as_it_is_asks_the_log_over_tls_with_its_managed_identity(tmp_path: Path) -> None:
+    with start("demo") as sandbox:
+        sandbox.client.switch(vault_log_table="AZKVAuditLogs", vault_log_minutes=0)
+        (tmp_path / "pats.yaml").write_text(demo_pats_yaml(), encoding="utf-8")
+        extra = {
+            "PATS_FILE": str(tmp_path / "pats.yaml"),
+            "KEY_VAULT_URL": f"https://{PATS_VAULT}",
+            "CREDENTIALS_VAULT_URL": f"https://{CREDENTIALS_VAULT}",
+            "VAULT_LOGS": RESOURCE,
+        }
+        sandbox.run_product(["-m", "shared", "run", "--json"], cwd=ROOT, extra=extra)
+        ran = sandbox.run_product(["-m", "shared", "readers", "--json"], cwd=ROOT, extra=extra)
+    assert ran.returncode == 0, ran.stderr
+    document = json.loads(ran.stdout)
+    assert document["readers"] == [], "patrol's own reads are no reader's"
+    assert document["logs_until"] is not None
+    assert len(document["notes"]) == 2, "of neither organization it may see the audit log"
+
+
 def test_the_door_needs_the_role(tmp_path: Path) -> None:
     entra = {"HTTP_AUTH": "entra", "WEBSITE_AUTH_ENABLED": "True"}
     using = app(estate(), tmp_path, environ=entra)
     assert call("readers", using, headers=principal("Pats.Rotate")).status == 403
     assert call("readers", using, headers=principal("Pats.Read")).status == 200
+
+
+def test_the_page_of_one_pat_shows_who_reads_it_and_a_log_that_cannot_be_read_spoils_nothing(tmp_path: Path) -> None:
+    lab = estate()
+    audited(lab)
+    uri = f"https://{PATS_VAULT}/secrets/build-pat"
+    claim = {"oid": "eve", "upn": "Eve<script>alert(1)</script>"}
+    row = recorded(
+        "AZKVAuditLogs", lab.clock.now(), timedelta(0), "SecretGet", f"{uri}/{'0' * 32}", uri, 200, claim, ""
+    )
+    lab.cloud.vault_logs[PATS_VAULT].record(row)
+    page = text_call("page", app(lab, tmp_path), {"secret": "build-pat"})
+    assert page.status == 200
+    for shown in (AGENT, "current", "behind", "pinned", "Library.AgentAdded", "none that is shown proves nothing"):
+        assert shown in page.text
+    assert "<script" not in page.text
+    assert "Eve&lt;script&gt;" in page.text
+    lab.cloud.vault_logs[PATS_VAULT].denied = True
+    page = text_call("page", app(lab, tmp_path), {"secret": "build-pat"})
+    assert (page.status, "microsoft.insights/logs/AZKVAuditLogs/read" in page.text) == (200, True)
+    assert "Generations" in page.text
+
+
+def test_a_hanging_log_costs_a_page_no_more_than_its_time(tmp_path: Path) -> None:
+    lab = estate()
+    lab.cloud.add_fault("logs.query", "hang", call=None, seconds=300)
+    before = lab.clock.now()
+    page = text_call("page", app(lab, tmp_path), {"secret": "build-pat"})
+    assert (page.status, "Generations" in page.text) == (200, True)
+    assert lab.clock.now() - before < timedelta(seconds=30)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from datetime import timedelta
 
 import pytest
@@ -146,14 +148,14 @@ def test_a_lost_answer_is_asked_for_again() -> None:
 
 def test_promise_7_what_a_log_says_cannot_steer_a_terminal() -> None:
     lab = lab_with()
-    claim = {"oid": AGENT, "upn": "\x1b[2Jalice\u202e@contoso.com" + "x" * 500}
+    claim = {"oid": AGENT, "upn": "\x1b[2Jalice\u202e@contoso.com`rm SECRET`" + "x" * 500}
     uri = f"https://{PATS_VAULT}/secrets/build-pat"
     row = recorded(
         "AZKVAuditLogs", lab.clock.now(), timedelta(0), "SecretGet", f"{uri}/{'0' * 32}", uri, 200, claim, ""
     )
     lab.cloud.vault_logs[PATS_VAULT].record(row)
     name = of(seen(lab), AGENT)[0].reader.name
-    assert name.startswith("?[2Jalice?@contoso.com")
+    assert name.startswith("?[2Jalice?@contoso.com'rm SECRET'")
     assert len(name) == 200
 
 
@@ -218,3 +220,12 @@ def test_promise_8_without_the_permission_it_is_said_what_is_missing() -> None:
 def test_without_the_setting_nobody_is_asked() -> None:
     world = Lab().world()
     assert (world.logs, world.audit) == (None, None)
+
+
+def test_the_library_is_loaded_where_somebody_asks_and_nowhere_else() -> None:
+    code = (
+        "import sys, shared.wiring, shared.services.vault_logs, shared.services.devops_audit; "
+        "print('azure.monitor.query' in sys.modules)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout.strip() == "False"
