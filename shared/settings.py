@@ -139,13 +139,7 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
     given = {setting.name: setting.default for setting in SETTINGS}
     given |= {name: value.strip() for name, value in environ.items() if value.strip()}
     problems: list[str] = []
-    key_vault = _vault("KEY_VAULT_URL", given, problems)
-    credentials = key_vault
-    if given["CREDENTIALS_VAULT_URL"] != _SAME_VAULT:
-        credentials = _vault("CREDENTIALS_VAULT_URL", given, problems)
-    enrollments = credentials
-    if given["ENROLLMENTS_VAULT_URL"] != _WITH_CREDENTIALS:
-        enrollments = _vault("ENROLLMENTS_VAULT_URL", given, problems)
+    key_vault, credentials, enrollments = _vaults(given, problems)
     deployment = _deployment(given["DEPLOYMENT_NAME"], key_vault, problems)
     budget = _budget(given["RUN_BUDGET"], problems)
     request_budget = _request_budget(given["HTTP_BUDGET"], problems)
@@ -179,6 +173,18 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
         vault_logs=logs,
         site=_site(given.get("WEBSITE_HOSTNAME", "")),
     )
+
+
+def _vaults(given: Mapping[str, str], problems: list[str]) -> tuple[str, str, str]:
+    """Those of the PATs, of the credentials and of the enrollments."""
+    key_vault = _vault("KEY_VAULT_URL", given, problems)
+    credentials = key_vault
+    if given["CREDENTIALS_VAULT_URL"] != _SAME_VAULT:
+        credentials = _vault("CREDENTIALS_VAULT_URL", given, problems)
+    enrollments = credentials
+    if given["ENROLLMENTS_VAULT_URL"] != _WITH_CREDENTIALS:
+        enrollments = _vault("ENROLLMENTS_VAULT_URL", given, problems)
+    return key_vault, credentials, enrollments
 
 
 def _vault_logs(text: str, problems: list[str]) -> tuple[str, ...]:

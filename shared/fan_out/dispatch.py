@@ -28,7 +28,9 @@ from shared.rotation.estate import organizations, unmanaged
 from shared.rotation.heartbeat import heartbeat
 from shared.rotation.notices import Standing
 from shared.rotation.observe import look_up, secret_seen
+from shared.rotation.readers import LogsOfRun
 from shared.rotation.run import tell_soon
+from shared.rotation.still_read import still_read
 from shared.rotation.threads import Threads
 from shared.rotation.world import World
 from shared.rules.due import expiring
@@ -136,6 +138,8 @@ def _dispatch(
         else:
             quiet += [item.item for item in planned]
             rows += [*unseen, *(_row(item) for item in planned)]
+    if not request.dry_run:
+        rows += still_read(inventory, listing, world, mark, LogsOfRun(world.logs), now)
     for row in rows:
         tell_row(world.tell, row)
     soon = expiring(quiet, listing, {}, mark, now)

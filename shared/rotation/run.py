@@ -150,8 +150,7 @@ def _work(run: Run, started: datetime) -> _Done:
     invalid = [item for item in run.estate.inventory.invalid if wanted is None or item.key in wanted]
     rows = [*(row for part in parts for row in part.rows), *run.sign_ins.warnings()]
     rows += [run.tell_row(invalid_row(item)) for item in invalid if run.estate.whole]
-    if wanted is None and not run.dry and run.estate.whole:
-        rows += [run.tell_row(row) for row in still_read(run)]
+    rows += _still_read(run)
     soon: list[tuple[Item, datetime]] = []
     # Of one user's share, what was looked at: nothing is looked up for this.
     listing = VaultListing(dict(run.listing.secrets), run.listing.ahead)
@@ -172,6 +171,14 @@ def _work(run: Run, started: datetime) -> _Done:
         misconfigured=None if refused is None else Failure.of(refused),
     )
     return _Done(report, _looked_at(run, parts), Standing.of(listing, soon))
+
+
+def _still_read(run: Run) -> list[Row]:
+    """What a run over everything warns of; over the queue the dispatcher does."""
+    if run.estate.wanted is not None or run.dry or not run.estate.whole:
+        return []
+    found = still_read(run.estate.inventory, run.listing, run.world, run.mark, run.logs, run.clock.now())
+    return [run.tell_row(row) for row in found]
 
 
 def _looked_at(run: Run, parts: Iterable[UserWorkDone]) -> tuple[User, ...]:

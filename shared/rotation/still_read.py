@@ -10,14 +10,16 @@ from datetime import timedelta
 
 from shared.model.clock import VaultInstant, instant
 from shared.model.errors import PatrolError
-from shared.model.items import Item
+from shared.model.items import Inventory, Item
+from shared.model.ports import Vault
 from shared.model.readers import VaultLogSeen
-from shared.model.secret_state import Published, SecretSeen, is_ours
+from shared.model.secret_state import Published, SecretSeen, VaultListing, is_ours
 from shared.model.steps import Because
-from shared.model.tags import read
+from shared.model.tags import Mark, read
 from shared.report.report import Outcome, Row, Verb
 from shared.rotation.held import named
-from shared.rotation.run_context import Run
+from shared.rotation.readers import LogsOfRun
+from shared.rotation.world import World
 from shared.rules.overlap import overlap_end
 from shared.rules.readers import laggards, still_asked_for
 
@@ -25,28 +27,29 @@ LATELY = timedelta(days=1)
 """What was asked for before is told no more."""
 
 
-def still_read(run: Run) -> list[Row]:
+def still_read(
+    inventory: Inventory, listing: VaultListing, world: World, mark: Mark, logs: LogsOfRun, now: VaultInstant
+) -> list[Row]:
     """A row for each secret whose readers lag when half of the overlap is gone, or ask for a retired generation."""
-    if not run.logs.any:
+    if not logs.any:
         return []
-    now = run.clock.now()
-    log = run.logs.seen(run.world.vault_host, now)
+    log = logs.seen(world.vault_host, now)
     if isinstance(log, PatrolError):
-        run.tell("readers.unknown", code=log.code, says=str(log))
+        world.tell("readers.unknown", code=log.code, says=str(log))
         return []
     found = []
-    for item in run.estate.inventory.items():
-        seen = run.listing.secrets.get(item.key)
-        if seen is None or not is_ours(seen.tags, run.mark) or run.deadline.passed():
+    for item in inventory.items():
+        seen = listing.secrets.get(item.key)
+        if seen is None or not is_ours(seen.tags, mark) or world.deadline.passed():
             continue
         try:
-            found += list(_of_item(item, seen, log, now, run))
+            found += list(_of_item(item, seen, log, now, world.vault))
         except PatrolError as failure:
-            run.tell("secret.failed", secret=item.secret, code=failure.code)
+            world.tell("secret.failed", secret=item.secret, code=failure.code)
     return found
 
 
-def _of_item(item: Item, seen: SecretSeen, log: VaultLogSeen, now: VaultInstant, run: Run) -> Iterator[Row]:
+def _of_item(item: Item, seen: SecretSeen, log: VaultLogSeen, now: VaultInstant, vault: Vault) -> Iterator[Row]:
     stamp = read(seen.tags)
     asked = log.of(item.secret)
     if stamp is None or not asked:
@@ -58,7 +61,7 @@ def _of_item(item: Item, seen: SecretSeen, log: VaultLogSeen, now: VaultInstant,
     pinned = any(one.pinned and one.last >= since for one in asked)
     if not late and not pinned:
         return
-    versions = run.world.vault.versions(item.secret).versions
+    versions = vault.versions(item.secret).versions
     for old in late:
         if lagging := laggards(old, versions, item.secret, log):
             end = instant(ends[old])

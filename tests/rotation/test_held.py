@@ -11,6 +11,7 @@ from shared.model.clock import instant
 from shared.report.report import Report
 from tests.lab.fakes import FakeTold
 from tests.lab.lab import Lab, days, hours, outcomes, row
+from tests.lab.queue_lab import QueueLab
 from tests.lab.readers import AGENT, SONAR_APP, logged, reads
 
 TABLES = ("AZKVAuditLogs", "AzureDiagnostics")
@@ -225,3 +226,22 @@ def test_rule_19_a_recipient_is_warned_once_of_a_reader_that_holds_a_predecessor
     every_six_hours(lab, hours(42))
     told = [one["data"]["code"] for one in to.received]
     assert sorted(told) == ["held-for-readers", "still-read"]
+
+
+def test_rule_18_over_the_queue_the_dispatcher_warns_and_the_message_holds() -> None:
+    lab = logged(hold_for_readers="7d")
+    rotated(lab)
+    queue = QueueLab(lab)
+    lab.wait(hours(12))
+    queue.dispatch()
+    lab.wait(hours(12))
+    queue.dispatch()
+    (run,) = [kept for run_id in queue.runs.heads if (kept := queue.runs.read(run_id)) and warnings(kept.report)]
+    assert AGENT in warnings(run.report)[0]
+    lab.wait(hours(6))
+    done = queue.dispatch()
+    for message in done.messages:
+        queue.deliver(message)
+    kept = queue.runs.read(done.run.run_id)
+    assert kept is not None
+    assert HELD in outcomes(kept.report.items)
