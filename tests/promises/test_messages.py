@@ -18,7 +18,7 @@ import requests
 from sandbox.cloud.clock import ManualClock
 from sandbox.cloud.cloud import Operation
 from sandbox.cloud.entra_estate import UserState
-from sandbox.cloud.seed import AGENTS, CLIENT, PERSON
+from sandbox.cloud.seed import AGENTS, CLIENT, PATS_VAULT, PERSON
 from sandbox.functions_host.azurite import Azurite
 from shared import settings
 from shared.functions.http_answers import Answer
@@ -38,6 +38,7 @@ from tests.lab.at_browser import Person
 from tests.lab.fakes import FakeFlight, Storage
 from tests.lab.http_calls import app, call, principal
 from tests.lab.lab import START, THEN, Lab, LabClock, LabIdentity, days, hours, item
+from tests.lab.readers import logged
 
 GOLDEN = Path(__file__).parents[1] / "lab/messages.txt"
 CREDENTIALS = "patrol-demo-creds.vault.azure.net"
@@ -262,6 +263,21 @@ def memory_without_storage() -> None:
     BlobTold(storage, LabIdentity(lab.cloud), requests.Session(), deadline, folder="x").read()
 
 
+def log_without_a_role() -> Answer:
+    lab = logged()
+    lab.cloud.vault_logs[PATS_VAULT].denied = True
+    with tempfile.TemporaryDirectory() as folder:
+        return call("readers", app(lab, Path(folder)))
+
+
+def audit_log_without_membership() -> Report:
+    lab = logged()
+    audit = lab.world().audit
+    assert audit is not None
+    audit.uses("contoso", frozenset(), lab.clock.now())
+    raise AssertionError("it was read")
+
+
 CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.SETTINGS_INVALID: wrong_settings,
     Code.INVENTORY_UNREADABLE: lambda: loading("users: ["),
@@ -341,6 +357,8 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
         lambda lab: lab.cloud.add_fault("notice.webhook", "status", call=None, status=503)
     ),
     Code.NOTICES_UNKEPT: memory_without_storage,
+    Code.LOGS_UNREADABLE: log_without_a_role,
+    Code.AUDIT_UNREADABLE: audit_log_without_membership,
     Code.LEAKED_PAT_LIVES: lambda: with_lab(renamed, "build-pat", emergency=True),
     Code.UNEXPECTED: lambda: with_lab(broken),
     Code.BODY_INVALID: lambda: asked("rotate", body=b'{"force": 1}'),
