@@ -25,6 +25,7 @@ from tests.lab import openapi
 from tests.lab.fakes import FakeHistory
 from tests.lab.http_calls import DOORS, app
 from tests.lab.lab import Lab, days, item
+from tests.lab.readers import RESOURCE, reads
 
 pytestmark = pytest.mark.exhaustive
 
@@ -72,10 +73,12 @@ def bound(function: Function, using: http_routes.App) -> Function:
 
 @pytest.fixture
 def api_schema(tmp_path: Path) -> Any:
-    lab = Lab([item(), item("other-pat")])
+    lab = Lab([item(), item("other-pat")], environment={"VAULT_LOGS": RESOURCE})
+    lab.cloud.switches.vault_log_table = "AZKVAuditLogs"
     runs = FakeHistory(lab.clock)
     lab.runs = runs
     lab.run()
+    reads(lab)
     lab.wait(days(2))
     sent: list[str] = []
     using = app(lab, tmp_path, environ=STORAGE, send=sent.extend)
