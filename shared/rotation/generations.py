@@ -21,6 +21,7 @@ from shared.model.secret_state import CONTENT_TYPE, Current, VersionListing, Ver
 from shared.model.steps import Because
 from shared.report.report import Row
 from shared.rotation import gate
+from shared.rotation.estate import organizations
 from shared.rotation.observe import find_unlisted
 from shared.rotation.publish import overtaken, without
 from shared.rotation.retire import ended_row
@@ -63,6 +64,11 @@ class Generations:
         found = [Owner(item.username, item.organization)]
         found += [Owner(stamp.username, stamp.organization) for stamp in stamps if stamp is not None]
         return list({owner.key: owner for owner in reversed(found)}.values())
+
+    def may_be_anybody_s(self) -> bool:
+        """Whether a version names no owner any more, as somebody took its tags off, and may hold a PAT that lives."""
+        nameless = [version for version in self.versions if _is_nameless(version)]
+        return any(version.expires_on is None or version.expires_on > self.versions.at for version in nameless)
 
     def named(self, owner: Owner) -> dict[PatId, VersionSeen]:
         """Ids that versions name as this owner's, without what had expired by the vault's own date."""
@@ -145,6 +151,8 @@ def _end_all(meant: Generations, run: Run) -> tuple[list[Row], set[PatId]]:
         except PatrolError as failure:
             # Of a former owner without an id that may live there is nothing to say.
             rows += [_lives(meant.item, owner, pat, meant.because, failure) for pat in meant.named(owner)]
+    if meant.refusal is None and meant.may_be_anybody_s():
+        rows += _ask_everybody_else(meant, listings, run)
     # After the PATs the versions, and after them what is current: what a run at the same moment published in between is
     # named by a version then, or current, and what it has only minted is too young to end.
     versions = run.world.vault.versions(meant.item.secret)
@@ -163,6 +171,29 @@ def _end_all(meant: Generations, run: Run) -> tuple[list[Row], set[PatId]]:
                 rows.append(_lives(meant.item, owner, pat.id, meant.because, renamed))
         rows += _unlisted(meant, owner, named, listed, one.api, run, dead)
     return rows, dead
+
+
+def _ask_everybody_else(meant: Generations, listings: list[_Listed], run: Run) -> list[Row]:
+    """Add what every user of pats.yaml has in every organization that it names. Gives the rows of who did not answer.
+
+    Whom an organization does not let in has nothing there that works.
+    """
+    rows, asked = list[Row](), {owner.key for owner in meant.owners()}
+    inventory = run.estate.inventory
+    everybody = [
+        Owner(user.username, name) for user in inventory.users for name in organizations(inventory, {}).values()
+    ]
+    for owner in everybody:
+        if owner.key in asked:
+            continue
+        try:
+            if run.deadline.passed():
+                raise NotDone(Code.TIME_OVER, "The time of this run was over before it was asked.", "Ask again.")
+            listings.append(_list(owner, meant, run))
+        except PatrolError as failure:
+            if failure.code is not Code.ORGANIZATION_DENIED:
+                rows.append(_may_live(meant, owner, failure))
+    return rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -281,7 +312,7 @@ def _disable_older(meant: Generations, current: Current, run: Run) -> list[Row]:
     """No older version of ours can be read any more, whichever tags it has left."""
     rows = []
     for version in meant.versions:
-        ours = is_ours(version.tags, run.mark) or (version.stamp is None and version.content_type == CONTENT_TYPE)
+        ours = is_ours(version.tags, run.mark) or _is_nameless(version)
         ours = ours and not any(version.names(pat) for pat in meant.in_overlap)
         allowed = may_end.older_version(version, meant.item.secret, current) if ours and version.enabled else None
         if allowed is None:
@@ -294,6 +325,11 @@ def _disable_older(meant: Generations, current: Current, run: Run) -> list[Row]:
             known = NotDone(failure.code, cause, failure.remedy)
             rows.append(ended_row(meant.item.secret, owner, Because.EMERGENCY, known, _id_of(version)))
     return rows
+
+
+def _is_nameless(version: VersionSeen) -> bool:
+    """Whether patrol wrote a version whose tags somebody took off: the content type is nobody's but patrol's."""
+    return version.stamp is None and version.content_type == CONTENT_TYPE
 
 
 def _id_of(version: VersionSeen) -> PatId:
@@ -324,3 +360,18 @@ def _lives(item: Item, owner: Owner, pat: PatId, because: Because, failure: Patr
         f"{f' {failure.remedy}' if failure.remedy else ''}"
     )
     return ended_row(item.secret, owner, because, NotDone(Code.LEAKED_PAT_LIVES, cause, remedy), pat)
+
+
+def _may_live(meant: Generations, owner: Owner, failure: PatrolError) -> Row:
+    """Of an owner who was not listed, while a version names no owner at all: nobody knows of which id."""
+    name, whose = meant.item.secret, f"--user {owner.username} --organization {owner.organization}"
+    cause = (
+        f"A version of {name} names no owner any more, because its tags were taken off: a PAT of {owner.username} in "
+        f"{owner.organization} may still work. {failure.cause}"
+    )
+    remedy = (
+        f"Look for one named patrol/…/{name} (`patrol pats list {whose}`) and end it (`patrol pats revoke ID {whose}`)."
+        f"{f' {failure.remedy}' if failure.remedy else ''}"
+    )
+    known = NotDone(Code.LEAKED_PAT_LIVES, cause, remedy)
+    return ended_row(name, owner, meant.because, known, PatId(f"a PAT of {owner.username}"))

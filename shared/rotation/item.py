@@ -139,7 +139,7 @@ class ItemWork:
             return self, seen, step
         secret = secret_again(item.secret, run.world.vault, run.mark)
         listed = run.organizations.active(self.user.api, item.organization)
-        seen = item_seen(item, secret, listed, self.user.api, run.mark, now)
+        seen = item_seen(item, secret, listed, self.user.api, run.world.vault, run.mark, now)
         return replace(self, listed=listed), seen, plan(item, seen, now, run.asked)
 
     def do_now(self, seen: Seen, step: Step) -> tuple[Ended, Secret | None]:
@@ -302,7 +302,7 @@ class ItemWork:
         if not isinstance(secret, Published):
             return held(item, Because.DELETED, None, None), [], None
         now = run.clock.now()
-        seen = item_seen(item, secret, self.listed, self.user.api, run.mark, now)
+        seen = item_seen(item, secret, self.listed, self.user.api, run.world.vault, run.mark, now)
         return self._main(seen, plan(item, seen, now, run.asked))
 
     def _still_alive(self, failure: PatrolError, secret: Secret) -> PatrolError:

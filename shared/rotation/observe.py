@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
@@ -69,12 +69,19 @@ def _classified(name: str, found: SecretSeen, vault: Vault, mark: Mark) -> Secre
 
 
 def item_seen(
-    item: Item, secret: Secret, listed: Mapping[PatId, Pat], api: PatApi, mark: Mark, now: VaultInstant
+    item: Item,
+    secret: Secret,
+    listed: Mapping[PatId, Pat],
+    api: PatApi,
+    vault: Vault,
+    mark: Mark,
+    now: VaultInstant,
 ) -> Seen:
     """Add what the API knows of the current PAT; one that is not listed is looked up before it counts as gone.
 
-    Tags are a hint. Where they name a PAT that is not there, or not ours, while a live one of ours may be what the
-    version holds, somebody edited the secret (rules 4 and 10).
+    Tags are a hint: a PAT is the current one where the version ends when it does. Where they name one that is not
+    there, not ours or another generation, while a live one of ours may be what the version holds, somebody edited the
+    secret (rules 4 and 10).
     """
     ours = [pat for pat in listed.values() if mark.secret_of(pat.display_name) == item.key]
     if isinstance(secret, Unmarked):
@@ -85,20 +92,43 @@ def item_seen(
         return Seen(secret)
     current = secret.stamp.authorization_id
     pat, lives = listed.get(current), True
-    if pat is not None and mark.secret_of(pat.display_name) == item.key:
+    if pat is not None and pat in ours and pat.validity.ends == secret.expires_on:
         return Seen(secret, pat=pat)
     if pat is None:
         if item.decommission or not same_owner(item, secret.stamp):
             return Seen(secret)
         pat, lives = find_unlisted(api, item.organization, current, now)
+    if _holds_another(item, secret, pat, ours, api):
+        return Seen(Unmarked(True, secret.tags, secret.created, secret.expires_on))
+    if pat is not None and _is_misnamed(item, secret, pat, vault, mark):
+        return Seen(secret, gone=True)
+    return Seen(secret, pat=pat if lives else None, gone=not lives)
+
+
+def _holds_another(item: Item, secret: Published, pat: Pat | None, ours: Iterable[Pat], api: PatApi) -> bool:
+    """Whether a live PAT of ours may be what the version holds, and not `pat`, which its tags name."""
+    current = secret.stamp.authorization_id
     named = [current, *(predecessor.id for predecessor in secret.stamp.predecessors)]
 
     def may_hold_another(known: Pat | None) -> bool:
         return held_by_current(secret.created, secret.expires_on, known, named, ours) is not None
 
-    if may_hold_another(pat) and may_hold_another(pat or _revoked(api, item.organization, current)):
-        return Seen(Unmarked(True, secret.tags, secret.created, secret.expires_on))
-    return Seen(secret, pat=pat if lives else None, gone=not lives)
+    return may_hold_another(pat) and may_hold_another(pat or _revoked(api, item.organization, current))
+
+
+def _is_misnamed(item: Item, secret: Published, pat: Pat, vault: Vault, mark: Mark) -> bool:
+    """Whether the PAT that the tags name is certainly not what the version holds, so that this value is nobody's.
+
+    Another item's never is. One of this item's is not where an older version holds it; a renewal that was killed
+    between its two writes looks the same but for that.
+    """
+    whose = mark.secret_of(pat.display_name)
+    if whose is None or pat.validity.ends == secret.expires_on:
+        return whose not in (None, item.key)
+    if whose != item.key:
+        return True
+    versions = vault.versions(item.secret)
+    return any(version.names(pat.id) and version.created < secret.created for version in versions)
 
 
 def _revoked(api: PatApi, organization: str, pat: PatId) -> Pat | None:

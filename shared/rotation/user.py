@@ -193,7 +193,9 @@ class UserWork:
         try:
             secret = secret_seen(item.secret, run.listing, run.world.vault, run.mark)
             now = run.clock.now()
-            seen = item_seen(item, secret, listed[item.organization.casefold()], user.api, run.mark, now)
+            seen = item_seen(
+                item, secret, listed[item.organization.casefold()], user.api, run.world.vault, run.mark, now
+            )
             return item, seen, plan(item, seen, now, run.asked)
         except PatrolError as failure:
             return run.tell_row(failed(item, Because.NOT_SEEN, failure))
