@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from shared.model.clock import MOST_SKEW
 from shared.model.pats import Pat, PatId
-from shared.model.secret_state import Nothing, Published, Secret, VersionListing, VersionSeen, is_ours
+from shared.model.secret_state import Nothing, Published, Secret, Unmarked, VersionListing, VersionSeen, is_ours
 from shared.model.tags import Mark, Stamp
 
 # A PAT younger than this may still be on its way into the vault: publishing is allowed for 5 minutes after minting.
@@ -90,27 +90,40 @@ def standing(pat: Pat, of: Circumstances, listing: VersionListing, known: Known)
     """
     if not is_candidate(pat, of.secret, listing.at):
         return Standing.KEEP
-    if _is_edited(of.secret, listing.versions, of.mark):
+    if (isinstance(of.secret, Unmarked) and of.secret.edited) or _is_edited(of.secret, listing.versions, of.mark):
         return Standing.HELD
     holding = [one for one in listing if one.names(pat.id) or _may_be_in(one, pat, listing, known)]
     if not holding:
         return Standing.OVER if of.managed else Standing.UNNAMED
     last = max(holding, key=lambda version: version.created)
-    others = [version.created for version in listing if version.version != last.version]
-    # Of versions of one second nobody can tell which came first: a certain successor goes before a tie.
-    later = [at for at in others if at > last.created] or [at for at in others if at == last.created]
+    others = [version for version in listing if version not in holding]
+    # Of versions of one second nobody can tell which came first: a certain successor goes before a tie. What no version
+    # names may be what is current, unless the vault says that another one of that second is.
+    ties = [
+        one for one in others if one.created == last.created and (last.names(pat.id) or _is_current(one, of.secret))
+    ]
+    later = [one.created for one in others if one.created > last.created] or [one.created for one in ties]
     if not later:
         return Standing.KEEP if last.names(pat.id) else Standing.HELD
     if listing.at < min(min(later) + of.overlap, pat.validity.ends):
         return Standing.KEEP
-    return Standing.WITH_CONSUMER if not of.waits_for_nobody and _given(pat, listing) else Standing.OVER
+    return Standing.WITH_CONSUMER if not of.waits_for_nobody and _given(pat, holding, listing) else Standing.OVER
 
 
-def _given(pat: Pat, listing: VersionListing) -> bool:
-    """Whether a consumer was given this PAT and nothing newer."""
+def _is_current(version: VersionSeen, secret: Secret) -> bool:
+    return isinstance(secret, Published) and version.names(secret.stamp.authorization_id)
+
+
+def _given(pat: Pat, holding: Iterable[VersionSeen], listing: VersionListing) -> bool:
+    """Whether a consumer was given this PAT and nothing newer, for all that is known: tags that somebody took off may
+    have said so. Of a secret that no version says was ever given to one, none is believed.
+    """
     pushed = [version for version in listing if version.stamp is not None and version.stamp.pushed_to]
-    last = max((version.created for version in pushed), default=None)
-    return any(version.names(pat.id) and version.created == last for version in pushed)
+    if not pushed:
+        return False
+    last = max(version.created for version in pushed)
+    named = any(version.names(pat.id) and version.created == last for version in pushed)
+    return named or any(version.stamp is None and version.created > last for version in holding)
 
 
 def may_hold(version: VersionSeen, pat: Pat, known: Known) -> bool:

@@ -14,6 +14,7 @@ from sandbox.cloud.cloud import Cloud
 from sandbox.cloud.key_vault import Vault as CloudVault
 from sandbox.cloud.key_vault import Version
 from sandbox.cloud.pats import Pat as CloudPat
+from shared.model.clock import whole_seconds
 from shared.model.credentials import ClientProof, SignIn
 from shared.model.enrollment import Redeemed, SignInPage
 from shared.model.errors import Again, UserRefused
@@ -87,12 +88,17 @@ class Watch:
         if holding[-1] == len(versions) - 1:
             self.must(not versions[-1].enabled, f"promise 1: the published value of {name} was ended")
             return
-        stamp = read(versions[-1].tags)
-        at_once = self.emergency or (stamp is not None and any(one.at_once for one in stamp.predecessors))
+        at_once = self.emergency or self._leaked(pat, versions)
         replaced = datetime.fromtimestamp(versions[holding[-1] + 1].created, UTC)
         # Key Vault's times have whole seconds.
         over = self.cloud.now() >= replaced + item.overlap - timedelta(seconds=1)
         self.must(over or at_once, f"promise 1: a predecessor of {name} was ended before its overlap was over")
+
+    def _leaked(self, pat: CloudPat, versions: list[Version]) -> bool:
+        """Whether an emergency that a run wrote down is about this PAT too: made before the second it was asked for."""
+        stamps = [stamp for version in versions if (stamp := read(version.tags)) is not None]
+        at_once = [one for stamp in stamps for one in stamp.predecessors if one.at_once]
+        return any(whole_seconds(pat.valid_from) <= one.retire_at for one in at_once)
 
 
 class WatchedVault:

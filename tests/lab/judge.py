@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import UTC, datetime, timedelta
 
 from sandbox.cloud.key_vault import Version
@@ -95,6 +96,12 @@ class Judge:
     def readable(self) -> frozenset[str]:
         """Every value that somebody may have read by now."""
         return frozenset(version.value for version in self.versions())
+
+    def successors(self) -> dict[str, datetime]:
+        """When each value but the current one was last replaced."""
+        versions = self.versions()
+        after = itertools.pairwise(versions)
+        return {one.value: datetime.fromtimestamp(later.created, UTC) for one, later in after}
 
     def has_ended_all(self, leaked: frozenset[str]) -> None:
         """Rule 8: an emergency has said done that was asked for when these values were `readable`."""

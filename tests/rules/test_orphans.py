@@ -184,3 +184,27 @@ def test_rule_10_of_several_live_pats_the_newest_is_what_a_version_may_hold() ->
     assert held_by_current(created, ENDS, None, [CURRENT], pats) is pats[1]
     assert held_by_current(created, ENDS, None, [CURRENT], reversed(pats)) is pats[1]
     assert held_by_current(created - SECOND, ENDS, None, [CURRENT], pats) is pats[0]
+
+
+def test_promise_1_of_two_versions_of_one_second_that_may_hold_it_neither_succeeds_the_other() -> None:
+    """Before, the same value pasted twice within a second ended a day later, while it was current."""
+    pasted = listing(version(OLDER, days(9)), version(None, days(3), "pasted"), version(None, days(3), "again"))
+    unmarked = circumstances(Unmarked(edited=False))
+    assert standing(orphan(), unmarked, replace(pasted, versions=pasted.versions[1:]), KNOWN) is Standing.HELD
+
+
+def test_promise_1_a_tie_succeeds_nothing_where_nobody_says_what_is_current() -> None:
+    """Two runs published in one second, and somebody wrote another id on what came last."""
+    tied = listing(version(PatId("another-item-s"), days(3)), version(CURRENT, days(3)))
+    assert standing(orphan(), circumstances(Unmarked(edited=True)), tied, KNOWN) is Standing.HELD
+
+
+def test_rule_7_tags_that_somebody_took_off_may_have_said_that_a_consumer_was_given_it() -> None:
+    pushed = version(OLDER, days(9))
+    pushed = replace(pushed, tags={**pushed.tags, "pushed-to": "sonarqube https://sonar.contoso.com ado"})
+    wiped, current = version(None, days(5), "wiped"), version(CURRENT, days(3))
+    given = listing(pushed, wiped, current)
+    assert standing(orphan(), circumstances(), given, KNOWN) is Standing.WITH_CONSUMER
+    assert standing(orphan(), replace(circumstances(), waits_for_nobody=True), given, KNOWN) is Standing.OVER
+    never = listing(version(OLDER, days(9)), wiped, current)
+    assert standing(orphan(), circumstances(), never, KNOWN) is Standing.OVER
