@@ -15,7 +15,7 @@ _LOGGER = logging.getLogger("patrol")
 
 # They log request headers, bodies of errors and accounts, and tracebacks and pages of warnings where patrol says in one
 # line what happened.
-_NOISY = ("azure", "msal", "urllib3", "requests")
+_NOISY = ("azure", "msal", "urllib3", "requests", "charset_normalizer")
 _SILENT = logging.CRITICAL + 1
 
 _WARNINGS = (".failed", ".refused", ".blocked", ".unavailable", ".lost", ".expiring")

@@ -18,6 +18,10 @@ _USER: Final = "Check that the technical user is an active member of the organiz
 _TOKEN: Final = "Check the app registration: delegated permissions vso.pats and vso.pats_manage, with admin consent."
 _OURS: Final = "This is a request patrol should not have made: report it with the activity id from the log."
 _GONE: Final = "The user has no such PAT, or has it no longer. The next run replaces one that pats.yaml keeps."
+_FINAL: Final = (
+    "An expired PAT is final, and nothing extends it. The next run replaces one that pats.yaml keeps; in place of "
+    "another make a new one."
+)
 _LATER: Final = "Nothing to do if the next run succeeds; otherwise look at the status page of Azure DevOps."
 
 REMEDIES: Final = {
@@ -56,7 +60,7 @@ REMEDIES: Final = {
     "disablePatCreationPolicyViolation": f"{_ASK_AN_ADMINISTRATOR} (restrict PAT creation, organization settings).",
     "failedToReadOrgPolicy": _LATER,
     "globalPATCreationBlocked": _OURS,
-    "expiredPatCannotBeExtended": "The PAT has expired; the next run replaces it.",
+    "expiredPatCannotBeExtended": _FINAL,
 }
 
 

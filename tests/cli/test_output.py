@@ -266,8 +266,9 @@ GATEWAY = {"status": 200, "body": "<html>a gateway</html>", "content_type": "tex
             marks=pytest.mark.exhaustive,
         ),
         (None, {"REQUESTS_CA_BUNDLE": "/etc/hostname"}),
+        (None, {"REQUESTS_CA_BUNDLE": "/missing.pem"}),
     ],
-    ids=["a gateway's page", "a gateway's error", "no identity", "no proxy", "no certificates"],
+    ids=["a gateway's page", "a gateway's error", "no identity", "no proxy", "no certificates", "no bundle"],
 )
 def test_promise_8_what_fails_on_the_way_out_is_two_lines_cause_first_and_no_library_says_more(
     cloud: Running, tmp_path: Path, fault: dict[str, Any] | None, environ: dict[str, str], command: str
