@@ -38,6 +38,10 @@ def main(arguments: list[str] | None = None) -> int:
     return int(options.run(options))
 
 
+class Senseless(Exception):
+    """An estate that describes none."""
+
+
 def _inventory(_: argparse.Namespace) -> int:
     sys.stdout.write(seed.demo_pats_yaml())
     return 0
@@ -51,7 +55,11 @@ def _serve(options: argparse.Namespace) -> int:
         sys.stderr.write(f"sandbox: {problem}\n")
         return 2
     with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
-        asyncio.run(_run(options, estate, routes, Path(folder)))
+        try:
+            asyncio.run(_run(options, estate, routes, Path(folder)))
+        except Senseless as problem:
+            sys.stderr.write(f"sandbox: {problem}\n")
+            return 2
     return 0
 
 
@@ -69,7 +77,10 @@ def _estate(name: str) -> dict[str, Any]:
 async def _run(options: argparse.Namespace, estate: dict[str, Any], routes: dict[str, int], folder: Path) -> None:
     clock = ShiftedClock(timedelta(seconds=options.offset))
     cloud = Cloud(clock.now, options.random_seed)
-    seed.apply(cloud, estate)
+    try:
+        seed.apply(cloud, estate)
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        raise Senseless(f"the estate of --seed makes no sense: {type(problem).__name__}: {problem}") from None
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

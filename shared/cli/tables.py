@@ -218,4 +218,18 @@ def _worth_telling(report: Report, *, named: bool) -> list[Row]:
         row
         for row in report.items
         if row.outcome not in WELL or row.because in _FOR_A_PERSON or (row.outcome in of_use and deeds <= MOST_DEEDS)
+        if not _is_within_another(row, report.items)
     ]
+
+
+def _is_within_another(row: Row, rows: Sequence[Row]) -> bool:
+    """Whether another row of the same secret says all of it and more: in an emergency, what still lives."""
+    said = row.error
+    return said is not None and any(
+        other.error is not None
+        and other.secret == row.secret
+        and len(other.error.message) > len(said.message)
+        and said.message in other.error.message
+        and said.remedy in other.error.remedy
+        for other in rows
+    )

@@ -313,6 +313,23 @@ def test_promise_8_every_later_run_says_cause_and_remedy_of_a_block_again(shell:
     assert len(shell.lab.cloud.calls("entra.token")) == 1
 
 
+def test_an_emergency_of_a_blocked_user_tells_the_cause_once_and_first_that_the_leaked_pat_may_work(
+    shell: Shell,
+) -> None:
+    assert shell("run")[0] == 0
+    old = shell.lab.current("build-pat").tags["authorization-id"]
+    shell.lab.wait(hours(1))
+    shell.lab.cloud.directory.set_password(AGENTS, "changed")
+    shell("rotate", "build-pat", "--force")
+    code, out, _ = shell("emergency", "build-pat")
+    told = " ".join(out.split())
+    assert code == 3
+    assert told.count("AADSTS50126") == 1
+    assert told.count("new version of the secret svc-agents-password") == 1
+    assert f"{old} of {AGENTS} in contoso may still work." in told
+    assert len(shell.json("emergency", "build-pat")[1]["items"]) == 2, "programs have both rows"
+
+
 def test_status_exits_3_for_a_blocked_user_without_items_too(shell: Shell) -> None:
     shell.lab.cloud.directory.set_password(AGENTS, "changed")
     shell("run")

@@ -270,3 +270,22 @@ def test_serve_prints_what_a_shell_needs_and_ends_on_sigterm(tmp_path: Path) -> 
     } <= names
     bundle = next(line for line in lines if "REQUESTS_CA_BUNDLE" in line).partition("=")[2].strip()
     assert not Path(bundle).exists()
+
+
+@pytest.mark.parametrize(
+    "estate", ['{"clients": [{"client_id": "x", "consented": true}]}', '{"users": [{}]}', "[]", "{"]
+)
+def test_a_senseless_estate_is_told_and_no_traceback(estate: str, tmp_path: Path) -> None:
+    described = tmp_path / "estate.json"
+    described.write_text(estate)
+    ran = subprocess.run(
+        [sys.executable, "-m", "sandbox", "serve", "--seed", str(described)],
+        cwd=Path(__file__).resolve().parents[2],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert ran.stderr.startswith("sandbox: ")
+    assert "Traceback" not in ran.stderr
