@@ -102,8 +102,9 @@ def who_reads(inventory: Inventory, world: World, mark: Mark, names: Iterable[st
     found = [(row.name, one) for row in rows for one in readers(row.name, row.created, log)]
     found.sort(key=lambda pair: pair[0].casefold())
     notes = [] if log.whole else ["Only a part of the vault's log came: there may be more readers."]
-    uses, more = _uses(_ids(listing, world, mark, wanted), world, now - LOOK_BACK)
-    return Readers(now, log.until, world.vault_host, tuple(found), uses, (*notes, *more))
+    ids, unlisted = _ids(listing, world, mark, wanted)
+    uses, more = _uses(ids, world, now - LOOK_BACK)
+    return Readers(now, log.until, world.vault_host, tuple(found), uses, (*notes, *unlisted, *more))
 
 
 def readers_of_one(inventory: Inventory, world: World, mark: Mark, name: str) -> Readers | None:
@@ -120,19 +121,23 @@ Ids = Mapping[str, Mapping[PatId, str]]
 """By organization: the secret of each authorization id."""
 
 
-def _ids(listing: VaultListing, world: World, mark: Mark, wanted: frozenset[str]) -> Ids:
-    """Every id that our tags name: of retired generations too, where there are few secrets."""
+def _ids(listing: VaultListing, world: World, mark: Mark, wanted: frozenset[str]) -> tuple[Ids, tuple[str, ...]]:
+    """Every id that our tags name, of retired generations too where there are few secrets; and what was not seen."""
     found: dict[str, dict[PatId, str]] = {}
+    notes: list[str] = []
     mine = [row for key, row in listing.secrets.items() if key in wanted and is_ours(row.tags, mark)]
     for row in mine:
         stamps = [tags.read(row.tags)]
         if len(mine) <= MOST_WITH_VERSIONS:
-            stamps += [version.stamp for version in world.vault.versions(row.name)]
+            try:
+                stamps += [version.stamp for version in world.vault.versions(row.name)]
+            except PatrolError as failure:
+                notes.append(f"{row.name}: older generations are not known. {failure.cause} {failure.remedy}")
         for stamp in stamps:
             if stamp is not None:
                 ids = [stamp.authorization_id, *(old.id for old in stamp.predecessors)]
                 found.setdefault(stamp.organization.casefold(), {}).update(dict.fromkeys(ids, row.name))
-    return found
+    return found, tuple(notes)
 
 
 def _uses(ids: Ids, world: World, since: datetime) -> tuple[tuple[UsedBy, ...], tuple[str, ...]]:
@@ -144,6 +149,9 @@ def _uses(ids: Ids, world: World, since: datetime) -> tuple[tuple[UsedBy, ...], 
     if world.audit is None:
         return (), ()
     for organization, secrets in sorted(ids.items()):
+        if world.deadline.passed():
+            notes.append(f"Uses in {organization} were not asked for: the time was over.")
+            continue
         try:
             uses, whole = world.audit.uses(organization, frozenset(secrets), since)
         except PatrolError as failure:

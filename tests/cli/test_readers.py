@@ -157,6 +157,29 @@ def test_the_product_as_it_is_asks_the_log_over_tls_with_its_managed_identity(tm
     assert len(document["notes"]) == 2, "of neither organization it may see the audit log"
 
 
+def test_promise_5_what_the_vault_does_not_tell_of_older_generations_spoils_nothing(tmp_path: Path) -> None:
+    lab = estate()
+    lab.cloud.add_fault("vault.versions", "status", call=None, status=403, body="{}")
+    answer = call("readers", app(lab, tmp_path))
+    assert (answer.status, len(rows(answer.body))) == (200, 3)
+    assert any("older generations are not known" in str(note) for note in noted(answer.body))
+
+
+def test_rule_14_a_log_that_hangs_leaves_time_to_say_so(tmp_path: Path) -> None:
+    lab = estate()
+    lab.cloud.add_fault("audit.query", "hang", call=None, seconds=300)
+    before = lab.clock.now()
+    answer = call("readers", app(lab, tmp_path, environ={"HTTP_BUDGET": "5s"}))
+    assert answer.status == 200
+    assert lab.clock.now() - before < timedelta(seconds=12)
+    assert any("Uses in contoso" in str(note) for note in noted(answer.body))
+
+
+def noted(document: Any) -> list[object]:
+    found: list[object] = document["notes"]
+    return found
+
+
 def test_the_door_needs_the_role(tmp_path: Path) -> None:
     entra = {"HTTP_AUTH": "entra", "WEBSITE_AUTH_ENABLED": "True"}
     using = app(estate(), tmp_path, environ=entra)
