@@ -175,10 +175,10 @@ PLACE := --subscription-id 00000000-0000-4000-8000-00000000beef --tenant-id 0000
 
 infra: ## write what is made from the Bicep files again: azuredeploy.json and the snapshots; BICEP names the compiler
 	@set -eu; export DOTNET_SYSTEM_GLOBALIZATION_INVARIANT=1; \
-	for file in infra/*.bicep infra/modules/*.bicep infra/params/*.bicepparam; do $(BICEP) format "$$file"; done; \
+	for file in infra/*.bicep infra/modules/*.bicep infra/params/*.bicepparam infra/events/*.bicepparam; do $(BICEP) format "$$file"; done; \
 	$(BICEP) build infra/main.bicep --outfile infra/azuredeploy.json; \
-	for file in infra/params/*.bicepparam; do $(BICEP) snapshot "$$file" --mode overwrite $(PLACE); done; \
-	echo "Wrote infra/azuredeploy.json and infra/params/*.snapshot.json."
+	for file in infra/params/*.bicepparam infra/events/*.bicepparam; do $(BICEP) snapshot "$$file" --mode overwrite $(PLACE); done; \
+	echo "Wrote infra/azuredeploy.json and the snapshots in infra/params and infra/events."
 
 scan: environment ## look for weak settings in what is deployed (checkov and hadolint, in an environment of their own)
 	@$(call TOOLS,scan); .venv-scan/bin/python -m infra.scan

@@ -29,6 +29,7 @@ from shared.rotation.links import NoLinks
 from shared.rotation.world import World
 from shared.services.accounts import Accounts
 from shared.services.client_credentials import ClientCredentials
+from shared.services.consumers import EveryKind
 from shared.services.entra_authority import Authority
 from shared.services.entra_enrolled import EnrolledUsers
 from shared.services.entra_sign_in import Entra
@@ -41,9 +42,11 @@ from shared.services.notice_post import DirectPost, Post, SessionPost
 from shared.services.pat_api import UserPats
 from shared.services.rate_limits import SIGN_INS, VERSIONS, Limit, Pace
 from shared.services.recipients import NoticeRecipients
+from shared.services.service_connections import ServiceConnections
 from shared.services.sonarqube import SonarQubeServer
 from shared.services.transport import READ_TIMEOUT, session
 from shared.services.verify import Prover
+from shared.services.webhooks import Webhooks
 from shared.settings import Settings, read
 from shared.telemetry import event
 
@@ -199,7 +202,7 @@ class _Clients:
         """All of them together."""
         http, clock, deadline, host = self.http, self.clock, self.deadline, self.settings.authority_host
         authority = Authority(http, host, clock, deadline, sign_ins)
-        accounts = Accounts(http, deadline)
+        accounts, recipients = Accounts(http, deadline), NoticeRecipients(self.post, clock)
 
         def api_for(user: User, token: SecretText) -> PatApi:
             accounts.keep(user, token)
@@ -213,8 +216,8 @@ class _Clients:
             enrolled=EnrolledUsers(authority, api_for),
             refresh_tokens=vaults.enrollments,
             verifier=Prover(self.alone, http, clock, deadline, accounts),
-            consumer=SonarQubeServer(http, clock, deadline),
-            recipients=NoticeRecipients(self.post, clock),
+            consumers=self.consumers(recipients),
+            recipients=recipients,
             tokens=EntraTokens(authority),
             clock=clock,
             deadline=deadline,
@@ -227,6 +230,15 @@ class _Clients:
             logs=self.logs(),
             audit=self.audit(),
             vault_host=self.settings.vault_host,
+        )
+
+    def consumers(self, recipients: NoticeRecipients) -> EveryKind:
+        """Of service connections patrol's own identity is a member."""
+        http, clock, deadline = self.http, self.clock, self.deadline
+        return EveryKind(
+            SonarQubeServer(http, clock, deadline),
+            ServiceConnections(http, self.identity, clock, deadline),
+            Webhooks(recipients, clock, deadline, self.settings.deployment_name),
         )
 
     def vaults(self, pace: Pace) -> _Vaults:

@@ -19,6 +19,7 @@ from sandbox.cloud.key_vault import Secret, Vault, Version
 from sandbox.cloud.pat_values import write_instant
 from sandbox.cloud.pats import Pat, PatService
 from sandbox.cloud.recipients import Recipient
+from sandbox.cloud.service_connections import ServiceConnection
 from sandbox.cloud.sonarqube import AzureSetting, SonarQube
 from sandbox.cloud.switches import Switches
 from sandbox.cloud.vault_log import VaultLog
@@ -83,6 +84,7 @@ class Cloud:
         self.audit_logs: dict[str, AuditLog] = {}
         self.sonarqubes: dict[str, SonarQube] = {}
         self.recipients: dict[str, Recipient] = {}
+        self.connections: dict[str, ServiceConnection] = {}
         self.identity = Identity(self.chance.remember(self.chance.text(40)), set(), self.chance.guid())
         self.faults = Faults()
         self.log: list[Logged] = []
@@ -179,6 +181,15 @@ class Cloud:
                     {"host": host, "azure": [self._copy(setting) for setting in server.azure.values()]}
                     for host, server in self.sonarqubes.items()
                 ],
+                "service_connections": [
+                    {
+                        "organization": one.organization,
+                        "project": one.project,
+                        "shown": one.answer(now),
+                        "authorization_id": self._held(one.token),
+                    }
+                    for one in self.connections.values()
+                ],
                 "recipients": [
                     {"host": host, "kind": one.kind, "received": one.received, "shown": one.shown}
                     for host, one in self.recipients.items()
@@ -191,8 +202,10 @@ class Cloud:
 
     def _copy(self, setting: AzureSetting) -> dict[str, Any]:
         """A setting of SonarQube, with the PAT it has a copy of by its authorization id."""
-        held = next((pat.authorization_id for pat in self.pats.all() if pat.value == setting.pat), None)
-        return {"key": setting.key, "url": setting.url, "authorization_id": held}
+        return {"key": setting.key, "url": setting.url, "authorization_id": self._held(setting.pat)}
+
+    def _held(self, value: str) -> str | None:
+        return next((pat.authorization_id for pat in self.pats.all() if pat.value == value), None)
 
 
 def _pat(pat: Pat, now: datetime, names: dict[str, str], reveal: bool) -> dict[str, Any]:

@@ -28,6 +28,8 @@ OPERATIONS = (
     "identities.read",
     "devops.connection_data",
     "devops.other",
+    "connections.get",
+    "connections.update",
     "git.refs",
     "feeds.read",
     "sonarqube.list_definitions",

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
+from sandbox.cloud import service_connections
 from sandbox.cloud.assertions import FederatedCredential, issuer_of
 from sandbox.cloud.cloud import Cloud
 from sandbox.cloud.entra_estate import App
@@ -60,6 +61,8 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
     `pats` [{owner, organization, display_name, scope, valid_from, valid_to, revoked, all_orgs, authorization_id}],
     `vaults` [{host, secrets: [{name, value | value_of, tags, content_type, expires, enabled, created, deleted}]}].
     `sonarqubes` [{host, tokens: [{value, admin}], azure: [{key, url, pat_of}], one_setting}].
+    `service_connections` [{organization, project, id, url, kind, scheme, administrators, pat_of, used}]; the managed
+    identity's subject may stand among `members` and `administrators` as `identity`.
     `recipients` [{host, kind, key, vault, secret}]: takes notices; its address is put into that secret of that vault.
     `value_of` and `pat_of` are the authorization id of a PAT; a name that comes twice is a newer version.
     """
@@ -70,6 +73,8 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
             home = cloud.pats.add_organization(row["name"], row.get("guid"), set(row.get("members", [])))
             home.administrators = {upn.lower() for upn in row.get("administrators", [])}
         _add_identities(cloud, estate)
+        for home in cloud.pats.organizations():
+            home.members = {cloud.identity.subject if one == "identity" else one for one in home.members}
         for row in estate.get("pats", []):
             _add_pat(cloud, row, now)
         for row in estate.get("vaults", []):
@@ -77,6 +82,8 @@ def apply(cloud: Cloud, estate: dict[str, Any]) -> None:
         for row in estate.get("users", []):
             if "enrolled_in" in row:
                 enroll(cloud, row["upn"], row["enrolled_in"])
+        for row in estate.get("service_connections", []):
+            _add_connection(cloud, row, now)
         for row in estate.get("sonarqubes", []):
             _add_sonarqube(cloud, row)
         for row in estate.get("recipients", []):
@@ -106,6 +113,17 @@ def _add_identities(cloud: Cloud, estate: Mapping[str, Any]) -> None:
     for row in estate.get("workload_identities", []):
         trusted = {name: row[name] for name in ("issuer", "subject", "audience") if name in row}
         cloud.workloads.trust(row["client_id"], FederatedCredential(**trusted))
+
+
+def _add_connection(cloud: Cloud, row: Mapping[str, Any], now: datetime) -> None:
+    names = {"identity": cloud.identity.subject}
+    more = {key: row[key] for key in ("kind", "scheme") if key in row}
+    made = service_connections.new(row["organization"], row["project"], row["id"], row["url"], now, **more)
+    made.administrators = {names.get(one, one.lower()) for one in row.get("administrators", [])}
+    made.used = instant(row["used"], now) if "used" in row else None
+    if "pat_of" in row:
+        made.secrets = dict.fromkeys(made.secrets, cloud.pats.pat(row["pat_of"]).value)
+    cloud.connections[made.id] = made
 
 
 def _add_sonarqube(cloud: Cloud, row: Mapping[str, Any]) -> None:

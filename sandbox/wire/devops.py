@@ -183,7 +183,7 @@ def _locations(cloud: Cloud, organization: str, area: str) -> Reply:
 
 
 def _connection_data(cloud: Cloud, request: Request, organization: str) -> Reply:
-    caller, refusal = _caller_of(cloud, request, organization)
+    caller, refusal = caller_of(cloud, request, organization)
     if caller is None:
         return Reply(refusal)
     if wrong := _wrong_version(cloud, request, preview=True):
@@ -238,7 +238,7 @@ def identity(cloud: Cloud, subject: str) -> dict[str, Any]:
 
 def _other(cloud: Cloud, request: Request, organization: str) -> Reply:
     """Any other GET: an empty list for a PAT whose scope fits, or for an access token."""
-    caller, refusal = _caller_of(cloud, request, organization)
+    caller, refusal = caller_of(cloud, request, organization)
     if caller is None:
         return Reply(refusal)
     if request.method not in ("GET", "HEAD"):
@@ -254,14 +254,14 @@ def _other(cloud: Cloud, request: Request, organization: str) -> Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class _Caller:
+class Caller:
     """Who calls dev.azure.com: the owner of a PAT with its scopes, or the subject of an access token."""
 
     subject: str
     scopes: str
 
 
-def _caller_of(cloud: Cloud, request: Request, organization: str) -> tuple[_Caller | None, Response]:
+def caller_of(cloud: Cloud, request: Request, organization: str) -> tuple[Caller | None, Response]:
     """The caller of the Authorization header and an unused answer, or None and the refusal."""
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     try:
@@ -270,7 +270,7 @@ def _caller_of(cloud: Cloud, request: Request, organization: str) -> tuple[_Call
             bearer = cloud.directory.bearer(token.strip(), AZURE_DEVOPS)
             if bearer is not None and bearer.subject in members:
                 # An access token is not narrowed as a PAT is: what its subject may do is up to the organization.
-                return _Caller(bearer.subject, "app_token"), Response(200, {})
+                return Caller(bearer.subject, "app_token"), Response(200, {})
             return None, not_signed_in(cloud, request)
         pair = basic(request.headers.get("authorization", ""))
         value = pair[1] if pair is not None else ""
@@ -280,7 +280,7 @@ def _caller_of(cloud: Cloud, request: Request, organization: str) -> tuple[_Call
     except NoOrganization:
         return None, html_response(404, "Azure DevOps Services | Not found", headers(cloud))
     if pat is not None:
-        return _Caller(pat.owner, pat.scope), Response(200, {})
+        return Caller(pat.owner, pat.scope), Response(200, {})
     return None, not_signed_in(cloud, request)
 
 

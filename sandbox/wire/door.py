@@ -17,6 +17,7 @@ from sandbox.wire import (
     log_analytics,
     reads,
     recipients,
+    service_connections,
     sonarqube,
     token_admin,
 )
@@ -87,7 +88,8 @@ def _route(cloud: Cloud, request: Request) -> Route:
     if host == devops.PAT_HOST:
         return token_admin.route(cloud, request) or devops.route_pats(cloud, request)
     if host == devops.HOST:
-        return reads.route_git(cloud, request) or devops.route_devops(cloud, request)
+        played = reads.route_git(cloud, request) or service_connections.route(cloud, request)
+        return played or devops.route_devops(cloud, request)
     if host == reads.FEEDS_HOST:
         return reads.route_feeds(cloud, request)
     if host == log_analytics.HOST:

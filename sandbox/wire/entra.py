@@ -253,6 +253,7 @@ def _identity(cloud: Cloud, request: Request, parameters: dict[str, str]) -> Rep
     resource, client = parameters.get("resource", ""), parameters.get("client_id")
     if not identity.enabled or (client is not None and client not in identity.client_ids):
         return _identity_refusal(400, "There is no such managed identity.")
+    # Azure DevOps has no address as a resource: its application's id names it.
     if not resource.startswith(("https://", "api://")) and not _GUID.fullmatch(resource):
         return _identity_refusal(400, "The resource is not valid.")
     token, expires = cloud.directory.application_token(resource.rstrip("/"), identity.subject)

@@ -12,9 +12,10 @@ from datetime import datetime
 from shared.cli import check_canary, global_pats
 from shared.cli.finding import Finding, not_well
 from shared.model.clock import Clock, VaultTime, check_clock, instant
+from shared.model.consumers import Consumer
 from shared.model.credentials import credential_in_words
 from shared.model.errors import Absent, Busy, Denied, Misconfigured, NotDone, PatrolError
-from shared.model.items import Inventory, Item, SonarQube, TokenItem, User
+from shared.model.items import Inventory, Item, TokenItem, User
 from shared.model.notices import Recipient
 from shared.model.pats import Owner, Pat, PatId
 from shared.model.secret_state import VersionSeen
@@ -57,10 +58,9 @@ def check_online(inventory: Inventory, settings: Settings, world: World, *, cana
             findings += _check_user(sign_ins, user, clock)
             findings += _check_policies(sign_ins, user, world, settings, clock) if canary else ()
         findings += _check_administrator(inventory, sign_ins) if proof.well else ()
-    consumers = Consumers(world.consumer, world.credentials)
+    consumers = Consumers(world.consumers, world.credentials)
     for item in inventory.items():
-        if item.then is not None:
-            findings.append(_check_consumer(consumers, item, item.then))
+        findings += [_check_consumer(consumers, item, to) for to in item.then]
     findings += [_check_recipient(world, recipient) for recipient in inventory.recipients]
     findings += _check_log(inventory, settings, world, clock)
     for token in inventory.tokens:
@@ -141,13 +141,13 @@ def _global(pat: Pat, user: User, organizations: list[str], now: datetime) -> Fi
     return Finding(global_pats.cause(pat, now), global_pats.remedy(pat, user.username, organizations))
 
 
-def _check_consumer(consumers: Consumers, item: Item, to: SonarQube) -> Finding:
+def _check_consumer(consumers: Consumers, item: Item, to: Consumer) -> Finding:
     what = f"find {to} for {item.secret}"
     try:
-        consumers.check(item, to)
+        note = consumers.check(to, item.organization)
     except PatrolError as failure:
         return not_well(what, failure)
-    return Finding(what)
+    return Finding(f"{what}. {note}" if note else what)
 
 
 def _check_recipient(world: World, to: Recipient) -> Finding:

@@ -15,7 +15,6 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from shared.inventory import schema
-from shared.inventory.schema import SonarQubePart
 from shared.inventory.texts import GLOBAL_PATS
 from shared.inventory.yaml_text import Place, Unreadable
 
@@ -73,7 +72,7 @@ def validate(shape: type[Part], raw: Any, path: Place, *, context: Any = None) -
             inner = tuple(key for key in given if not (isinstance(key, str) and _is_branch(key)))
             if unknown:
                 key = str(error["loc"][-1])
-                mistake = Found((*path, *inner), unknown_key(key, _part(inner, shape)), key=key)
+                mistake = Found((*path, *inner), unknown_key(key, shape), key=key)
             else:
                 mistake = Found((*path, *inner), _words(error, inner))
             found.setdefault(mistake.at, mistake)
@@ -112,10 +111,6 @@ def _is_branch(key: str) -> bool:
     return key == "bool" or key.startswith(("function-", "constrained-", "union["))
 
 
-def _part(inner: Place, shape: type[BaseModel]) -> type[BaseModel]:
-    return SonarQubePart if "then" in inner else shape
-
-
 def _words(error: Any, inner: Place) -> str:
     kind, given = error["type"], error.get("input")
     key = str(inner[-1]) if inner else ""
@@ -133,7 +128,7 @@ def _words(error: Any, inner: Place) -> str:
         case "too_short":
             return "must name at least one"
         case "literal_error":
-            return _one_of(given, str(error["ctx"]["expected"]))
+            return one_of(given, str(error["ctx"]["expected"]))
         case "list_type":
             return "must be a list"
         case "model_type" | "dict_type":
@@ -143,7 +138,8 @@ def _words(error: Any, inner: Place) -> str:
             return str(error["msg"])
 
 
-def _one_of(given: Any, known: str) -> str:
+def one_of(given: Any, known: str) -> str:
+    """That a value must be one of those that `known` quotes, and which of them it is like."""
     near = difflib.get_close_matches(str(given).casefold(), re.findall("'([^']+)'", known), n=1, cutoff=0.7)
     return f"must be {known}{f'; did you mean {near[0]}?' if near else ''}"
 

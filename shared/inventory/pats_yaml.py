@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 from typing import Any
 
-from shared.inventory import recipients, scopes, service_principals, sign_in_kinds, texts, yaml_text
+from shared.inventory import consumers, recipients, scopes, service_principals, sign_in_kinds, texts, yaml_text
 from shared.inventory.mistakes import Found, sentence, shown, unknown_key, unreadable, validate
 from shared.inventory.recipients import Recipients
 from shared.inventory.schema import DefaultsPart, FilePart, ItemPart, UserPart
@@ -193,7 +193,7 @@ class _Context:
     credentials: frozenset[str]
     named: dict[str, Place]
     usernames: set[str]
-    consumers: dict[str, Place] = field(default_factory=dict)
+    copies: consumers.Copies = field(default_factory=consumers.Copies)
 
 
 def _defaults(raw: Any, examined: _Examined) -> tuple[dict[str, str], dict[str, str]]:
@@ -248,8 +248,10 @@ def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None
 def _item(
     path: Place, raw: Any, username: str, context: _Context, examined: _Examined, user_problems: list[Found]
 ) -> Item | None:
-    part, problems = validate(ItemPart, raw, path)
     given = raw if isinstance(raw, dict) else {}
+    part, problems = validate(ItemPart, {**given, "then": None} if given else raw, path)
+    then, wrong_then = consumers.read(given.get("then"), (*path, "then"))
+    problems += wrong_then
     name = texts.if_it_is(texts.secret_name, given.get("secret")) or shown(path)
     twice = context.named.get(name.casefold())
     if twice is not None:
@@ -265,7 +267,8 @@ def _item(
     if part is not None:
         # Values are compared only in an item whose keys all read well: a misspelt one may be half of the comparison.
         item, more = _effective(path, part, username, context)
-        problems += [*more, *_consumer_twice(path, part, context)]
+        problems += [*more, *context.copies.twice(then, path)]
+        item = item and replace(item, then=then)
     examined.problems += problems
     wrong = [*problems, *user_problems]
     if item is not None and not wrong:
@@ -274,17 +277,6 @@ def _item(
     organization = texts.if_it_is(texts.organization_name, own)
     examined.invalid.append(InvalidItem(name, username, organization, sentence(wrong)))
     return None
-
-
-def _consumer_twice(path: Place, part: ItemPart, context: _Context) -> Iterator[Found]:
-    """Two items that are pushed to one setting would take turns in it, and end each other's PAT there."""
-    if part.then is None:
-        return
-    setting = f"{part.then.url} {part.then.alm_setting}".casefold()
-    first = context.consumers.setdefault(setting, path)
-    if first is not path:
-        says = f"pushes to an ALM setting to which {shown(first)} pushes too: one PAT for a setting"
-        yield Found((*path, "then"), says)
 
 
 def _effective(path: Place, part: ItemPart, username: str, context: _Context) -> tuple[Item | None, list[Found]]:
@@ -316,7 +308,6 @@ def _effective(path: Place, part: ItemPart, username: str, context: _Context) ->
         adopt=PatId(part.adopt) if isinstance(part.adopt, str) else part.adopt,
         decommission=part.decommission,
         recover_deleted=part.recover_deleted,
-        then=None if part.then is None else part.then.consumer(),
     )
     return item, []
 
@@ -345,19 +336,17 @@ def _credentials(raw: Mapping[str, Any], users: list[Any], principals: list[Any]
     names = [sign_in.get(key) for key in named] if isinstance(sign_in, dict) else []
     for user in users:
         if isinstance(user, dict):
-            names += [user.get("password_secret_name"), *_consumers_tokens(user)]
+            names += [user.get("password_secret_name"), *_consumers_secrets(user)]
     names += [entry.get(key) for entry in principals if isinstance(entry, dict) for key in named]
     names += recipients.secrets(raw.get("notify"))
     return frozenset(name.casefold() for name in names if isinstance(name, str))
 
 
-def _consumers_tokens(user: Mapping[str, Any]) -> Iterator[Any]:
+def _consumers_secrets(user: Mapping[str, Any]) -> Iterator[Any]:
     """What `then` of a user's items names, as written."""
     pats = user.get("pats")
     for item in pats if isinstance(pats, list) else []:
-        then = item.get("then") if isinstance(item, dict) else None
-        if isinstance(then, dict):
-            yield then.get("token_secret_name")
+        yield from consumers.secrets(item.get("then") if isinstance(item, dict) else None)
 
 
 if __name__ == "__main__":

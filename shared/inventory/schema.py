@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 
 from shared.inventory import scopes, texts
 from shared.model import durations
+from shared.model.consumers import MOST_CONSUMERS, ServiceConnection, SonarQube, Webhook
 from shared.model.credentials import ClientCertificate, ClientCredential, ClientSecret, FederatedIdentity
-from shared.model.items import SonarQube
 
 
 def _given_name(name: Any) -> Any:
@@ -135,6 +135,34 @@ class SonarQubePart(_Part):
         return SonarQube(self.url, self.alm_setting, self.token_secret_name)
 
 
+class ServiceConnectionPart(_Part):
+    kind: Literal["service-connection"] = Field(description="A service connection of Azure DevOps.")
+    organization: Organization = Field(description="The organization that has it, as in its URL.")
+    project: Annotated[str, AfterValidator(texts.project_name)] = Field(description="Its project: name or id.")
+    id: Guid = Field(description="Its id, as in its address in the portal (resourceId).")
+
+    def consumer(self) -> ServiceConnection:
+        return ServiceConnection(self.organization, self.project, self.id.lower())
+
+
+class WebhookPart(_Part):
+    kind: Literal["webhook"] = Field(description="What is told that a new value is current, and never the value.")
+    url_secret_name: SecretName = Field(description="The Key Vault secret that holds its https address.")
+    signing_secret_name: SecretName | None = _told("The Key Vault secret that holds its signing key.")
+    allow_private: bool = _told("true: its host may have an address of a private network.", False)
+
+    def consumer(self) -> Webhook:
+        return Webhook(self.url_secret_name, self.signing_secret_name or "", self.allow_private)
+
+
+ConsumerPart = Annotated[SonarQubePart | ServiceConnectionPart | WebhookPart, Field(discriminator="kind")]
+CONSUMER_PARTS: dict[str, type[SonarQubePart | ServiceConnectionPart | WebhookPart]] = {
+    "sonarqube": SonarQubePart,
+    "service-connection": ServiceConnectionPart,
+    "webhook": WebhookPart,
+}
+
+
 class ItemPart(DefaultsPart):
     secret: SecretName = Field(description="The Key Vault secret that is published.")
     scopes: Annotated[list[Scope], Field(min_length=1)] = Field(description="Scopes of the PAT.")
@@ -142,7 +170,9 @@ class ItemPart(DefaultsPart):
     adopt: bool | Guid = _told("Take over a secret that exists: true, or the authorization id of its PAT.", False)
     decommission: bool = _told("true: end its PAT and disable its secret.", False)
     recover_deleted: bool = _told("true: recover the secret when it is soft-deleted.", False)
-    then: SonarQubePart | None = _told("The consumer that is given each new value before the old PAT ends.")
+    then: ConsumerPart | Annotated[list[ConsumerPart], Field(min_length=1, max_length=MOST_CONSUMERS)] | None = _told(
+        "The consumer that is given each new value before the old PAT ends; or a list of them."
+    )
     allow_full_access: bool = _told("true: lets scopes be [app_token].", False)
     allow_unknown_scopes: bool = _told("true: lets scopes be ones that patrol does not know.", False)
 

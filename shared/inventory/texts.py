@@ -22,6 +22,7 @@ ORGANIZATION = r"[0-9A-Za-z]([0-9A-Za-z-]{0,48}[0-9A-Za-z])?"
 SHARE = r"[1-9][0-9]?%"
 SERVER = r"https://[0-9A-Za-z.:\[\]-]+(/[0-9A-Za-z._~/-]*)?"
 ALM_SETTING = r"[ -~]{0,199}[!-~]"
+PROJECT = r"""[^\\/:*?"<>|;#${},+=\[\]\s._]([^\\/:*?"<>|;#${},+=\[\]\t\n\r]{0,62}[^\\/:*?"<>|;#${},+=\[\]\s.])?"""
 SCOPE = r"[!-~]+"
 # Without a tense, because nobody tells these messages the date.
 PLACEHOLDER = r"your-(tenant|organization)|0{8}-0{4}-0{4}-0{4}-0{12}"
@@ -166,6 +167,13 @@ def alm_setting(text: str) -> str:
     elif text.endswith(" ") and len(text) <= 200:
         says += ", and it ends with a space"
     raise ValueError(says)
+
+
+def project_name(text: str) -> str:
+    """A project's name or id. Raises ValueError, in words."""
+    if not re.fullmatch(PROJECT, text) or printable(text) != text or looks_like_a_pat(text):
+        raise ValueError("must be the name or the id of a project of Azure DevOps: 1 to 64 characters, and no URL")
+    return text
 
 
 def if_it_is(check: Callable[[str], str], text: object) -> str:

@@ -8,6 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
 
+from shared.model.consumers import Consumer
 from shared.model.credentials import (
     ClientCredential,
     FederatedIdentity,
@@ -21,22 +22,6 @@ from shared.model.tags import ENROLLED_PREFIX
 class Strategy(StrEnum):
     ROTATE = "rotate"
     RENEW = "renew"
-
-
-@dataclass(frozen=True, slots=True)
-class SonarQube:
-    """A consumer that keeps a copy of the value: one Azure DevOps setting of a SonarQube server.
-
-    `url` is the server's, https, without a slash at its end; `token_secret_name` the Key Vault secret that holds the
-    token of its administrator.
-    """
-
-    url: str
-    alm_setting: str
-    token_secret_name: str
-
-    def __str__(self) -> str:
-        return f"SonarQube {self.url} ({self.alm_setting})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +44,7 @@ class Item:
     adopt: bool | PatId = False
     decommission: bool = False
     recover_deleted: bool = False
-    then: SonarQube | None = None
+    then: tuple[Consumer, ...] = ()
 
     @property
     def key(self) -> str:
@@ -176,7 +161,7 @@ class Inventory:
         named = [self.sign_in.credential, *(token.credential for token in self.tokens)]
         names = [credential.name for credential in named if not isinstance(credential, FederatedIdentity)]
         names += [user.credential_name for user in self.users]
-        names += [item.then.token_secret_name for item in self.items() if item.then is not None]
+        names += [name for item in self.items() for to in item.then for name in to.secret_names]
         names += [name for one in self.recipients for name in (one.url_secret_name, one.signing_secret_name) if name]
         return frozenset(name.casefold() for name in names)
 

@@ -8,7 +8,9 @@ from enum import StrEnum
 
 
 class Event(StrEnum):
-    """What a notice is about. `done` goes to nobody who does not wish for it, `test` comes of `notify --test`."""
+    """What a notice is about. `done` goes to nobody who does not wish for it, `test` comes of `notify --test`, and
+    `published` goes to webhooks of `then` alone.
+    """
 
     FAILED = "failed"
     BLOCKED = "blocked"
@@ -17,9 +19,10 @@ class Event(StrEnum):
     RECOVERED = "recovered"
     DONE = "done"
     TEST = "test"
+    PUBLISHED = "published"
 
 
-EVENTS = tuple(event for event in Event if event is not Event.TEST)
+EVENTS = tuple(event for event in Event if event not in (Event.TEST, Event.PUBLISHED))
 """What `on:` may name."""
 BY_DEFAULT = frozenset(EVENTS) - {Event.DONE}
 

@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Protocol
 
 from shared.model.clock import Deadline
+from shared.model.consumers import Consumer, Given, Keys
 from shared.model.credentials import ClientCredential, ClientProof, Credential, SignIn
 from shared.model.enrollment import Link, Redeemed, SignInPage
-from shared.model.items import SonarQube, TokenItem, User
+from shared.model.items import TokenItem, User
 from shared.model.notices import Notice, Recipient
 from shared.model.pats import Claim, Minted, Pat, PatId, ServiceToken
 from shared.model.readers import Use, VaultLogSeen
@@ -168,24 +169,28 @@ class Verifier(Protocol):
         ...
 
 
-class Consumer(Protocol):
-    """What keeps a copy of a published value. `token` opens it; `organization` is the one that the PAT works in."""
+class ConsumerServices(Protocol):
+    """What keeps a copy of a published value, or is told of it. `keys` open it; the PAT works in `organization`."""
 
-    def check(self, to: SonarQube, token: SecretText, organization: str) -> None:
-        """Whether a push could be done, as far as that shows without a change. Raises as `push` does."""
+    def check(self, to: Consumer, keys: Keys, organization: str) -> str:
+        """Whether a push could be done, as far as that shows without a change; gives what a person should know of it
+        besides, "" for nothing. Raises as `push` does.
+        """
         ...
 
-    def works(self, to: SonarQube, token: SecretText, organization: str) -> bool:
-        """Whether the consumer's own check takes the copy that it has. Raises as `push` does.
+    def works(self, to: Consumer, keys: Keys, organization: str, since: datetime) -> bool:
+        """Whether nothing is known against the copy that it has, of a value that was published at `since` (vault time).
+        Raises as `push` does.
 
         A hint and no more: nobody gives the copy back, and a check may take a dead one.
         """
         ...
 
-    def push(self, to: SonarQube, token: SecretText, organization: str, value: SecretText) -> None:
-        """Replace the copy, and have it checked. The same push twice changes nothing more.
+    def push(self, to: Consumer, keys: Keys, given: Given) -> str:
+        """Replace the copy, and have it checked; gives what a person should know of it besides, "" for nothing. The
+        same push twice changes nothing more.
 
-        Raises Denied (the token), Refused (the setting, the address or the check), Busy or Unclear.
+        Raises Denied (the keys), Refused (the setting, the address or the check), Busy or Unclear.
         """
         ...
 

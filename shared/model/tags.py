@@ -78,7 +78,8 @@ class Predecessor:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """Our facts on one secret version. `pushed_to`: the consumer that has taken this very value; "" for none."""
+    """Our facts on one secret version. `pushed_to`: the consumers that have taken this very value, as consumers.py
+    writes them; "" for none."""
 
     managed_by: str
     authorization_id: PatId

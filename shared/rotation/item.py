@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.model.clock import Deadline, instant
+from shared.model.consumers import Consumer
 from shared.model.errors import Busy, Code, PatrolError, Unclear
 from shared.model.items import Item
 from shared.model.pats import Owner, Pat, PatId
@@ -25,7 +26,7 @@ from shared.rotation.retire import Ended, Ending, handed_over, predecessors_at_r
 from shared.rotation.rotate import Done
 from shared.rotation.run_context import Run, SignedIn
 from shared.rules.due import is_pressing
-from shared.rules.overlap import Fate, overlap_end, owes_push
+from shared.rules.overlap import Fate, overlap_end, owed, owes_push
 from shared.rules.plan import plan
 
 Listed = Mapping[PatId, Pat]
@@ -44,7 +45,7 @@ _BEFORE_PUBLISHING = frozenset({Code.MINT_UNCLEAR, Code.VERIFY_UNCLEAR})
 class ItemWork:
     """What one item has to do in one run. `listed`: its user's live PATs in its organization.
 
-    `reconciles`: it is its user's full look, so its consumer is asked, and given the value whatever the tag says.
+    `reconciles`: it is its user's full look, so its consumers are asked, and given the value whatever the tag says.
     """
 
     run: Run
@@ -69,7 +70,7 @@ class ItemWork:
         except Busy:
             if not resting:
                 raise
-            # Whoever has the item gives its consumer what it publishes.
+            # Whoever has the item gives its consumers what it publishes.
             return replace(self, reconciles=False).do_now(seen, step)
 
     def _in_turn(self, seen: Seen, step: Step, until: Deadline, *, last: bool) -> tuple[Ended, Secret | None]:
@@ -96,7 +97,7 @@ class ItemWork:
         return predecessors_at_rest(self._ending(seen.secret), self.run, self.run.clock.now())
 
     def _acts(self, seen: Seen, step: Step) -> bool:
-        """Whether the step changes anything, or the consumer still lacks the value."""
+        """Whether the step changes anything, or a consumer still lacks the value."""
         return not isinstance(step, Hold | Wait | Fail) or self._owes_push(seen.secret, step)
 
     def _owes_push(self, secret: Secret | None, step: Step) -> bool:
@@ -106,9 +107,9 @@ class ItemWork:
         return self.reconciles and self._may_push(secret, step)
 
     def _may_push(self, secret: Secret | None, step: Step) -> bool:
-        """Whether its consumer may be given the value: the item is not paused, at its end, or a person's to mend."""
+        """Whether its consumers may be given the value: the item is not paused, at its end, or a person's to mend."""
         aside = self.item.paused or self.item.decommission or isinstance(step, Fail)
-        return self.item.then is not None and isinstance(secret, Published) and not aside
+        return bool(self.item.then) and isinstance(secret, Published) and not aside
 
     @contextmanager
     def _turn(self, seen: Seen, until: Deadline, *, last: bool) -> Iterator[Turn]:
@@ -169,7 +170,7 @@ class ItemWork:
         """What leaked is ended before a consumer is asked for anything; all else waits for it."""
         at_once = self.run.asked.emergency or any(predecessor.at_once for predecessor in secret.stamp.predecessors)
         if at_once:
-            # What was ended may be what the consumer has, whatever the tag says.
+            # What was ended may be what a consumer has, whatever the tag says.
             again = self._end_generations(secret, ended)
             return self._push(secret, step, ended, again=again)
         secret = self._push(secret, step, ended)
@@ -213,29 +214,34 @@ class ItemWork:
         return Ending(self.item.secret, self.item, self._owner, secret, self.listed, self.user.api)
 
     def _push(self, secret: Published, step: Step, ended: Ended, *, again: bool = False) -> Published:
-        """Give the consumer what it lacks, and on a full look or `again` whatever the tag says.
+        """Give the consumers what they lack, and on a full look or `again` whatever the tag says.
 
-        Nobody gives its copy back, and its check may take a dead one: so it is asked, and given the value all the same.
-        Gives the secret as it is then.
+        Each for itself: what one of them answers keeps none of the others waiting. Gives the secret as it is then.
         """
-        to, owed = self.item.then, self._owes_push(secret, step)
+        lacking = owed(self.item, secret) if self._may_push(secret, step) else ()
         again = self._reconciles(secret, step) or (again and self._may_push(secret, step))
-        if to is None or not (owed or again):
-            return secret
+        for to in (to for to in self.item.then if to in lacking or (again and to.keeps_copy)):
+            secret = self._push_one(to, secret, ended, owes=to in lacking)
+        return secret
+
+    def _push_one(self, to: Consumer, secret: Published, ended: Ended, *, owes: bool) -> Published:
+        """Nobody gives its copy back, and its check may take a dead one: so it is asked, and given the value all the
+        same.
+        """
         try:
-            works = not owed and self.run.consumers.works(self.item, to)
+            works = not owes and self.run.consumers.works(to, self.item.organization, secret.created)
             pushed = push(self.item, to, secret, self.run)
         except PatrolError as failure:
             row = failed(self.item, Because.NOT_PUSHED, failure, verb=Verb.ROTATE)
-            what = "lacks" if owed else "may lack"
+            what = "lacks" if owes else "may lack"
             kept = f"{to} {what} the published value, and no PAT that it may use is ended before it has it."
             row = replace(row, says=f"{self.item.secret}: {kept} {failure.cause} {failure.remedy}")
         else:
-            secret = (published(pushed) if pushed else None) or secret
-            if works:
+            secret = (published(pushed.version) if pushed.version else None) or secret
+            if works and not pushed.note:
                 return secret
-            had = "" if owed else " What it had did not work: somebody changed it, or put an older copy back."
-            says = f"{to} has taken the published value.{had}"
+            had = "" if owes or works else " What it had did not work: somebody changed it, or put an older copy back."
+            says = " ".join(filter(None, (f"{to} has taken the published value.{had}", pushed.note)))
             row = self._row(Verb.ROTATE, Because.NOT_PUSHED, says, secret.expires_on)
         ended.rows.append(self.run.tell_row(row))
         return secret
@@ -328,13 +334,14 @@ class ItemWork:
                 rows = [failed(self.item, step.because, PatrolError(step.code, step.cause, step.remedy))]
             case _:
                 rows = [self._row(verb_of(step), step.because, would(step), ends, Outcome.PLANNED)]
-        if self.item.then is not None and (isinstance(step, Rotate) or self._owes_push(seen.secret, step)):
-            says = f"{self.item.then} would be given the published value."
+        lacking = owed(self.item, seen.secret) if self._may_push(seen.secret, step) else ()
+        for to in self.item.then if isinstance(step, Rotate) else lacking:
+            says = f"{to} would be given the published value."
             rows.append(self._row(Verb.ROTATE, Because.NOT_PUSHED, says, None, Outcome.PLANNED))
         if isinstance(seen.secret, Published):
             ending = self._ending(seen.secret)
             for predecessor in seen.secret.stamp.predecessors:
-                if ending.fate(predecessor, self.run, now) is not Fate.REVOKE:
+                if ending.fate(predecessor, self.run, now) not in (Fate.REVOKE, Fate.PUSHED):
                     continue
                 if (row := held_for_readers(ending, predecessor, self.run, now)) is not None:
                     rows.append(row)

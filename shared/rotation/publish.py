@@ -12,6 +12,7 @@ from threading import Lock
 
 from shared.model import tags
 from shared.model.clock import Clock, Deadline
+from shared.model.consumers import widest_tag
 from shared.model.errors import Code, Denied, NotDone, PatrolError, Refused, Unclear
 from shared.model.items import Item
 from shared.model.pats import Claim, Minted, PatId
@@ -20,7 +21,6 @@ from shared.model.secret_state import Current, Published, VersionListing, Versio
 from shared.model.secret_text import SecretText
 from shared.model.steps import Because
 from shared.model.tags import Mark, Predecessor, Stamp
-from shared.rules.overlap import pushed_to
 
 PUBLISH_WITHIN = timedelta(minutes=5)
 
@@ -58,7 +58,7 @@ class Publisher:
             item.username,
             "s" * 100,
             predecessors=(Predecessor(longest, datetime.max.replace(tzinfo=UTC)),),
-            pushed_to="" if item.then is None else pushed_to(item.then),
+            pushed_to=widest_tag(item.then),
         )
         if problem := tags.why_it_would_not_fit(tags.write(widest, people)):
             raise NotDone(

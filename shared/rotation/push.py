@@ -1,44 +1,67 @@
-"""Giving an item's consumer what is published, before anything ends that it may still use."""
+"""Giving an item's consumers what is published, before anything ends that it may still use."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 
+from shared.model.consumers import Consumer, Given, has_taken, taker, with_taker, without_taker
 from shared.model.errors import PatrolError
-from shared.model.items import Item, SonarQube
+from shared.model.items import Item
 from shared.model.secret_state import Current, Published, VersionSeen, is_ours
 from shared.model.tags import Mark, Stamp
 from shared.rotation.publish import overtaken
 from shared.rotation.run_context import Run
-from shared.rules.overlap import pushed_to
 
 
-def push(item: Item, to: SonarQube, secret: Published, run: Run) -> VersionSeen | None:
+def push_all(item: Item, secret: Published, run: Run) -> None:
+    """Give every consumer what is current. Raises what the first of those raised that did not take it."""
+    failures = []
+    for to in item.then:
+        try:
+            push(item, to, secret, run)
+        except PatrolError as failure:
+            failures.append(failure)
+    if failures:
+        raise failures[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Pushed:
+    """`version`: as it is then; None where this run had pushed it before. `note`: what a person should know besides."""
+
+    version: VersionSeen | None = None
+    note: str = ""
+
+
+def push(item: Item, to: Consumer, secret: Published, run: Run) -> Pushed:
     """Give the consumer what is current, whatever the tag says.
 
-    A slower run, a person or a backup can have put an older copy back. Tried once for a value in one run, whoever asks:
-    gives the version as it is then, None where this run had done it, and raises the same PatrolError again.
+    A slower run, a person or a backup can have put an older copy back; what keeps none is told once. Tried once for a
+    value in one run, whoever asks: raises the same PatrolError again.
     """
-    tried, key = run.consumers.tried, (item.key, secret.stamp.authorization_id)
+    if not to.keeps_copy and has_taken(secret.stamp.pushed_to, to):
+        return Pushed()
+    tried, key = run.consumers.tried, (item.key, secret.stamp.authorization_id, taker(to))
     if key in tried:
         if (before := tried[key]) is not None:
             raise before
-        return None
+        return Pushed()
     try:
-        version = _push(item, to, secret, run)
+        pushed = _push(item, to, secret, run)
     except PatrolError as failure:
         tried[key] = failure
         raise
     tried[key] = None
-    return version
+    return pushed
 
 
-def _push(item: Item, to: SonarQube, secret: Published, run: Run) -> VersionSeen:
+def _push(item: Item, to: Consumer, secret: Published, run: Run) -> Pushed:
     current = run.publisher.current(item.secret, secret.stamp.authorization_id)
     while True:
-        pushed, failure = _ours(current, run.mark).authorization_id, None
+        pushed, failure, note = _ours(current, run.mark).authorization_id, None, ""
         try:
-            run.consumers.push(item, to, current.value)
+            note = run.consumers.push(to, _given(item, current, run))
         except PatrolError as refused:
             failure = refused
         else:
@@ -48,21 +71,36 @@ def _push(item: Item, to: SonarQube, secret: Published, run: Run) -> VersionSeen
         current = run.world.vault.current(item.secret)
         if _ours(current, run.mark).authorization_id == pushed:
             break
-        current = _tagged(item, current, "", run)
+        current = _tagged(item, current, lambda tag: without_taker(tag, to), run)
     if failure is not None:
         raise failure
     # Written last: killed before, the next run pushes once more, which changes nothing.
-    version = _tagged(item, current, pushed_to(to), run).version
+    version = _tagged(item, current, lambda tag: with_taker(tag, to), run).version
     if not version.names(secret.stamp.authorization_id):
         # The consumer has what another run published meanwhile. What was seen of the secret no longer holds, and what
         # this run would write belongs to another value.
         raise overtaken()
-    return version
+    return Pushed(version, note)
 
 
-def _tagged(item: Item, current: Current, consumer: str, run: Run) -> Current:
+def _given(item: Item, current: Current, run: Run) -> Given:
+    version = current.version
+    return Given(
+        run_id=run.request.run_id,
+        vault=run.world.vault_host,
+        secret=item.secret,
+        version=version.version,
+        username=item.username,
+        organization=item.organization,
+        expires_on=version.expires_on,
+        published_at=version.created,
+        value=current.value,
+    )
+
+
+def _tagged(item: Item, current: Current, change: Callable[[str], str], run: Run) -> Current:
     def given(stamp: Stamp) -> Stamp:
-        return replace(stamp, pushed_to=consumer)
+        return replace(stamp, pushed_to=change(stamp.pushed_to))
 
     return replace(current, version=run.publisher.remember(item.secret, current.version, given))
 

@@ -15,7 +15,7 @@ from shared.model.errors import Denied, PatrolError, defect
 from shared.model.items import Item
 from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import PatApi
-from shared.model.secret_state import Published, VersionSeen
+from shared.model.secret_state import Published, VersionListing, VersionSeen
 from shared.model.steps import Because
 from shared.model.tags import Predecessor, Stamp, read
 from shared.report.report import Failure, Leftover, Outcome, Row, Verb
@@ -24,13 +24,21 @@ from shared.rotation import gate
 from shared.rotation.held import held_for_readers
 from shared.rotation.observe import find_unlisted
 from shared.rotation.publish import overtaken, without
-from shared.rotation.push import push
+from shared.rotation.push import push_all
 from shared.rotation.rotate import replace_dead
 from shared.rotation.run_context import Run
 from shared.rules import may_end
 from shared.rules.may_end import MayEnd
 from shared.rules.orphans import Circumstances, Standing, is_candidate, unexplained
-from shared.rules.overlap import Fate, fate, overlap_end, overlap_of, waits_for_consumer
+from shared.rules.overlap import (
+    Fate,
+    fate,
+    given_first,
+    left_with_consumer,
+    overlap_end,
+    overlap_of,
+    waits_for_consumers,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +98,13 @@ def predecessors_at_rest(ending: Ending, run: Run, now: VaultInstant) -> bool:
 
 
 def retire(ending: Ending, run: Run) -> Ended:
-    """Revoke what is over, then take it off the tags; where there is a consumer, it is given the current value first.
+    """Revoke what is over, then take it off the tags; where there are consumers, they have the current value first.
 
     Predecessors that an emergency ends at once are not judged here: rotation/generations.py does.
     """
     ended = Ended()
     due, over = _judged(ending, run, ended)
-    waiting = {predecessor for predecessor in (*due, *over) if waits_for_consumer(predecessor, ending.item)}
+    waiting = {predecessor for predecessor in (*due, *over) if waits_for_consumers(predecessor, ending.item)}
     if waiting and (failure := _not_pushed(ending, run)) is not None:
         ended.rows += [_row(ending, Because.NOT_PUSHED, failure, predecessor.id) for predecessor in waiting]
         due = [predecessor for predecessor in due if predecessor not in waiting]
@@ -106,11 +114,12 @@ def retire(ending: Ending, run: Run) -> Ended:
     name, pat = ending.name, ending.secret.stamp.authorization_id
     try:
         # Read before anything is ended: on a secret that changed meanwhile, the tags seen no longer count.
-        version, at = _current(name, pat, run)
-        over |= {predecessor for predecessor in due if _end(ending, predecessor, version, at, run, ended)}
+        versions = run.world.vault.versions(name) if any(predecessor.pushed for predecessor in due) else None
+        now_there = _Now(*_current(name, pat, run), versions)
+        over |= {predecessor for predecessor in due if _end(ending, predecessor, now_there, run, ended)}
         if over:
             ids = frozenset(predecessor.id for predecessor in over)
-            run.publisher.remember(name, version, lambda stamp: without(stamp, ids))
+            run.publisher.remember(name, now_there.version, lambda stamp: without(stamp, ids))
     except PatrolError as failure:
         ended.rows.append(_row(ending, Because.OVERLAP_OVER, failure, pat))
     return ended
@@ -125,10 +134,10 @@ def _judged(ending: Ending, run: Run, ended: Ended) -> tuple[list[Predecessor], 
         if ending.only not in (None, predecessor.id) or predecessor.at_once:
             continue
         match ending.fate(predecessor, run, now):
-            case Fate.REVOKE if (row := held_for_readers(ending, predecessor, run, now)) is not None:
+            case Fate.REVOKE | Fate.PUSHED if (row := held_for_readers(ending, predecessor, run, now)) is not None:
                 ended.rows.append(row)
                 run.tell("predecessor.held", secret=row.secret, predecessor=predecessor.id, says=row.says)
-            case Fate.REVOKE:
+            case Fate.REVOKE | Fate.PUSHED:
                 due.append(predecessor)
             case Fate.FORGET:
                 over.add(predecessor)
@@ -136,14 +145,19 @@ def _judged(ending: Ending, run: Run, ended: Ended) -> tuple[list[Predecessor], 
                 over.add(predecessor)
             case Fate.STRANGER if now >= overlap_end(predecessor, ending.secret, ending.overlap(run)):
                 ended.leftovers.append(_stranger(ending, predecessor))
-            case Fate.WITH_CONSUMER:
-                ended.leftovers.append(_with_consumer(ending, predecessor))
     return due, over
 
 
-def _end(
-    ending: Ending, predecessor: Predecessor, version: VersionSeen, at: VaultInstant, run: Run, ended: Ended
-) -> bool:
+@dataclass(frozen=True, slots=True)
+class _Now:
+    """What is read right before anything ends; `versions`: all of them, where a consumer was given one."""
+
+    version: VersionSeen
+    at: VaultInstant
+    versions: VersionListing | None
+
+
+def _end(ending: Ending, predecessor: Predecessor, there: _Now, run: Run, ended: Ended) -> bool:
     """End one predecessor if it still may end; gives whether it is over now."""
     allowed = may_end.predecessor_over(
         predecessor,
@@ -154,11 +168,14 @@ def _end(
         ending.owner,
         run.mark,
         ending.overlap(run),
-        version,
-        at,
+        there.version,
+        there.at,
         Because.OVERLAP_OVER,
+        there.versions,
     )
     if allowed is None:
+        if predecessor.pushed and left_with_consumer(predecessor.id, there.versions or (), given_first(ending.item)):
+            ended.leftovers.append(_with_consumer(ending, predecessor))
         return False
     try:
         gate.end(ending.api, allowed, run.tell)
@@ -170,12 +187,11 @@ def _end(
 
 
 def _not_pushed(ending: Ending, run: Run) -> PatrolError | None:
-    """Give the consumer what is current; the failure, if that could not be done."""
-    item = ending.item
-    if item is None or item.then is None:
+    """Give the consumers what is current; the failure, if that could not be done for one of them."""
+    if ending.item is None:
         return None
     try:
-        push(item, item.then, ending.secret, run)
+        push_all(ending.item, ending.secret, run)
     except PatrolError as failure:
         return failure
     return None
@@ -241,10 +257,10 @@ def _end_orphan(orphan: _Orphan, of: Circumstances, item: Item | None, api: PatA
         if verdict in _SAYS:
             ended.leftovers.append(_kept(orphan, verdict))
         return
-    if item is not None and item.then is not None and not item.decommission and isinstance(of.secret, Published):
-        # Two runs at one moment: the consumer may have what the other one published for a while.
+    if item is not None and item.then and not item.decommission and isinstance(of.secret, Published):
+        # Two runs at one moment: a consumer may have what the other one published for a while.
         try:
-            push(item, item.then, of.secret, run)
+            push_all(item, of.secret, run)
         except PatrolError as failure:
             ended.rows.append(_row(orphan, Because.NOT_PUSHED, failure, pat.id))
             return
@@ -335,8 +351,9 @@ _SAYS = {
     "hand if nobody uses it.",
     Standing.UNNAMED: "Neither pats.yaml nor a version of the secret names this PAT, which carries patrol's mark: not "
     "revoked. End it by hand if nobody uses it.",
-    Standing.WITH_CONSUMER: "A consumer was given this PAT and nothing newer, and pats.yaml no longer names it: not "
-    "revoked. Put `then` back on the item, or give the consumer another PAT and end this one by hand.",
+    Standing.WITH_CONSUMER: "A consumer was given this PAT and nothing newer, and pats.yaml no longer names that "
+    "consumer: not revoked. Put it back under `then` of the item, or give the consumer another PAT "
+    "and end this one by hand.",
 }
 
 
@@ -352,7 +369,7 @@ def _row(ending: Ending | _Orphan, because: Because, failure: PatrolError | None
 def ended_row(name: str, owner: Owner, because: Because, failure: PatrolError | None, pat: PatId) -> Row:
     """What became of one PAT that was to end."""
     if failure is not None and because is Because.NOT_PUSHED:
-        kept = f"{name}: {pat} is not ended before the item's consumer has the published value."
+        kept = f"{name}: {pat} is not ended before the item's consumers have the published value."
         says, outcome = f"{kept} {failure.cause} {failure.remedy}", Outcome.FAILED
     elif failure is not None:
         says, outcome = f"{name}: ending {pat} failed. {failure.cause} {failure.remedy}", Outcome.FAILED

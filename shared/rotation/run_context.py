@@ -105,7 +105,7 @@ class Run:
             request=request,
             sign_ins=SignIns(world, inventory.sign_in, estate.clock, mark, urgent=request.emergency),
             publisher=Publisher(world.vault, mark, world.tell),
-            consumers=Consumers(world.consumer, world.credentials),
+            consumers=Consumers(world.consumers, world.credentials),
             threads=threads,
             watch=watch,
             logs=LogsOfRun(world.logs),

@@ -37,7 +37,7 @@ from shared.rotation.token_refresh import token_seen
 from shared.rules import lock_out, token_plan
 from shared.rules.due import due_at, is_pressing
 from shared.rules.lock_out import Block, Facts
-from shared.rules.overlap import overlap_end, owes_push
+from shared.rules.overlap import overlap_end, owed, owes_push
 from shared.rules.plan import plan
 
 
@@ -206,7 +206,7 @@ def item_status(item: Item, secret: Secret, block: Block | None, now: datetime) 
         made_at=published.created if published else None,
         due_at=due_at(item, published, ends) if published and ends else None,
         overdue=not item.paused and not item.decommission and is_pressing(item, Seen(secret), now),
-        consumers=() if item.then is None else ((str(item.then), not owes_push(item, secret)),),
+        consumers=tuple((str(to), to not in owed(item, secret)) for to in item.then),
     )
 
 

@@ -31,6 +31,7 @@ from shared.rotation.retire import Ended, Ending, Handover, end_orphans, ended_r
 from shared.rotation.run_context import Run, SignedIn
 from shared.rules.due import urgency
 from shared.rules.orphans import Circumstances
+from shared.rules.overlap import given_first
 from shared.rules.plan import plan, rests
 
 Planned = tuple[Item, Seen, Step]
@@ -302,7 +303,7 @@ class UserWork:
 
 def circumstances(item: Item, secret: Secret, run: Run) -> Circumstances:
     """What an orphan of an item is judged by, once its work is done."""
-    return Circumstances(secret, item.overlap, True, run.mark, item.then is not None or run.asked.emergency)
+    return Circumstances(secret, item.overlap, True, run.mark, given_first(item), run.asked.emergency)
 
 
 _USER_FAILED = (Because.USER_FAILED, Outcome.FAILED)

@@ -10,7 +10,7 @@ from shared.model.items import User
 from shared.model.ports import (
     AuditLogs,
     ClientProofs,
-    Consumer,
+    ConsumerServices,
     Credentials,
     Directory,
     EnrolledDirectory,
@@ -46,7 +46,7 @@ class World:
     enrolled: EnrolledDirectory
     refresh_tokens: RefreshTokens
     verifier: Verifier
-    consumer: Consumer
+    consumers: ConsumerServices
     recipients: Recipients
     tokens: ServiceTokens
     clock: Clock

@@ -17,7 +17,7 @@ from shared.model.secret_state import Current, Published, VersionListing, Versio
 from shared.model.steps import Because
 from shared.model.tags import CANARY, Mark, Predecessor
 from shared.rules.orphans import Circumstances, Known, Standing, is_under_way, standing
-from shared.rules.overlap import Fate, fate
+from shared.rules.overlap import Fate, fate, given_first, left_with_consumer
 
 _MADE_HERE = object()
 
@@ -82,13 +82,18 @@ def predecessor_over(
     current: VersionSeen,
     at: VaultInstant,
     because: Because,
+    versions: VersionListing | None = None,
 ) -> MayEnd | None:
     """A predecessor whose overlap is over by the vault's own clock, while the version that `secret` was read from still
-    is the current one; None when it is not.
+    is the current one; None when it is not. One that a consumer was given needs all `versions`: they say who has
+    nothing newer.
     """
     if not current.names(secret.stamp.authorization_id) or listed.id != predecessor.id:
         return None
-    if fate(predecessor, secret, listed, item, name, mark, overlap, at) is not Fate.REVOKE:
+    over = fate(predecessor, secret, listed, item, name, mark, overlap, at)
+    if over is Fate.PUSHED and (versions is None or left_with_consumer(predecessor.id, versions, given_first(item))):
+        return None
+    if over not in (Fate.REVOKE, Fate.PUSHED):
         return None
     return MayEnd(_MADE_HERE, listed.id, owner, name, because, at, (current,))
 

@@ -12,9 +12,11 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.model.clock import MOST_SKEW
+from shared.model.consumers import Taker
 from shared.model.pats import Pat, PatId
 from shared.model.secret_state import Nothing, Published, Secret, Unmarked, VersionListing, VersionSeen, is_ours
 from shared.model.tags import Mark, Stamp
+from shared.rules.overlap import left_with_consumer
 
 # A PAT younger than this may still be on its way into the vault: publishing is allowed for 5 minutes after minting.
 ORPHAN_AGE = timedelta(hours=2)
@@ -42,13 +44,15 @@ class Standing(StrEnum):
 class Circumstances:
     """What an orphan is judged by. `managed`: pats.yaml has an item of that name; `overlap`: how long its lasts.
 
-    `waits_for_nobody`: its consumer is given the current value before anything ends, or it is an emergency.
+    `given_first`: the consumers that are given the current value before anything ends. `waits_for_nobody`: it is an
+    emergency.
     """
 
     secret: Secret
     overlap: timedelta
     managed: bool
     mark: Mark
+    given_first: frozenset[Taker] = frozenset()
     waits_for_nobody: bool = False
 
 
@@ -107,23 +111,12 @@ def standing(pat: Pat, of: Circumstances, listing: VersionListing, known: Known)
         return Standing.KEEP if last.names(pat.id) else Standing.HELD
     if listing.at < min(min(later) + of.overlap, pat.validity.ends):
         return Standing.KEEP
-    return Standing.WITH_CONSUMER if not of.waits_for_nobody and _given(pat, holding, listing) else Standing.OVER
+    stays = not of.waits_for_nobody and left_with_consumer(pat.id, listing, of.given_first, holding)
+    return Standing.WITH_CONSUMER if stays else Standing.OVER
 
 
 def _is_current(version: VersionSeen, secret: Secret) -> bool:
     return isinstance(secret, Published) and version.names(secret.stamp.authorization_id)
-
-
-def _given(pat: Pat, holding: Iterable[VersionSeen], listing: VersionListing) -> bool:
-    """Whether a consumer was given this PAT and nothing newer, for all that is known: tags that somebody took off may
-    have said so. Of a secret that no version says was ever given to one, none is believed.
-    """
-    pushed = [version for version in listing if version.stamp is not None and version.stamp.pushed_to]
-    if not pushed:
-        return False
-    last = max(version.created for version in pushed)
-    named = any(version.names(pat.id) and version.created == last for version in pushed)
-    return named or any(version.stamp is None and version.created > last for version in holding)
 
 
 def may_hold(version: VersionSeen, pat: Pat, known: Known) -> bool:

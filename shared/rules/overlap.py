@@ -11,11 +11,12 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from shared.model.clock import whole_seconds
-from shared.model.items import Item, SonarQube
+from shared.model.consumers import Consumer, Taker, has_taken, keeps_copy, taker, takers
+from shared.model.items import Item
 from shared.model.pats import Minted, Pat, PatId
-from shared.model.secret_state import Published, Secret
+from shared.model.secret_state import Published, Secret, VersionSeen
 from shared.model.steps import Because
-from shared.model.tags import MOST_PREDECESSORS, Mark, Predecessor, Stamp, fitting, scopes_text
+from shared.model.tags import MOST_PREDECESSORS, Mark, Predecessor, Stamp, scopes_text
 
 
 def retire_at(item: Item, ends: datetime | None, now: datetime) -> datetime:
@@ -47,23 +48,44 @@ def overlap_of(item: Item | None, secret: Published, current: Pat | None, defaul
 
 
 def owes_push(item: Item, secret: Secret) -> bool:
-    """Whether the item's consumer has not taken the current value yet: another consumer's name is none of its own.
+    """Whether a consumer of the item has not taken the current value yet."""
+    return bool(owed(item, secret))
+
+
+def owed(item: Item, secret: Secret) -> tuple[Consumer, ...]:
+    """The item's consumers that have not taken the current value yet: another consumer's name is none of their own.
 
     A decommissioned item owes nothing: nobody is to use its value, and its secret is disabled.
     """
-    if item.then is None or item.decommission or not isinstance(secret, Published):
-        return False
-    return secret.stamp.pushed_to != pushed_to(item.then)
+    if item.decommission or not isinstance(secret, Published):
+        return ()
+    return tuple(to for to in item.then if not has_taken(secret.stamp.pushed_to, to))
 
 
-def pushed_to(consumer: SonarQube) -> str:
-    """The tag `pushed-to` once this consumer has taken the value."""
-    return fitting(f"sonarqube {consumer.url} {consumer.alm_setting}")
+def given_first(item: Item | None) -> frozenset[Taker]:
+    """Who is given the current value before anything of the item ends."""
+    return frozenset() if item is None else frozenset(taker(to) for to in item.then)
 
 
-def waits_for_consumer(predecessor: Predecessor, item: Item | None) -> bool:
-    """Whether a predecessor lives on until the item's consumer has the current value: not in an emergency (rule 8)."""
-    return item is not None and item.then is not None and not predecessor.at_once
+def waits_for_consumers(predecessor: Predecessor, item: Item | None) -> bool:
+    """Whether a predecessor lives until the item's consumers have the current value: not in an emergency (rule 8)."""
+    return item is not None and bool(item.then) and not predecessor.at_once
+
+
+def left_with_consumer(
+    pat: PatId, versions: Iterable[VersionSeen], given_first: frozenset[Taker], holding: Iterable[VersionSeen] = ()
+) -> bool:
+    """Whether a consumer that is none of `given_first` was given this PAT and nothing newer, by all versions.
+
+    Tags that somebody took off a version that may be `holding` it may have said so. Of a secret that no version says was
+    ever given to one, none is believed.
+    """
+    stamped = [(version, takers(version.stamp.pushed_to)) for version in versions if version.stamp is not None]
+    stray = {one for _, named in stamped for one in named if keeps_copy(one)} - given_first
+    last = {one: max(version.created for version, named in stamped if one in named) for one in stray}
+    if any(last[one] == version.created for version, named in stamped if version.names(pat) for one in named & stray):
+        return True
+    return any(version.stamp is None and version.created > at for version in holding for at in last.values())
 
 
 def stamp_after(
@@ -74,10 +96,7 @@ def stamp_after(
     if isinstance(secret, Published):
         # From here on another PAT's overlap counts from `created`: what counted until now is written down.
         earlier = tuple(_settled(predecessor, secret, item) for predecessor in secret.stamp.predecessors)
-    given = isinstance(secret, Published) and bool(secret.stamp.pushed_to)
-    if given:
-        # The consumer took the value that is current until now, so it uses none of the earlier ones.
-        earlier = tuple(replace(predecessor, pushed=False) for predecessor in earlier)
+    given = isinstance(secret, Published) and any(map(keeps_copy, takers(secret.stamp.pushed_to)))
     first = None
     if old is not None:
         first = Predecessor(old.id, retire_at(item, old.validity.ends, now), pushed=given)
@@ -131,7 +150,7 @@ class Fate(StrEnum):
     FORGET = "forget"
     LOOK = "look"
     STRANGER = "stranger"
-    WITH_CONSUMER = "with-consumer"
+    PUSHED = "pushed"
 
 
 def fate(
@@ -147,8 +166,8 @@ def fate(
     """Decide on one predecessor of the secret `name`, whose overlap lasts `overlap`.
 
     Only our mark for this very secret, or `adopt`, lets a PAT be ended (rule 7). LOOK: it is not listed, which proves
-    nothing yet (rule 5). WITH_CONSUMER: a consumer was given it and nothing newer, and pats.yaml no longer says how to
-    give it the current value.
+    nothing yet (rule 5). PUSHED: over as well, and a consumer was given it: the versions tell whether that one has
+    nothing newer and pats.yaml no longer says how to give it the current value.
     """
     if predecessor.id == secret.stamp.authorization_id:
         return Fate.FORGET
@@ -159,6 +178,4 @@ def fate(
         return Fate.STRANGER
     if now < overlap_end(predecessor, secret, overlap):
         return Fate.KEEP
-    if predecessor.pushed and not predecessor.at_once and not secret.stamp.pushed_to and (not item or not item.then):
-        return Fate.WITH_CONSUMER
-    return Fate.REVOKE
+    return Fate.PUSHED if predecessor.pushed and not predecessor.at_once else Fate.REVOKE

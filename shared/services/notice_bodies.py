@@ -35,6 +35,7 @@ _TITLES: Mapping[Event, str] = {
     Event.RECOVERED: "Well again",
     Event.DONE: "Done",
     Event.TEST: "Test",
+    Event.PUBLISHED: "New value",
 }
 # Teams knows these words and no other colour.
 _COLOURS: Mapping[Event, str] = {
@@ -45,6 +46,7 @@ _COLOURS: Mapping[Event, str] = {
     Event.RECOVERED: "good",
     Event.DONE: "good",
     Event.TEST: "accent",
+    Event.PUBLISHED: "accent",
 }
 _SLACK_COLOURS: Mapping[str, str] = {
     "attention": "danger",

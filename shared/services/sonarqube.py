@@ -7,14 +7,15 @@ check: `validate` lists the projects of the setting's URL with the stored PAT.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
 from shared.model.clock import Clock, Deadline
+from shared.model.consumers import Given, Keys, SonarQube
 from shared.model.errors import Busy, Code, Denied, PatrolError, Refused, Unclear
-from shared.model.items import SonarQube
 from shared.model.secret_text import SecretText
 from shared.services import answers, kept_text
 from shared.services.answers import Answer
@@ -36,17 +37,19 @@ _CHECK = (
 
 
 class SonarQubeServer:
-    """See `ports.Consumer`. Every call may be repeated: it says the same twice."""
+    """See `ports.ConsumerServices`. Every call may be repeated: it says the same twice."""
 
     def __init__(self, session: requests.Session, clock: Clock, deadline: Deadline) -> None:
         self._session = session
         self._clock = clock
         self._deadline = deadline
 
-    def check(self, to: SonarQube, token: SecretText, organization: str) -> None:
-        self._address(to, token, organization)
+    def check(self, to: SonarQube, keys: Keys, organization: str) -> str:
+        self._address(to, keys[0], organization)
+        return ""
 
-    def works(self, to: SonarQube, token: SecretText, organization: str) -> bool:
+    def works(self, to: SonarQube, keys: Keys, organization: str, since: datetime) -> bool:  # noqa: ARG002  # no time is told
+        (token,) = keys
         self._address(to, token, organization)
         try:
             self._validate(to, token)
@@ -54,12 +57,13 @@ class SonarQubeServer:
             return False
         return True
 
-    def push(self, to: SonarQube, token: SecretText, organization: str, value: SecretText) -> None:
+    def push(self, to: SonarQube, keys: Keys, given: Given) -> str:
+        (token,) = keys
         # `url` is required by the call; the present one is sent, so that nothing but the PAT changes.
         form = {
             "key": to.alm_setting,
-            "url": self._address(to, token, organization),
-            "personalAccessToken": value.reveal(),
+            "url": self._address(to, token, given.organization),
+            "personalAccessToken": given.value.reveal(),
         }
         self._ask(to, token, "POST", "update_azure", data=form)
         try:
@@ -67,6 +71,7 @@ class SonarQubeServer:
         except Refused as refusal:
             cause = f"{refusal.cause} It has the new PAT, and its own check of the setting failed."
             raise Refused(Code.CONSUMER_REFUSED, cause, _CHECK) from None
+        return ""
 
     def _validate(self, to: SonarQube, token: SecretText) -> None:
         """Its own check: it lists the projects of the setting's URL. It may take a page for people for an answer."""

@@ -90,8 +90,8 @@ def _of_pat(item: Item) -> Fields:
     yield "verify", item.verify
     if item.hold_for_readers:
         yield "hold_for_readers", durations.show(item.hold_for_readers)
-    if item.then is not None:
-        yield "then", str(item.then)
+    for consumer in item.then:
+        yield "then", str(consumer)
     if item.adopt:
         yield "adopt", item.adopt if isinstance(item.adopt, str) else "true"
     for name in ("paused", "decommission", "recover_deleted"):

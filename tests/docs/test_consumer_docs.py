@@ -22,6 +22,7 @@ import yaml
 from sandbox.cloud.seed import AGENTS, CREDENTIALS_VAULT, demo_estate
 from sandbox.process.running import Running, start
 from shared.inventory import pats_yaml
+from shared.model.consumers import ServiceConnection, SonarQube, Webhook
 from tests.lab.inventory_texts import a_user, an_estate, text_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -277,10 +278,11 @@ def test_nuget_s_file_signs_in_to_the_feed(machine: Machine) -> None:
 
 
 def test_the_page_s_item_is_one_that_patrol_takes() -> None:
-    (one,) = yaml.safe_load(block("SonarQube", "yaml"))
-    assert pats_yaml.check(text_of(an_estate(a_user(one)))) == ()
-    (read,) = pats_yaml.load(text_of(an_estate(a_user(one)))).items()
-    assert read.then is not None
+    for heading, kind in (("SonarQube", SonarQube), ("Service connections", ServiceConnection), ("Webhooks", Webhook)):
+        (one,) = yaml.safe_load(block(heading, "yaml"))
+        assert pats_yaml.check(text_of(an_estate(a_user(one)))) == ()
+        (read,) = pats_yaml.load(text_of(an_estate(a_user(one)))).items()
+        assert [type(to) for to in read.then] == [kind]
 
 
 def test_every_way_to_read_has_its_row_in_the_table_of_overlaps() -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from shared.inventory.pats_yaml import check, load
+from shared.model.consumers import ServiceConnection, SonarQube, Webhook
 from tests.lab.inventory_texts import (
     PAT_SHAPED,
     THEN,
@@ -20,6 +21,14 @@ from tests.lab.inventory_texts import (
     text_of,
     with_item,
 )
+
+CONNECTION = {
+    "kind": "service-connection",
+    "organization": "fabrikam",
+    "project": "Größe und mehr",
+    "id": "5c00abcd-0000-4000-8000-000000000001",
+}
+HOOK = {"kind": "webhook", "url_secret_name": "hook-url", "signing_secret_name": "hook-key"}
 
 
 @pytest.mark.parametrize(
@@ -76,6 +85,35 @@ from tests.lab.inventory_texts import (
         ({"organization": "All"}, "organization", "none works from 2026-12-01 on"),
         ({"then": "sonarqube"}, "then", "must hold keys and values"),
         ({"then": {**THEN, "kind": "jenkins"}}, "then.kind", "must be 'sonarqube'"),
+        ({"then": {**THEN, "kind": "sonarcube"}}, "then.kind", "did you mean sonarqube?"),
+        ({"then": {**THEN, "kind": 7}}, "then.kind", "must be 'sonarqube'"),
+        ({"then": {key: THEN[key] for key in THEN if key != "kind"}}, "then.kind", "is missing"),
+        ({"then": {**CONNECTION, "kind": "service-conection"}}, "then.kind", "did you mean service-connection?"),
+        ({"then": {**CONNECTION, "id": "x"}}, "then.id", "must be a guid"),
+        ({"then": {**CONNECTION, "project": ""}}, "then.project", "1 to 64 characters"),
+        ({"then": {**CONNECTION, "project": "a/b"}}, "then.project", "no URL"),
+        ({"then": {**CONNECTION, "project": ".."}}, "then.project", "no URL"),
+        ({"then": {**CONNECTION, "project": "x" * 65}}, "then.project", "1 to 64 characters"),
+        ({"then": {**CONNECTION, "project": f"x{PAT_SHAPED[:60]}"}}, "then.project", "1 to 64 characters"),
+        ({"then": {**CONNECTION, "organization": "*"}}, "then.organization", "none works from 2026-12-01 on"),
+        ({"then": {**CONNECTION, "token": "x"}}, "then", "never their values"),
+        ({"then": {**CONNECTION, "token_secret_name": "x"}}, "then", "not known"),
+        ({"then": [CONNECTION, {**CONNECTION, "id": CONNECTION["id"].upper()}]}, "then[1]", "is named twice"),
+        ({"then": {"kind": "webhook"}}, "then.url_secret_name", "is missing"),
+        ({"then": {**HOOK, "url_secret_name": "https://x"}}, "then.url_secret_name", "letters, digits and hyphens"),
+        ({"then": {**HOOK, "signing_secret_name": "Build-Feed"}}, "secret", "holds a credential"),
+        ({"then": [HOOK, {**HOOK, "signing_secret_name": "another"}]}, "then[1]", "is named twice"),
+        ({"then": []}, "then", "must name 1 to 6 consumers"),
+        ({"then": [{**THEN, "alm_setting": str(number)} for number in range(7)]}, "then", "must name 1 to 6 consumers"),
+        ({"then": [THEN, "sonarqube"]}, "then[1]", "must hold keys and values"),
+        ({"then": [THEN, {**THEN, "url": "http://x"}]}, "then[1].url", "own https address"),
+        ({"then": [THEN, {**THEN, "alm_settings": "x"}]}, "then[1]", "did you mean alm_setting?"),
+        ({"then": [THEN, {**THEN, "token_secret_name": "another"}]}, "then[1]", "is named twice"),
+        (
+            {"then": [THEN, {**THEN, "alm_setting": "x", "token_secret_name": "Build-Feed"}]},
+            "secret",
+            "holds a credential",
+        ),
         ({"then": {**THEN, "url": "http://sonar.contoso.com"}}, "then.url", "own https address"),
         ({"then": {**THEN, "url": "http://localhost:9000"}}, "then.url", "own https address"),
         ({"then": {**THEN, "url": "sonar.contoso.com"}}, "then.url", "own https address"),
@@ -207,9 +245,9 @@ def test_a_maximum_age_in_the_defaults_is_held_against_the_lifetime_too() -> Non
     ],
 )
 def test_a_consumer_s_address_may_have_a_port_and_a_path(url: str) -> None:
-    then = load_item(with_item(then={**THEN, "url": url})).then
-    assert then is not None
-    assert then.url == url.rstrip("/")
+    (to,) = load_item(with_item(then={**THEN, "url": url})).then
+    assert isinstance(to, SonarQube)
+    assert to.url == url.rstrip("/")
 
 
 def test_two_items_for_one_setting_of_a_consumer_are_one_too_many() -> None:
@@ -218,4 +256,24 @@ def test_two_items_for_one_setting_of_a_consumer_are_one_too_many() -> None:
     (problem,) = check(text)
     assert problem.path == "users[0].pats[1].then"
     assert "to which users[0].pats[0] pushes too" in problem.says
+    listed = [{**THEN, "alm_setting": "another"}, other]
+    assert check(text_of(an_estate(a_user(an_item(then=THEN), an_item(secret="other", then=listed))))) == (problem,)
     assert [item.secret for item in load(text).items()] == ["build-feed"]
+
+
+def test_every_kind_of_consumer_is_read_in_its_order() -> None:
+    assert load_item(with_item(then=[HOOK, THEN, CONNECTION])).then == (
+        Webhook("hook-url", "hook-key"),
+        SonarQube(THEN["url"], THEN["alm_setting"], THEN["token_secret_name"]),
+        ServiceConnection("fabrikam", "Größe und mehr", "5c00abcd-0000-4000-8000-000000000001"),
+    )
+
+
+def test_one_connection_belongs_to_one_item_and_a_webhook_to_as_many_as_like_it() -> None:
+    def problems(then: object) -> list[str]:
+        text = text_of(an_estate(a_user(an_item(then=then), an_item(secret="other", then=then))))
+        return [problem.says for problem in check(text)]
+
+    assert problems(HOOK) == []
+    (says,) = problems(CONNECTION)
+    assert says == "pushes to a service connection to which users[0].pats[0] pushes too: one PAT for each"

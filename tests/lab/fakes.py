@@ -13,7 +13,6 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from threading import Lock
 from typing import TypeVar
-from urllib.parse import urlsplit
 
 from sandbox.cloud.cloud import Cloud
 from sandbox.cloud.entra import AZURE_DEVOPS, Proof, Token
@@ -22,9 +21,6 @@ from sandbox.cloud.key_vault import VaultRefused, Version
 from sandbox.cloud.pat_paging import ListQuery
 from sandbox.cloud.pat_values import NoOrganization, PatHttpRefused, PatRefused, write_instant
 from sandbox.cloud.pats import Pat as SandboxPat
-from sandbox.cloud.sonarqube import SonarQube as SonarQubeServer
-from sandbox.cloud.sonarqube import SonarRefused
-from sandbox.wire.sonarqube import projects_status
 from shared.model.clock import Clock, Deadline, Moment, VaultInstant, whole_seconds
 from shared.model.credentials import ClientProof, Credential, SignIn
 from shared.model.enrollment import Link, Person, Redeemed, SignInPage
@@ -41,7 +37,7 @@ from shared.model.errors import (
     Unclear,
     UserRefused,
 )
-from shared.model.items import SonarQube, TokenItem, User
+from shared.model.items import TokenItem, User
 from shared.model.pats import Claim, Minted, Pat, PatId, ServiceToken, Validity
 from shared.model.ports import OwnedPats, PatApi
 from shared.model.secret_state import CONTENT_TYPE, Current, Look, SecretSeen, VaultListing, VersionListing, VersionSeen
@@ -422,52 +418,6 @@ class FakeTokens:
             if refused.code == 90002:
                 raise Misconfigured(Code.TENANT_UNKNOWN, refused.text, "-") from None
             raise Refused(Code.PRINCIPAL_REFUSED, refused.text, "-", f"AADSTS{refused.code}") from None
-
-
-class FakeConsumer:
-    """`ports.Consumer` over the cloud's SonarQube servers."""
-
-    def __init__(self, cloud: Cloud, trouble: Trouble) -> None:
-        self._cloud = cloud
-        self._trouble = trouble
-
-    def check(self, to: SonarQube, token: SecretText, organization: str) -> None:
-        self._address(to, token, organization)
-
-    def works(self, to: SonarQube, token: SecretText, organization: str) -> bool:
-        self._address(to, token, organization)
-        try:
-            self._validate(to, token)
-        except Refused:
-            return False
-        return True
-
-    def push(self, to: SonarQube, token: SecretText, organization: str, value: SecretText) -> None:
-        address = self._address(to, token, organization)
-        form = {"key": to.alm_setting, "url": address, "personalAccessToken": value.reveal()}
-        self._do("sonarqube.update_azure", lambda: self._server(to).update_azure(token.reveal(), form))
-        self._validate(to, token)
-
-    def _validate(self, to: SonarQube, token: SecretText) -> None:
-        projects = partial(projects_status, self._cloud)
-        self._do("sonarqube.validate", lambda: self._server(to).validate(token.reveal(), to.alm_setting, projects))
-
-    def _address(self, to: SonarQube, token: SecretText, organization: str) -> str:
-        rows = self._do("sonarqube.list_definitions", lambda: self._server(to).list_definitions(token.reveal()))
-        address = next((row["url"] for row in rows["azure"] if row["key"] == to.alm_setting), None)
-        if address is None or address.rpartition("/")[2].casefold() != organization.casefold():
-            raise Refused(Code.CONSUMER_REFUSED, "no such setting", "-")
-        return address
-
-    def _server(self, to: SonarQube) -> SonarQubeServer:
-        return self._cloud.sonarqubes[urlsplit(to.url).hostname or ""]
-
-    def _do(self, operation: str, effect: Callable[[], Answer]) -> Answer:
-        try:
-            return self._trouble.around(operation, effect)
-        except SonarRefused as refused:
-            kind = Denied if refused.status in (401, 403) else Refused
-            raise kind(Code.CONSUMER_REFUSED, f"HTTP {refused.status}", "-") from None
 
 
 class FakeDirectory:

@@ -20,10 +20,12 @@ from shared.model.request import Request
 from shared.report.report import Outcome, Report
 from shared.rotation.run import run
 from shared.rotation.threads import Threads
+from tests.lab.consumers import SERVICE_CONNECTION, SONARQUBE, WEBHOOK, copies
+from tests.lab.consumers import Kind as Consumer
 from tests.lab.fakes import FakeFlight, FakeHistory, Storage, Trouble
 from tests.lab.invariants import Watch
 from tests.lab.judge import Judge
-from tests.lab.lab import MADE, THEN, Lab, days, hours, item
+from tests.lab.lab import MADE, Lab, days, hours, item
 
 SECRET = "build-pat"
 OVERLAP = days(1)
@@ -74,11 +76,11 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Moment:
-    """What the runners find. `then`: SonarQube has a copy; `enrolled`: nobody has a password."""
+    """What the runners find. `then`: the kind of consumer that has a copy; `enrolled`: nobody has a password."""
 
     name: str
     make: Callable[[Lab], None]
-    then: bool = False
+    then: Consumer | None = None
     enrolled: bool = False
 
     def __str__(self) -> str:
@@ -127,8 +129,10 @@ MOMENTS = (
     Moment("over", _over),
     Moment("gone", _gone),
     Moment("edited", _edited),
-    Moment("due, with a consumer", _due, then=True),
-    Moment("over, with a consumer", _over, then=True),
+    Moment("due, with a consumer", _due, then=SONARQUBE),
+    Moment("over, with a consumer", _over, then=SONARQUBE),
+    Moment("over, with a service connection", _over, then=SERVICE_CONNECTION),
+    Moment("over, with a webhook", _over, then=WEBHOOK),
     Moment("due, enrolled", _due, enrolled=True),
 )
 
@@ -230,8 +234,8 @@ class Meeting:
         self.lab = lab = Lab(estate=_estate() if moved else None, quick=True, enrolled=moment.enrolled)
         MADE.remove(lab)  # its invariants are looked at below, and thousands of labs are not kept for what leaks
         self._write(lab, moved=False)
-        if moment.then:
-            lab.sonarqube()
+        if moment.then is not None:
+            moment.then.prepare(lab)
         lab.sign_everybody_in()
         moment.make(lab)
         self.judge = Judge(lab, SECRET, OVERLAP)
@@ -246,7 +250,7 @@ class Meeting:
 
     def _write(self, lab: Lab, **keys: Any) -> None:
         """pats.yaml: the newest that either runner has, so a decommissioning is of where the item is by then."""
-        moved, then = keys.pop("moved"), {"then": THEN} if self.then else {}
+        moved, then = keys.pop("moved"), {} if self.then is None else {"then": self.then.then}
         mine = [item(SECRET, **then, **keys)]
         if not any(kind.moved for kind in self.kinds):
             lab.items = mine
@@ -333,8 +337,7 @@ class Meeting:
         assert live == [versions[-1].value], "promises 2 and 3"
         assert lab.works(SECRET)
         assert "predecessors" not in versions[-1].tags
-        for server in lab.cloud.sonarqubes.values():
-            assert [one.pat for one in server.azure.values()] == [versions[-1].value]
+        assert set(copies(lab.cloud)) <= {versions[-1].value}
 
 
 def _estate() -> dict[str, Any]:

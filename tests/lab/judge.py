@@ -9,6 +9,7 @@ from sandbox.cloud.key_vault import Version
 from sandbox.cloud.pats import Pat
 from shared.model.clock import whole_seconds
 from shared.model.tags import read
+from tests.lab.consumers import copies
 from tests.lab.lab import Lab
 
 PUBLISH_WITHIN = timedelta(minutes=5)
@@ -87,11 +88,10 @@ class Judge:
             self.must(over, f"promise 1: ended {at}, and its overlap lasts until {until}")
 
     def _look_at_copies(self, values: frozenset[str]) -> None:
-        copies = [one.pat for server in self.lab.cloud.sonarqubes.values() for one in server.azure.values()]
-        for copy in copies:
+        for copy in copies(self.lab.cloud):
             pat = self.holder(copy) if copy in values else None
             if pat is not None and pat.authorization_id not in self.by_hand and not self.has_leaked(pat):
-                self.must(not pat.revoked, "promise 1: what SonarQube holds is dead")
+                self.must(not pat.revoked, "promise 1: what a consumer uses is dead")
 
     def readable(self) -> frozenset[str]:
         """Every value that somebody may have read by now."""

@@ -49,8 +49,9 @@ from shared.services.client_credentials import ClientCredentials
 from shared.services.managed_identity import ManagedAssertion
 from shared.services.notice_post import SessionPost
 from shared.services.recipients import NoticeRecipients
+from shared.services.webhooks import Webhooks
+from tests.lab.fake_consumers import FakeConsumers
 from tests.lab.fakes import (
-    FakeConsumer,
     FakeDirectory,
     FakeEnrolled,
     FakeTokens,
@@ -233,6 +234,8 @@ class Lab:
         """The ports without HTTP in between."""
         pats_vault, credentials = (urlsplit(url).hostname or "" for url in self._urls())
         passwords = FakeVault(self.cloud, credentials, self.trouble)
+        recipients = NoticeRecipients(self.post, self.clock)
+        deadline = Deadline.after(self.clock, budget)
         world = World(
             vault=FakeVault(self.cloud, pats_vault, self.trouble),
             credentials=passwords,
@@ -243,11 +246,11 @@ class Lab:
             enrolled=FakeEnrolled(self.cloud, self.trouble),
             refresh_tokens=passwords,
             verifier=FakeVerifier(self.cloud, self.trouble),
-            consumer=FakeConsumer(self.cloud, self.trouble),
-            recipients=NoticeRecipients(self.post, self.clock),
+            consumers=FakeConsumers(self.cloud, self.trouble, self._webhooks(recipients, deadline)),
+            recipients=recipients,
             tokens=FakeTokens(self.cloud, self.trouble),
             clock=self.clock,
-            deadline=Deadline.after(self.clock, budget),
+            deadline=deadline,
             tell=self.tell,
             vault_host=pats_vault,
             flight=self.flight,
@@ -255,6 +258,9 @@ class Lab:
             told=self.told_before,
         )
         return self._watched(world)
+
+    def _webhooks(self, recipients: NoticeRecipients, deadline: Deadline) -> Webhooks:
+        return Webhooks(recipients, self.clock, deadline, self.settings.deployment_name)
 
     def _watched(self, world: World) -> World:
         """Every write of a run is checked where it is made: tests/lab/invariants.py."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import pytest
 
 from sandbox.cloud.seed import AGENTS
-from tests.lab.lab import THEN, Lab, days, hours, item
+from tests.lab.consumers import SERVICE_CONNECTION, SONARQUBE, WEBHOOK, Kind
+from tests.lab.lab import Lab, days, hours, item
 
 SECRET = "build-pat"
 
@@ -112,14 +114,14 @@ def gone(**more: Any) -> Lab:
     return lab
 
 
-def first_push(**more: Any) -> Lab:
-    lab = Lab([item(then=THEN)], quick=True, **more)
-    lab.sonarqube()
+def first_push(kind: Kind = SONARQUBE, **more: Any) -> Lab:
+    lab = Lab([item(then=kind.then)], quick=True, **more)
+    kind.prepare(lab)
     return lab
 
 
-def rotation_with_a_consumer(**more: Any) -> Lab:
-    lab = first_push(**more)
+def rotation_with_a_consumer(kind: Kind = SONARQUBE, **more: Any) -> Lab:
+    lab = first_push(kind, **more)
     lab.run()
     lab.wait(days(24))
     return lab
@@ -132,14 +134,13 @@ def retirement_with_a_consumer(**more: Any) -> Lab:
     return lab
 
 
-def push_owed(**more: Any) -> Lab:
-    """The overlap is over, and SonarQube refused the new value until now."""
-    lab = rotation_with_a_consumer(**more)
-    server = lab.cloud.sonarqubes["sonarqube.contoso.com"]
-    tokens, server.tokens = server.tokens, {}
+def push_owed(kind: Kind = SONARQUBE, **more: Any) -> Lab:
+    """The overlap is over, and the consumer refused the new value until now."""
+    lab = rotation_with_a_consumer(kind, **more)
+    allow = kind.refuse(lab)
     lab.run()
     lab.wait(hours(25))
-    server.tokens = tokens
+    allow()
     return lab
 
 
@@ -171,6 +172,17 @@ SCENARIOS = (
     Scenario("push owed", push_owed),
     Scenario("emergency with a consumer", rotation_with_a_consumer, {"emergency": True}, (SECRET,)),
     Scenario("a PAT that a person revoked, with a consumer", gone_with_a_consumer),
+    *(
+        scenario
+        for kind in (SERVICE_CONNECTION, WEBHOOK)
+        for scenario in (
+            Scenario(f"rotation with a {kind}", partial(rotation_with_a_consumer, kind)),
+            Scenario(f"push owed to a {kind}", partial(push_owed, kind)),
+            Scenario(
+                f"emergency with a {kind}", partial(rotation_with_a_consumer, kind), {"emergency": True}, (SECRET,)
+            ),
+        )
+    ),
 )
 
 ENROLLED = tuple(replace(one, name=f"{one.name}, enrolled", enrolled=True) for one in SCENARIOS)

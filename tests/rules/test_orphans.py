@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 
 from shared.model.clock import VaultInstant
+from shared.model.consumers import SonarQube, taker
 from shared.model.pats import Pat, PatId
 from shared.model.secret_state import CONTENT_TYPE, Nothing, Secret, Unmarked, VersionListing, VersionSeen
 from shared.model.tags import Predecessor, write
@@ -138,8 +139,12 @@ def test_promise_1_an_orphan_that_a_consumer_was_given_last_lives_until_it_was_g
     rest = version(FORMER, days(5)), version(CURRENT, days(2))
     assert standing(orphan(), circumstances(), listing(given, *rest), KNOWN) is Standing.WITH_CONSUMER
     assert standing(orphan(), circumstances(), listing(given, newer, rest[1]), KNOWN) is Standing.OVER
-    reachable = replace(circumstances(), waits_for_nobody=True)
-    assert standing(orphan(), reachable, listing(given, *rest), KNOWN) is Standing.OVER
+    to = SonarQube("https://sonarqube.contoso.com", "x", "sonarqube-token")
+    for reachable in ({"given_first": frozenset({taker(to)})}, {"waits_for_nobody": True}):
+        there = replace(circumstances(), **reachable)
+        assert standing(orphan(), there, listing(given, *rest), KNOWN) is Standing.OVER
+    another = replace(circumstances(), given_first=frozenset({taker(replace(to, alm_setting="y"))}))
+    assert standing(orphan(), another, listing(given, *rest), KNOWN) is Standing.WITH_CONSUMER
 
 
 def test_rule_4_what_nobody_has_seen_is_asked_for_before_anything_ends() -> None:

@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 
 from shared.model.clock import Moment
-from shared.model.items import SonarQube
+from shared.model.consumers import SonarQube, widest_tag, with_taker, without_taker
 from shared.model.pats import Minted, Pat, PatId
-from shared.model.secret_state import Foreign, Nothing, Published, Secret, Unmarked
+from shared.model.secret_state import Foreign, Nothing, Published, Secret, Unmarked, VersionSeen
 from shared.model.secret_text import SecretText
 from shared.model.steps import Because
-from shared.model.tags import Predecessor, Stamp
+from shared.model.tags import Predecessor, Stamp, write
 from shared.rules import overlap
 from shared.rules.overlap import Fate, fate, overlap_end, owes_push, stamp_after
 from tests.rules.test_plan import CURRENT, FORMER, MARK, NOW, OLDER, SECOND, a_pat, a_stamp, an_item, days, published
@@ -87,12 +87,12 @@ def test_rule_7_earlier_generations_keep_what_was_promised_to_them() -> None:
 
 
 def test_rule_7_who_was_given_what_travels_along() -> None:
-    """A consumer that took the current value uses none of the earlier ones."""
+    """One consumer may have taken the current value, and another one of the same item none since the one before."""
     earlier = Predecessor(FORMER, NOW + days(5), pushed=True)
     taken = stamped(Because.NEAR_EXPIRY, current(earlier, pushed_to=GIVEN), OLD)
     assert taken.predecessors == (
         Predecessor(CURRENT, NOW + days(1), pushed=True),
-        replace(earlier, pushed=False),
+        earlier,
     )
     owed = stamped(Because.NEAR_EXPIRY, current(earlier), OLD)
     assert owed.predecessors == (Predecessor(CURRENT, NOW + days(1)), earlier)
@@ -138,13 +138,13 @@ def test_rule_13_of_a_secret_that_left_pats_yaml_what_was_promised_still_holds()
 @pytest.mark.parametrize(
     ("keys", "secret", "owes"),
     [
-        ({"then": SONARQUBE}, current(), True),
-        ({"then": SONARQUBE}, current(pushed_to=GIVEN), False),
-        ({"then": SONARQUBE}, current(pushed_to="sonarqube https://sonarqube.contoso.com another"), True),
+        ({"then": (SONARQUBE,)}, current(), True),
+        ({"then": (SONARQUBE,)}, current(pushed_to=GIVEN), False),
+        ({"then": (SONARQUBE,)}, current(pushed_to="sonarqube https://sonarqube.contoso.com another"), True),
         ({}, current(), False),
-        ({"then": SONARQUBE, "decommission": True}, current(), False),
-        ({"then": SONARQUBE}, Nothing(), False),
-        ({"then": SONARQUBE}, Foreign("patrol/x-123456"), False),
+        ({"then": (SONARQUBE,), "decommission": True}, current(), False),
+        ({"then": (SONARQUBE,)}, Nothing(), False),
+        ({"then": (SONARQUBE,)}, Foreign("patrol/x-123456"), False),
     ],
     ids=["lacks it", "has it", "another consumer has it", "no consumer", "at its end", "nothing published", "not ours"],
 )
@@ -154,26 +154,26 @@ def test_a_consumer_is_owed_the_current_value(keys: dict[str, Any], secret: Secr
 
 def test_rule_8_only_an_emergency_waits_for_no_consumer() -> None:
     one = Predecessor(FORMER, NOW)
-    assert overlap.waits_for_consumer(one, an_item(then=SONARQUBE))
-    assert not overlap.waits_for_consumer(replace(one, at_once=True), an_item(then=SONARQUBE))
-    assert not overlap.waits_for_consumer(one, an_item())
-    assert not overlap.waits_for_consumer(one, None)
+    assert overlap.waits_for_consumers(one, an_item(then=(SONARQUBE,)))
+    assert not overlap.waits_for_consumers(replace(one, at_once=True), an_item(then=(SONARQUBE,)))
+    assert not overlap.waits_for_consumers(one, an_item())
+    assert not overlap.waits_for_consumers(one, None)
 
 
 @pytest.mark.parametrize(
     ("but", "expected"),
     [
-        ({}, Fate.WITH_CONSUMER),
-        ({"item": an_item(then=SONARQUBE)}, Fate.REVOKE),
-        ({"item": None}, Fate.WITH_CONSUMER),
+        ({}, Fate.PUSHED),
+        ({"item": an_item(then=(SONARQUBE,))}, Fate.PUSHED),
+        ({"item": None}, Fate.PUSHED),
         ({"pushed": False}, Fate.REVOKE),
         ({"at_once": True}, Fate.REVOKE),
-        ({"pushed_to": GIVEN}, Fate.REVOKE),
+        ({"pushed_to": GIVEN}, Fate.PUSHED),
         ({"early": SECOND}, Fate.KEEP),
     ],
     ids=["then left pats.yaml", "then is there", "item left", "never given", "emergency", "has a newer one", "early"],
 )
-def test_promise_1_what_a_consumer_was_given_last_lives_until_it_was_given_something_newer(
+def test_promise_1_of_what_a_consumer_was_given_the_versions_tell_who_has_nothing_newer(
     but: dict[str, Any], expected: Fate
 ) -> None:
     flags = {"pushed": True, **{name: but[name] for name in ("pushed", "at_once") if name in but}}
@@ -181,3 +181,39 @@ def test_promise_1_what_a_consumer_was_given_last_lives_until_it_was_given_somet
     secret = current(one, pushed_to=but.get("pushed_to", ""))
     item, now = but.get("item", an_item()), NOW - but.get("early", timedelta(0))
     assert fate(one, secret, a_pat(FORMER), item, "build-pat", MARK, days(1), now) is expected
+
+
+OTHER = replace(SONARQUBE, alm_setting="other")
+
+
+def given_to(pat: PatId, age: timedelta, *to: SonarQube) -> VersionSeen:
+    tags = write(replace(a_stamp(), authorization_id=pat, pushed_to=widest_tag(to)), {})
+    return VersionSeen(str(pat), True, NOW - age, None, tags)
+
+
+@pytest.mark.parametrize(
+    ("newer", "then", "left"),
+    [
+        ([given_to(CURRENT, days(1))], (), True),
+        ([given_to(CURRENT, days(1))], (SONARQUBE,), False),
+        ([given_to(CURRENT, days(1), SONARQUBE)], (), False),
+        ([given_to(CURRENT, days(1), OTHER)], (OTHER,), True),
+        ([given_to(OLDER, days(2), SONARQUBE), given_to(CURRENT, days(1), OTHER)], (), False),
+        ([given_to(CURRENT, days(1), SONARQUBE, OTHER)], (), False),
+    ],
+    ids=["taken off", "is given the current one first", "has it", "another has it", "has one between", "both have it"],
+)
+def test_promise_1_a_consumer_is_left_with_what_it_was_given_last(
+    newer: list[VersionSeen], then: tuple[SonarQube, ...], left: bool
+) -> None:
+    versions = [given_to(FORMER, days(9), SONARQUBE), *newer]
+    first = overlap.given_first(an_item(then=then))
+    assert overlap.left_with_consumer(FORMER, versions, first) is left
+
+
+def test_each_of_several_consumers_is_owed_by_itself() -> None:
+    mine = an_item(then=(SONARQUBE, OTHER))
+    assert overlap.owed(mine, current()) == (SONARQUBE, OTHER)
+    assert overlap.owed(mine, current(pushed_to=GIVEN)) == (OTHER,), "a version that a list was not known to"
+    assert overlap.owed(mine, current(pushed_to=with_taker(GIVEN, OTHER))) == ()
+    assert overlap.owed(mine, current(pushed_to=without_taker(with_taker(GIVEN, OTHER), SONARQUBE))) == (SONARQUBE,)

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.model.items import Item, SonarQube, Strategy, User
+from shared.model.consumers import SonarQube
+from shared.model.items import Item, Strategy, User
 from shared.model.pats import Pat, PatId, Validity
 from shared.model.secret_state import (
     Foreign,
@@ -303,9 +304,9 @@ def test_rule_14_the_most_urgent_comes_first() -> None:
         (an_item(), in_overlap(timedelta(0)), Hold(Because.FRESH), False),
         (an_item(paused=True), in_overlap(timedelta(0)), Hold(Because.PAUSED), True),
         (an_item(), Nothing(), Hold(Because.NOTHING_TO_END), True),
-        (an_item(then=SONARQUBE), published(), Hold(Because.FRESH), False),
-        (an_item(then=SONARQUBE), published(), edited(an_item()), True),
-        (an_item(then=SONARQUBE, paused=True), published(), Hold(Because.PAUSED), True),
+        (an_item(then=(SONARQUBE,)), published(), Hold(Because.FRESH), False),
+        (an_item(then=(SONARQUBE,)), published(), edited(an_item()), True),
+        (an_item(then=(SONARQUBE,), paused=True), published(), Hold(Because.PAUSED), True),
     ],
 )
 def test_rule_12_where_the_vault_alone_shows_that_nothing_is_to_be_done_nobody_signs_in(

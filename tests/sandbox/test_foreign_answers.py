@@ -33,11 +33,25 @@ READS, CHANGED, LEAKED = (f"f0000000-0000-4000-8000-00000000000{number}" for num
 """A PAT that only reads, one that is updated and revoked, one that an administrator ends: one estate for all of it."""
 GIT, FEED = "https://dev.azure.com/contoso/web/_git/app", "https://pkgs.dev.azure.com/contoso/_packaging/feed"
 MANY = "https://vssps.dev.azure.com/contoso/_apis/tokenadmin"
+CONNECTION = "5c000000-0000-4000-8000-000000000001"
+CONNECTIONS = f"_apis/serviceendpoint/endpoints/{CONNECTION}?api-version=7.1"
 GRANTED = ["vso.pats", "vso.pats_manage", "vso.tokenadministration", "vso.identity"]
 ESTATE: dict[str, Any] = {
     **small_estate(),
     "clients": [{**row, "consented": GRANTED} for row in small_estate()["clients"]],
-    "organizations": [{**row, "administrators": [AGENTS]} for row in small_estate()["organizations"]],
+    "organizations": [
+        {**row, "administrators": [AGENTS], "members": [*row["members"], "identity"]}
+        for row in small_estate()["organizations"]
+    ],
+    "service_connections": [
+        {
+            "organization": "contoso",
+            "project": "web",
+            "id": CONNECTION,
+            "url": "https://dev.azure.com/contoso",
+            "administrators": ["identity"],
+        }
+    ],
     "pats": [
         {
             "owner": AGENTS,
@@ -92,8 +106,13 @@ class Caller:
     vault: dict[str, str] = field(default_factory=dict)
     devops: dict[str, str] = field(default_factory=dict)
     addresses: dict[str, str] = field(default_factory=dict)
+    own: dict[str, str] = field(default_factory=dict)
+    shown: dict[str, Any] = field(default_factory=dict)
 
     def sign_in(self) -> Caller:
+        token = self.identity_token(AZURE_DEVOPS).json()["access_token"]
+        self.own = {"Authorization": f"Bearer {token}", "X-TFS-FedAuthRedirect": "Suppress"}
+        self.shown = self.connection("GET").json()
         self.vault = {"Authorization": f"Bearer {self.identity_token().json()['access_token']}"}
         self.devops = {"Authorization": f"Bearer {self.user_token().json()['access_token']}"}
         for kind in KINDS:
@@ -104,8 +123,8 @@ class Caller:
     def ask(self, method: str, url: str, headers: dict[str, str] | None = None, **more: Any) -> requests.Response:
         return self.session.request(method, url, headers=headers, timeout=10, allow_redirects=False, **more)
 
-    def identity_token(self) -> requests.Response:
-        query = {"api-version": "2019-08-01", "resource": "https://vault.azure.net", "client_id": IDENTITY_CLIENT}
+    def identity_token(self, resource: str = "https://vault.azure.net") -> requests.Response:
+        query = {"api-version": "2019-08-01", "resource": resource, "client_id": IDENTITY_CLIENT}
         headers = {"X-IDENTITY-HEADER": self.header}
         with session_like(self.session) as direct:
             return direct.get(self.identity, params=query, headers=headers, timeout=10)
@@ -134,6 +153,10 @@ class Caller:
 
     def with_pat(self, url: str) -> requests.Response:
         return self.ask("GET", url, auth=("", self.pat))
+
+    def connection(self, method: str, **more: Any) -> requests.Response:
+        project = "web/" if method == "GET" else ""
+        return self.ask(method, f"https://dev.azure.com/contoso/{project}{CONNECTIONS}", self.own, **more)
 
     def sonarqube(self, method: str, name: str, **form: str) -> requests.Response:
         return self.ask(method, f"{SONAR}/{name}", {"Authorization": f"Bearer {ADMIN}"}, data=form or None)
@@ -181,6 +204,8 @@ CALLS: dict[str, Callable[[Caller], requests.Response]] = {
     "identities.read": lambda by: by.identities(),
     "devops.connection_data": lambda by: by.with_pat("https://dev.azure.com/contoso/_apis/connectionData"),
     "devops.other": lambda by: by.with_pat("https://dev.azure.com/contoso/_apis/git/repositories"),
+    "connections.get": lambda by: by.connection("GET"),
+    "connections.update": lambda by: by.connection("PUT", json={**by.shown, "description": "changed"}),
     "git.refs": lambda by: by.with_pat(f"{GIT}/info/refs?service=git-upload-pack"),
     "feeds.read": lambda by: by.with_pat(f"{FEED}/npm/registry/left-pad"),
     "sonarqube.list_definitions": lambda by: by.sonarqube("GET", "list_definitions"),
@@ -227,7 +252,14 @@ CHANGES = {
         "devops.connection_data",
         "devops.other",
     ),
-    *("git.refs", "feeds.read", "sonarqube.update_azure", "sonarqube.create_azure", "sonarqube.delete"),
+    *(
+        "connections.update",
+        "git.refs",
+        "feeds.read",
+        "sonarqube.update_azure",
+        "sonarqube.create_azure",
+        "sonarqube.delete",
+    ),
     *("notice.teams", "notice.teams-card", "notice.slack", "notice.webhook"),
     *("vault.set", "vault.update", "vault.delete", "vault.recover", "vault.purge", "vault.restore"),
 }

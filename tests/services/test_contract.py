@@ -10,6 +10,7 @@ from sandbox.cloud.entra_estate import UserState
 from sandbox.cloud.seed import AGENTS, CLIENT, CREDENTIALS_VAULT, SONAR, demo_estate
 from sandbox.cloud.sonarqube import AzureSetting
 from shared.model.clock import Moment, whole_seconds
+from shared.model.consumers import SonarQube
 from shared.model.credentials import ClientProof, ClientSecret, FederatedIdentity, SignIn
 from shared.model.errors import (
     Absent,
@@ -23,12 +24,13 @@ from shared.model.errors import (
     Unclear,
     UserRefused,
 )
-from shared.model.items import SonarQube, User
+from shared.model.items import User
 from shared.model.pats import Claim, PatId
 from shared.model.ports import PatApi
 from shared.model.secret_state import CONTENT_TYPE
 from shared.model.secret_text import SecretText
 from shared.rotation.world import World
+from tests.lab.consumers import PUBLISHED_AT, given
 from tests.lab.lab import Lab, days, item
 
 SIGN_IN = SignIn("contoso.onmicrosoft.com", CLIENT, ClientSecret("patrol-client-secret"))
@@ -188,28 +190,28 @@ def test_a_consumer_takes_a_value_and_tells_what_is_missing(lab: Lab, world: Wor
     to = SonarQube("https://sonarqube.contoso.com", "contoso-azure", "sonarqube-token")
     token = world.credentials.read("sonarqube-token").value
     value = lab.cloud.pats.seed(AGENTS, "contoso", "x", valid_from=lab.clock.now()).value
-    world.consumer.check(to, token, "contoso")
+    world.consumers.check(to, (token,), "contoso")
     for _ in range(2):
-        world.consumer.push(to, token, "Contoso", SecretText(value))
+        world.consumers.push(to, (token,), given(value, "Contoso"))
         assert server.azure["contoso-azure"] == AzureSetting("contoso-azure", "https://dev.azure.com/contoso", value)
     for wrong in (SonarQube(to.url, "unknown", ""), to):
         with pytest.raises(Refused):
-            world.consumer.check(wrong, token, "fabrikam")
-    assert world.consumer.works(to, token, "contoso")
+            world.consumers.check(wrong, (token,), "fabrikam")
+    assert world.consumers.works(to, (token,), "contoso", PUBLISHED_AT)
     server.azure["contoso-azure"].pat = "nonsense"
-    assert not world.consumer.works(to, token, "contoso")
+    assert not world.consumers.works(to, (token,), "contoso", PUBLISHED_AT)
     with pytest.raises(Refused):
-        world.consumer.works(to, token, "fabrikam")
+        world.consumers.works(to, (token,), "fabrikam", PUBLISHED_AT)
     with pytest.raises(Denied):
-        world.consumer.works(to, SecretText("nonsense"), "contoso")
+        world.consumers.works(to, (SecretText("nonsense"),), "contoso", PUBLISHED_AT)
     with pytest.raises(Refused) as refused:
-        world.consumer.push(to, token, "contoso", SecretText("nonsense"))
+        world.consumers.push(to, (token,), given("nonsense", "contoso"))
     assert refused.value.code is Code.CONSUMER_REFUSED
     with pytest.raises(Denied):
-        world.consumer.check(to, SecretText("nonsense"), "contoso")
+        world.consumers.check(to, (SecretText("nonsense"),), "contoso")
     server.tokens[token.reveal()] = False
     with pytest.raises(Denied):
-        world.consumer.push(to, token, "contoso", SecretText(value))
+        world.consumers.push(to, (token,), given(value, "contoso"))
 
 
 def test_a_vault_that_forbids(lab: Lab, world: World) -> None:

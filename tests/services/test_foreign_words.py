@@ -15,17 +15,21 @@ from sandbox.cloud.foreign_answers import FORMS, STATUSES
 from sandbox.cloud.seed import AGENTS, CLIENT
 from sandbox.process.in_process import session_for
 from shared.model.clock import Deadline
+from shared.model.consumers import ServiceConnection, SonarQube, Webhook
 from shared.model.credentials import ClientSecret, SignIn
 from shared.model.errors import Absent, Busy, Code, Denied, Misconfigured, NotDone, PatrolError, Refused, Unclear
-from shared.model.items import SonarQube, User
+from shared.model.items import User
 from shared.model.pats import Claim, PatId
 from shared.model.ports import PatApi
 from shared.model.secret_text import SecretText
 from shared.rotation.world import World
 from shared.services.key_vault import SecretVault
+from tests.lab.consumers import CONNECTION, HOME, connection, given, restarted
 from tests.lab.lab import Lab, LabIdentity, days, hours, item, row
 
 SIGN_IN = SignIn("contoso.onmicrosoft.com", CLIENT, ClientSecret("patrol-client-secret"))
+AT = ServiceConnection(HOME, "web", CONNECTION)
+HOOK = Webhook("restart-url", "restart-key")
 TO = SonarQube("https://sonarqube.contoso.com", "contoso-azure", "sonarqube-token")
 # One gateway's words that look like Key Vault's, and the plain forms.
 FOREIGN = [*((status, form, "") for status in STATUSES for form in FORMS)]
@@ -50,6 +54,9 @@ class Called:
         self.made = self.lab.cloud.pats.seed(AGENTS, "contoso", "x", valid_from=now)
         self.lab.vault.seed("build-pat", "a-value-of-today")
         self.version = self.world.vault.current("build-pat").version
+        connection(self.lab)
+        restarted(self.lab)
+        self.hook = tuple(self.world.credentials.read(name).value for name in HOOK.secret_names)
         self.token = self.world.credentials.read("sonarqube-token").value
         self.calls: dict[str, Callable[[], object]] = {
             "vault.set": lambda: self.world.vault.publish("build-pat", SecretText("y"), now + days(1), {}),
@@ -60,9 +67,10 @@ class Called:
                 "contoso", PatId(self.made.authorization_id), "x", ("vso.code",), self.lab.clock.now() + days(9)
             ),
             "pats.revoke": lambda: self.api.revoke("contoso", PatId(self.made.authorization_id)),
-            "sonarqube.update_azure": lambda: self.world.consumer.push(
-                TO, self.token, "contoso", SecretText(self.made.value)
-            ),
+            "sonarqube.update_azure": lambda: self.world.consumers.push(TO, (self.token,), given(self.made.value)),
+            "connections.update": lambda: self.world.consumers.push(AT, (), given(self.made.value)),
+            "connections.get": lambda: self.world.consumers.check(AT, (), "contoso"),
+            "notice.webhook": lambda: self.world.consumers.push(HOOK, self.hook, given(self.made.value)),
             "vault.get": lambda: self.world.vault.current("build-pat"),
             "vault.versions": lambda: self.world.vault.versions("build-pat"),
             "vault.deleted": lambda: self.world.vault.is_deleted("build-pat"),
@@ -81,9 +89,17 @@ class Called:
 
 WRITES = (
     *("vault.set", "vault.update", "vault.recover", "pats.create", "pats.update", "pats.revoke"),
-    "sonarqube.update_azure",
+    *("sonarqube.update_azure", "connections.update"),
 )
-READS = ("vault.get", "vault.versions", "vault.deleted", "pats.list", "pats.get", "devops.connection_data")
+READS = (
+    "connections.get",
+    "vault.get",
+    "vault.versions",
+    "vault.deleted",
+    "pats.list",
+    "pats.get",
+    "devops.connection_data",
+)
 
 
 @pytest.fixture(scope="module")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from sandbox.cloud.seed import AGENTS, CREDENTIALS_VAULT
+from shared.model.consumers import SonarQube
 from shared.model.errors import Code, Denied, NotDone
-from shared.model.items import SonarQube
 from shared.model.pats import Claim
 from shared.model.secret_text import SecretText
 from shared.services.kept_text import around, why_not_header, why_not_text
@@ -134,7 +134,7 @@ def test_a_token_that_no_header_carries_is_denied_by_the_adapter_itself() -> Non
     lab = Lab([item()])
     to = SonarQube("https://sonarqube.contoso.com", "contoso-azure", "sonarqube-token")
     with pytest.raises(Denied) as caught:
-        lab.world().consumer.check(to, SecretText("squ_ü"), "contoso")
+        lab.world().consumers.check(to, (SecretText("squ_ü"),), "contoso")
     assert caught.value.code is Code.CONSUMER_TOKEN_UNREADABLE
 
 

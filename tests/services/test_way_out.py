@@ -27,9 +27,10 @@ from sandbox.cloud.seed import AGENTS, CLIENT
 from sandbox.process.in_process import SandboxAdapter, session_for
 from shared import wiring
 from shared.model.clock import Deadline
+from shared.model.consumers import SonarQube
 from shared.model.credentials import ClientProof, ClientSecret, SignIn
 from shared.model.errors import Busy, Code, Misconfigured, NotDone, PatrolError, SignInUnclear, Unclear
-from shared.model.items import SonarQube, User
+from shared.model.items import User
 from shared.model.pats import Claim
 from shared.model.secret_text import SecretText
 from shared.rotation.world import World
@@ -93,7 +94,7 @@ def calls_of(lab: Lab, http: requests.Session) -> dict[str, Callable[[], object]
         "token": lambda: world.tokens.issue("contoso.onmicrosoft.com", CLIENT, PROOF),
         "PATs": lambda: api.active("contoso"),
         "mint": lambda: api.mint("contoso", "x", ("vso.code",), lab.clock.now() + days(1)),
-        "SonarQube": lambda: world.consumer.check(TO, SecretText("squ_x"), "contoso"),
+        "SonarQube": lambda: world.consumers.check(TO, (SecretText("squ_x"),), "contoso"),
     }
 
 

@@ -1,0 +1,314 @@
+"""What holds for every kind of consumer: it has the new value before the old PAT ends, whatever it answers and whoever
+is killed. tests/rotation/test_push.py has what is SonarQube's own.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from sandbox.cloud.cloud import Operation
+from shared.cli.check_online import check_online
+from shared.model.errors import Code
+from shared.report.report import Report
+from tests.lab.consumers import KINDS, SONARQUBE, WEBHOOK, Kind, asked, copies
+from tests.lab.fakes import FakeHistory
+from tests.lab.lab import Lab, days, hours, item, outcomes, row
+from tests.promises.test_promise_3_stop_anywhere import Killed
+
+of_every_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
+KEEPING = tuple(kind for kind in KINDS if kind.keeps_copy)
+
+
+class Watched:
+    """An estate whose consumer is looked at after every call, and at every step of the clock."""
+
+    def __init__(self, kind: Kind, *, quick: bool = True, **keys: Any) -> None:
+        self.kind = kind
+        self.lab = Lab([item(then=kind.then, **keys)], quick=quick)
+        kind.prepare(self.lab)
+        self.dead: list[datetime] = []
+        self.lab.cloud.after_effect = self.lab.cloud.before_effect = self.look
+        self.lab.trouble.after = self.lab.trouble.before = self.look
+
+    @property
+    def copy(self) -> str:
+        return self.kind.copy(self.lab)
+
+    def look(self, _: object = None) -> None:
+        if self.copy and self.lab.cloud.pats.authenticate("contoso", self.copy) is None:
+            self.dead.append(self.lab.clock.now())
+
+    def let_pass(self, duration: timedelta) -> list[Report]:
+        """Runs every six hours, as the schedule has them; gives their reports."""
+        reports = []
+        for _ in range(int(duration / hours(6))):
+            self.lab.wait(hours(6) - timedelta(seconds=1))
+            self.look()
+            self.lab.wait(timedelta(seconds=1))
+            reports.append(self.lab.run())
+            self.look()
+        return reports
+
+    def end_looking(self) -> None:
+        self.lab.cloud.after_effect = self.lab.cloud.before_effect = None
+        self.lab.end_trouble()
+
+    @property
+    def takes_current(self) -> bool:
+        return self.copy == self.lab.current("build-pat").value
+
+
+def due(kind: Kind, **keys: Any) -> Watched:
+    """An estate whose PAT is about to be rotated."""
+    watched = Watched(kind, **keys)
+    watched.lab.run()
+    watched.lab.wait(days(24))
+    return watched
+
+
+@of_every_kind
+def test_promise_1_what_a_consumer_uses_lives_at_every_instant_of_a_quarter(kind: Kind) -> None:
+    watched = Watched(kind)
+    watched.lab.run()
+    reports = watched.let_pass(days(90))
+    assert watched.dead == []
+    assert watched.takes_current
+    assert {one.outcome for one in reports} == {"succeeded"}
+    assert sum(row.step == "retire" for report in reports for row in report.items) == 3
+    assert len(watched.lab.live()) == 1
+
+
+@of_every_kind
+def test_promise_1_a_consumer_that_refuses_for_days_holds_the_revoke_until_it_has_the_new_value(kind: Kind) -> None:
+    watched = due(kind, quick=False)
+    lab, first = watched.lab, watched.copy
+    allow = kind.refuse(lab)
+    report = lab.run()
+    assert outcomes(report.items) == ["build-pat rotate failed not-pushed", "build-pat rotate done near-expiry"]
+    error = row(report).error
+    assert error is not None
+    assert error.code is Code.CONSUMER_REFUSED
+    assert error.remedy
+    assert lab.works("build-pat")
+    held = watched.let_pass(days(3))
+    assert {one.outcome for one in held} == {"partial"}
+    assert watched.copy == first
+    assert len(lab.live()) == 2
+    allow()
+    assert outcomes(lab.run().items) == [
+        "build-pat rotate done not-pushed",
+        "build-pat retire done overlap-over",
+        "build-pat hold held fresh",
+    ]
+    assert watched.takes_current
+    assert watched.dead == []
+    assert len(lab.live()) == 1
+
+
+ODD = [
+    {"kind": "cut_after_effect"},
+    {"kind": "cut_before_effect"},
+    {"kind": "hang", "seconds": 300},
+    {"kind": "status", "status": 503},
+    {"kind": "status", "status": 429},
+    {"kind": "foreign", "status": 401},
+    {"kind": "foreign", "status": 404, "after_effect": True},
+    {"kind": "foreign", "status": 403, "form": "gateway", "after_effect": True},
+    {"kind": "redirect"},
+    {"kind": "redirect", "after_effect": True},
+]
+
+
+@pytest.mark.parametrize(
+    ("kind", "call", "fault"),
+    [
+        pytest.param(kind, call, fault, id=f"{kind} {call} {fault}")
+        for kind in KINDS
+        if kind is not SONARQUBE
+        for call in kind.calls
+        for fault in ODD
+    ],
+)
+def test_promise_1_no_answer_lets_what_a_consumer_uses_die(kind: Kind, call: str, fault: dict[str, Any]) -> None:
+    watched = due(kind, quick=False)
+    watched.lab.cloud.add_fault(call, call=None, **fault)
+    told = [one.error for one in watched.lab.run().items if one.error is not None]
+    assert len(told) == 1
+    assert told[0].code in (Code.CONSUMER_UNREACHABLE, Code.CONSUMER_REFUSED)
+    assert "<" not in told[0].message
+    watched.let_pass(hours(30))
+    assert len(watched.lab.live()) == 2
+    watched.lab.cloud.faults.clear()
+    watched.let_pass(hours(6))
+    assert watched.dead == []
+    assert watched.takes_current
+    assert len(watched.lab.live()) == 1
+
+
+@pytest.mark.parametrize("kind", KEEPING, ids=str)
+def test_promise_1_a_copy_that_somebody_put_back_is_replaced_before_its_pat_ends(kind: Kind) -> None:
+    watched = due(kind)
+    first = watched.copy
+    watched.lab.run()
+    kind.put_back(watched.lab, first)
+    watched.let_pass(days(2))
+    assert watched.dead == []
+    assert watched.takes_current
+
+
+@pytest.mark.parametrize("kind", KEEPING, ids=str)
+def test_promise_1_a_dead_copy_that_came_back_is_replaced_by_the_next_full_look(kind: Kind) -> None:
+    watched = due(kind, quick=False)
+    lab, first = watched.lab, watched.copy
+    lab.runs = FakeHistory(lab.clock)
+    watched.let_pass(days(2))
+    assert watched.takes_current
+    kind.put_back(lab, first)
+    reports = watched.let_pass(days(1))
+    assert watched.takes_current
+    told = [line for report in reports for line in outcomes(report.items) if "not-pushed" in line]
+    assert told == ["build-pat rotate done not-pushed"]
+    before = len(lab.operations())
+    lab.later(timedelta(minutes=1))
+    assert asked(lab.operations()[before:]) == [], "asked once a day"
+
+
+@pytest.mark.parametrize("kind", KEEPING, ids=str)
+def test_promise_1_a_push_that_an_emergency_overtook_and_that_was_killed_is_mended_by_the_full_look(kind: Kind) -> None:
+    """The timer's push arrives after the emergency's, and nobody is left to see that it put an older value back."""
+    watched = due(kind, quick=False)
+    lab = watched.lab
+    lab.runs = FakeHistory(lab.clock)
+
+    def overtaken(met: Operation) -> None:
+        if met.name == kind.write:
+            lab.cloud.before_effect = None
+            lab.run("build-pat", emergency=True)
+            lab.cloud.after_effect = killed
+
+    def killed(_: Operation) -> None:
+        raise Killed
+
+    lab.cloud.after_effect, lab.cloud.before_effect = None, overtaken
+    with pytest.raises(Killed):
+        lab.run()
+    lab.cloud.after_effect = None
+    assert not watched.takes_current
+    watched.let_pass(days(1))
+    assert watched.takes_current
+    assert lab.works("build-pat")
+
+
+@of_every_kind
+def test_a_quiet_run_asks_a_consumer_nothing(kind: Kind) -> None:
+    watched = Watched(kind, quick=False)
+    watched.lab.runs = FakeHistory(watched.lab.clock)
+    watched.lab.run()
+    before = len(watched.lab.operations())
+    watched.lab.later(hours(6))
+    assert asked(watched.lab.operations()[before:]) == []
+
+
+def test_a_webhook_is_told_once_of_a_version_however_many_full_looks_and_retirements_follow() -> None:
+    watched = due(WEBHOOK, quick=False)
+    watched.let_pass(days(5))
+    told = watched.lab.cloud.recipients["restart.contoso.com"].received
+    versions = [version.id for version in watched.lab.vault.secret("build-pat").versions.values()]
+    assert [one["data"]["items"][0]["version"] for one in told] == versions
+    assert {one["type"] for one in told} == {"patrol.published"}
+
+
+@of_every_kind
+def test_rule_8_an_emergency_is_never_held_back_and_ends_the_leaked_pat_first(kind: Kind) -> None:
+    watched = due(kind, quick=False)
+    watched.end_looking()
+    leaked, seen = watched.copy, []
+    watched.lab.cloud.before_effect = lambda met: seen.append(met.name)
+    allow = kind.refuse(watched.lab)
+    report = watched.lab.run("build-pat", emergency=True)
+    assert "build-pat rotate failed not-pushed" in outcomes(report.items)
+    assert "build-pat retire done emergency" in outcomes(report.items)
+    assert watched.lab.cloud.pats.authenticate("contoso", leaked) is None
+    assert seen.index("pats.revoke") < seen.index(asked(seen)[0])
+    allow()
+    watched.lab.cloud.before_effect = None
+    watched.lab.later(hours(6))
+    assert watched.takes_current
+
+
+@of_every_kind
+def test_promise_1_without_any_overlap_a_consumer_has_the_new_value_before_the_old_one_ends(kind: Kind) -> None:
+    watched = due(kind, overlap="0d")
+    allow = kind.refuse(watched.lab)
+    watched.let_pass(days(2))
+    assert watched.dead == []
+    allow()
+    watched.let_pass(days(2))
+    assert watched.dead == []
+    assert watched.takes_current
+    assert len(watched.lab.live()) == 1
+
+
+@pytest.mark.parametrize("kind", KEEPING, ids=str)
+def test_promise_1_then_that_is_taken_off_leaves_alive_what_the_consumer_was_given_last(kind: Kind) -> None:
+    watched = due(kind)
+    lab, given = watched.lab, watched.copy
+    lab.items = [item()]
+    lab.run()
+    report = lab.later(days(2))
+    assert lab.cloud.pats.authenticate("contoso", given) is not None
+    assert ["A consumer was given this PAT" in one.says for one in report.leftovers] == [True]
+
+
+def test_promise_2_a_webhook_that_is_taken_off_holds_nothing() -> None:
+    watched = due(WEBHOOK)
+    watched.end_looking()
+    watched.lab.items = [item()]
+    watched.lab.run()
+    assert watched.lab.later(days(2)).leftovers == ()
+    assert len(watched.lab.live()) == 1
+
+
+def test_promise_5_of_three_kinds_the_one_that_fails_keeps_the_others_not_waiting() -> None:
+    for broken in KINDS:
+        lab = Lab([item(then=[kind.then for kind in KINDS])], quick=True)
+        for kind in KINDS:
+            kind.prepare(lab)
+        lab.run()
+        lab.wait(days(24))
+        allow = broken.refuse(lab)
+        lab.run()
+        lab.later(days(2))
+        current = lab.current("build-pat").value
+        assert lab.works("build-pat")
+        assert len(lab.live()) == 2
+        assert copies(lab.cloud).count(current) == 2
+        allow()
+        lab.later(hours(6))
+        assert set(copies(lab.cloud)) == {current}
+        assert len(lab.live()) == 1
+
+
+@of_every_kind
+def test_check_online_looks_at_a_consumer_and_changes_nothing(kind: Kind) -> None:
+    watched = Watched(kind, quick=False)
+    watched.end_looking()
+    lab = watched.lab
+
+    def well() -> bool:
+        found = check_online(lab.inventory(), lab.settings, lab.world())
+        (one,) = [one for one in found if "for build-pat" in one.what]
+        return one.well
+
+    assert well()
+    assert not any(call.effect for call in lab.cloud.calls() if asked([call.operation]))
+    if kind is WEBHOOK:
+        lab.cloud.vaults["patrol-demo-creds.vault.azure.net"].seed("restart-url", "http://x", created=lab.clock.now())
+    elif kind is SONARQUBE:
+        kind.refuse(lab)
+    else:
+        lab.cloud.connections.clear()
+    assert not well()
