@@ -13,7 +13,8 @@ import yaml
 
 KUBERNETES = Path(__file__).resolve().parent.parent / "deploy" / "kubernetes"
 OVERLAY = KUBERNETES / "overlays" / "contoso"
-FOLDERS = (OVERLAY, KUBERNETES / "consumers" / "external-secrets", KUBERNETES / "consumers" / "secrets-store-csi")
+CONSUMERS = KUBERNETES / "consumers"
+FOLDERS = (OVERLAY, CONSUMERS / "external-secrets", CONSUMERS / "secrets-store-csi", CONSUMERS / "restart-on-event")
 
 Manifest = dict[str, Any]
 

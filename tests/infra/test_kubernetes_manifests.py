@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -31,7 +32,7 @@ from tests.lab.inventory_texts import EXAMPLE, own_names
 from tests.lab.kubernetes_shapes import OBJECT, SHAPES
 from tests.lab.pod import job_ends
 
-EXTERNAL, CSI = FOLDERS[1:]
+EXTERNAL, CSI, RESTART = FOLDERS[1:]
 # The oldest whose podFailurePolicy is stable, and the newest that the schemas know.
 VERSIONS = ("1.31", "1.37")
 EVERYTHING = [(folder, manifest) for folder in FOLDERS for manifest in render(folder)]
@@ -115,7 +116,9 @@ def test_every_pod_is_one_of_the_restricted_profile(folder: str, pod: Manifest, 
     assert pod["securityContext"]["runAsUser"] > 10000
     assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not {"hostNetwork", "hostPID", "hostIPC", "initContainers", "ephemeralContainers"} & set(pod)
-    assert {kind for volume in pod["volumes"] for kind in volume} <= {"name", "configMap", "secret", "csi", "emptyDir"}
+    assert {kind for volume in pod["volumes"] for kind in volume} <= {
+        *("name", "configMap", "secret", "csi", "emptyDir", "projected")
+    }
     assert pod["automountServiceAccountToken"] is False
     for container in pod["containers"]:
         context = container["securityContext"]
@@ -308,11 +311,39 @@ def test_the_driver_mounts_the_file_that_the_agent_reads() -> None:
     assert vault == f"https://{wanted['spec']['parameters']['keyvaultName']}.vault.azure.net"
 
 
+def test_what_restarts_a_deployment_may_change_that_one_and_nothing_else() -> None:
+    made = render(RESTART)
+    (rule,) = find(made, "Role")["rules"]
+    pod = find(made, "Deployment")["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    known = {variable["name"]: variable["value"] for variable in container["env"]}
+    restarted = [name for names in json.loads(known["RESTARTS"]).values() for name in names]
+    assert rule == {
+        "apiGroups": ["apps"],
+        "resources": ["deployments"],
+        "resourceNames": restarted,
+        "verbs": ["patch"],
+    }
+    (subject,) = find(made, "RoleBinding")["subjects"]
+    assert subject["name"] == pod["serviceAccountName"] == find(made, "ServiceAccount")["metadata"]["name"]
+    assert {one["metadata"].get("namespace", known["NAMESPACE"]) for one in made} == {known["NAMESPACE"]}
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    port = find(made, "Service")["spec"]["ports"][0]["targetPort"]
+    assert port in [one["name"] for one in container["ports"]]
+    (host,) = find(made, "Ingress")["spec"]["rules"]
+    assert find(made, "Ingress")["spec"]["tls"][0]["hosts"] == [host["host"]], "TLS alone"
+    assert "receiver.py" in find(made, "ConfigMap")["data"]
+
+
 # docs/kubernetes.md
 
 
 def test_the_page_trusts_the_service_accounts_of_the_manifests() -> None:
-    accounts = [manifest["metadata"] for _, manifest in EVERYTHING if manifest["kind"] == "ServiceAccount"]
+    accounts = [
+        manifest["metadata"]
+        for _, manifest in EVERYTHING
+        if manifest["kind"] == "ServiceAccount" and "annotations" in manifest["metadata"]
+    ]
     subjects = {f"system:serviceaccount:{one['namespace']}:{one['name']}" for one in accounts}
     assert set(re.findall(r"--subject (\S+)", PAGE)) == subjects
     audiences = re.findall(r"--audiences (\S+)", PAGE)

@@ -1,4 +1,4 @@
-"""Two runs at one moment on an item that has a consumer of each kind: what it uses lives after every call (promise 1)."""
+"""Two runs at one moment on an item with a consumer of each other kind: what it uses lives (promise 1)."""
 
 from __future__ import annotations
 
