@@ -33,10 +33,9 @@ from shared.rules.orphans import Circumstances, Standing, is_candidate, unexplai
 from shared.rules.overlap import (
     Fate,
     fate,
-    given_first,
-    left_with_consumer,
     overlap_end,
     overlap_of,
+    stays_with_consumer,
     waits_for_consumers,
 )
 
@@ -174,7 +173,8 @@ def _end(ending: Ending, predecessor: Predecessor, there: _Now, run: Run, ended:
         there.versions,
     )
     if allowed is None:
-        if predecessor.pushed and left_with_consumer(predecessor.id, there.versions or (), given_first(ending.item)):
+        given = there.versions if predecessor.pushed else None
+        if given is not None and stays_with_consumer(predecessor, ending.secret, given, ending.item):
             ended.leftovers.append(_with_consumer(ending, predecessor))
         return False
     try:

@@ -17,7 +17,7 @@ from shared.model.secret_state import Current, Published, VersionListing, Versio
 from shared.model.steps import Because
 from shared.model.tags import CANARY, Mark, Predecessor
 from shared.rules.orphans import Circumstances, Known, Standing, is_under_way, standing
-from shared.rules.overlap import Fate, fate, given_first, left_with_consumer
+from shared.rules.overlap import Fate, fate, stays_with_consumer
 
 _MADE_HERE = object()
 
@@ -91,7 +91,7 @@ def predecessor_over(
     if not current.names(secret.stamp.authorization_id) or listed.id != predecessor.id:
         return None
     over = fate(predecessor, secret, listed, item, name, mark, overlap, at)
-    if over is Fate.PUSHED and (versions is None or left_with_consumer(predecessor.id, versions, given_first(item))):
+    if over is Fate.PUSHED and (versions is None or stays_with_consumer(predecessor, secret, versions, item)):
         return None
     if over not in (Fate.REVOKE, Fate.PUSHED):
         return None

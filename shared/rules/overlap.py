@@ -77,8 +77,8 @@ def left_with_consumer(
 ) -> bool:
     """Whether a consumer that is none of `given_first` was given this PAT and nothing newer, by all versions.
 
-    Tags that somebody took off a version that may be `holding` it may have said so. Of a secret that no version says was
-    ever given to one, none is believed.
+    Tags that somebody took off a version that may be `holding` it may have said so. Of a secret that no version says
+    was ever given to one, none is believed.
     """
     stamped = [(version, takers(version.stamp.pushed_to)) for version in versions if version.stamp is not None]
     stray = {one for _, named in stamped for one in named if keeps_copy(one)} - given_first
@@ -86,6 +86,18 @@ def left_with_consumer(
     if any(last[one] == version.created for version, named in stamped if version.names(pat) for one in named & stray):
         return True
     return any(version.stamp is None and version.created > at for version in holding for at in last.values())
+
+
+def stays_with_consumer(
+    predecessor: Predecessor, secret: Published, versions: Iterable[VersionSeen], item: Item | None
+) -> bool:
+    """The same of a predecessor that a consumer was given. Where its version's tags were taken off nobody can tell
+    which one: then something newer, given to any, is what counts.
+    """
+    listed, first = tuple(versions), given_first(item)
+    if not any(version.names(predecessor.id) for version in listed):
+        return not first and not secret.stamp.pushed_to
+    return left_with_consumer(predecessor.id, listed, first)
 
 
 def stamp_after(

@@ -217,3 +217,12 @@ def test_each_of_several_consumers_is_owed_by_itself() -> None:
     assert overlap.owed(mine, current(pushed_to=GIVEN)) == (OTHER,), "a version that a list was not known to"
     assert overlap.owed(mine, current(pushed_to=with_taker(GIVEN, OTHER))) == ()
     assert overlap.owed(mine, current(pushed_to=without_taker(with_taker(GIVEN, OTHER), SONARQUBE))) == (SONARQUBE,)
+
+
+def test_promise_1_of_a_version_whose_tags_were_taken_off_nobody_can_tell_who_was_given_it() -> None:
+    one = Predecessor(FORMER, NOW, pushed=True)
+    wiped = VersionSeen("1", True, NOW - days(9), None)
+    after = given_to(CURRENT, days(1))
+    assert overlap.stays_with_consumer(one, current(one), [wiped, after], an_item())
+    assert not overlap.stays_with_consumer(one, current(one), [wiped, after], an_item(then=(SONARQUBE,)))
+    assert not overlap.stays_with_consumer(one, current(one, pushed_to=GIVEN), [wiped, after], an_item())
