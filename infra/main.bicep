@@ -37,8 +37,12 @@ param parallelUsers int = 8
 @maxLength(7)
 param fanOutAbove string = '25'
 
-@description('The inventory in the deployment package.')
+@description('The inventory: a file of the deployment package, or the https address of a blob or of a folder of blobs that exist.')
 param patsFile string = 'pats.yaml'
+
+@description('Where the inventory is: package (patsFile), or blobs (a container of its own is made, and patrol reads it at each run).')
+@allowed(['package', 'blobs'])
+param inventoryFrom string = 'package'
 
 // --- the vaults -------------------------------------------------------------------------------------------------------
 // Vaults that exist have to be patrol's own: it gets its role on the whole vault, and would read and write every other
@@ -197,6 +201,10 @@ var checkedAddresses = [
         ? address
         : fail('allowedAddresses: give ${address} its length, such as ${address}/32')
 ]
+var fromBlobs = inventoryFrom == 'blobs'
+var checkedPatsFile = fromBlobs && patsFile != 'pats.yaml'
+  ? fail('patsFile is given, and inventoryFrom is blobs: give one')
+  : fromBlobs ? 'https://${inventoryName}.blob.${environment().suffixes.storage}/inventory/' : patsFile
 var strangeLetters = replace(replace(replace(replace(deploymentName, '_', ' '), '.', ' '), '/', ' '), '@', ' ')
 var checkedConsumers = empty(consumersJson)
   ? consumers
@@ -220,6 +228,7 @@ var newPatsVault = 'kvp-${take(plain, 6)}-${token}'
 var newCredentialsVault = 'kvc-${take(plain, 6)}-${token}'
 var storageName = 'st${take(plain, 9)}${token}'
 var packagesName = 'stp${take(plain, 8)}${token}'
+var inventoryName = 'sti${take(plain, 8)}${token}'
 // The host tells apps on one storage apart by the first 32 characters.
 var appName = 'patrol-${take(plain, 10)}-${token}'
 var suffix = '${take(plain, 20)}-${token}'
@@ -279,6 +288,19 @@ module packages 'modules/package-storage.bicep' = {
     isPrivate: isPrivate
     auditWorkspaceId: monitoring.outputs.auditWorkspaceId
     deployerId: deployer.outputs.principalId
+  }
+}
+
+module inventory 'modules/inventory-storage.bicep' = if (fromBlobs) {
+  name: 'inventory'
+  params: {
+    name: inventoryName
+    location: location
+    tags: tags
+    skuName: storageSku
+    isPrivate: isPrivate
+    auditWorkspaceId: monitoring.outputs.auditWorkspaceId
+    readerId: identity.outputs.principalId
   }
 }
 
@@ -391,6 +413,7 @@ module network 'modules/network.bicep' = if (isPrivate) {
     addressPrefix: checkedPrefix
     storageId: storage.outputs.id
     packagesId: packages.outputs.id
+    inventoryId: fromBlobs ? inventory!.outputs.id : ''
     vaultIds: union(
       [
         resourceId(checkedPatsGroup, 'Microsoft.KeyVault/vaults', patsVault)
@@ -426,7 +449,7 @@ module app 'modules/function-app.bicep' = {
       KEY_VAULT_URL: 'https://${patsVault}${vaultSuffix}'
       CREDENTIALS_VAULT_URL: 'https://${credentialsVault}${vaultSuffix}'
       ENROLLMENTS_VAULT_URL: 'https://${empty(checkedEnrollmentsVault) ? credentialsVault : checkedEnrollmentsVault}${vaultSuffix}'
-      PATS_FILE: patsFile
+      PATS_FILE: checkedPatsFile
       DEPLOYMENT_NAME: checkedName
       ROTATION_SCHEDULE: rotationSchedule
       RUN_BUDGET: runBudget
@@ -483,5 +506,6 @@ output AZURE_FUNCTION_URL string = app.outputs.url
 output AZURE_PATS_VAULT_NAME string = patsVault
 output AZURE_CREDENTIALS_VAULT_NAME string = credentialsVault
 output AZURE_STORAGE_ACCOUNT string = storageName
+output AZURE_INVENTORY_ACCOUNT string = fromBlobs ? inventoryName : ''
 output AZURE_IDENTITY_CLIENT_ID string = identity.outputs.clientId
 output AZURE_IDENTITY_PRINCIPAL_ID string = identity.outputs.principalId

@@ -2,7 +2,8 @@
 
     python infra/package.py                  into dist/patrol, which azure.yaml deploys
     python infra/package.py --zip FILE.zip   and as one file, for `az functionapp deployment source config-zip`
-    python infra/package.py --without-inventory   for a release: whoever deploys it adds a pats.yaml
+    python infra/package.py --inventory FOLDER    an inventory of several files, as PATS_FILE names it
+    python infra/package.py --without-inventory   for a release, or where PATS_FILE names blobs
 
 Built here and deployed without a remote build: that one has picked the wrong Python (Azure/azure-dev issue 8538). A
 folder of its own: azd installs a pyproject.toml where it finds one, and patrol's is for tools only.
@@ -102,18 +103,28 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Build the deployment package.")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     parser.add_argument("--zip", type=Path, help="write this archive as well")
-    parser.add_argument("--without-inventory", action="store_true", help="leave pats.yaml out, as a release does")
+    parser.add_argument("--inventory", type=Path, help="the file or folder that goes along; pats.yaml unless given")
+    parser.add_argument("--without-inventory", action="store_true", help="leave it out, as a release does")
     options = parser.parse_args(arguments)
+    inventory = None if options.without_inventory else options.inventory or chosen(os.environ)
     try:
-        build(options.folder, inventory=None if options.without_inventory else INVENTORY)
+        build(options.folder, inventory=inventory)
     except NotBuilt as why:
         print(why, file=sys.stderr)
         return 1
-    print(f"Built {options.folder}{', without a pats.yaml' if options.without_inventory else ''}.")
+    print(f"Built {options.folder}, with{f' {inventory.name}' if inventory else 'out an inventory'}.")
     if options.zip:
         archive(options.folder, options.zip)
         print(f"Wrote {options.zip} ({options.zip.stat().st_size / 1e6:.1f} MB).")
     return 0
+
+
+def chosen(environment: Mapping[str, str]) -> Path | None:
+    """What azd's environment says of the inventory (docs/deploy.md); None: blobs, so nothing goes along."""
+    named = environment.get("PATROL_PATS_FILE", "").strip()
+    if environment.get("PATROL_INVENTORY_FROM", "").strip() == "blobs" or named.startswith("https://"):
+        return None
+    return ROOT / (named or INVENTORY.name)
 
 
 def build(
@@ -123,7 +134,7 @@ def build(
     *,
     inventory: Path | None = None,
 ) -> None:
-    """Make `folder` new, once everything is there. `inventory`: the pats.yaml that goes along. Raises NotBuilt."""
+    """Make `folder` new, once everything is there. `inventory`: the file or folder that goes along. Raises NotBuilt."""
     if inventory is not None:
         _check(inventory)
     made = folder.with_name(f"{folder.name}.new")
@@ -132,7 +143,7 @@ def build(
     for name in FILES:
         shutil.copy2(ROOT / name, made / name)
     if inventory is not None:
-        shutil.copy2(inventory, made / INVENTORY.name)
+        _take_along(inventory, made)
     shutil.copytree(ROOT / "shared", made / "shared", ignore=shutil.ignore_patterns("__pycache__", "*.pyc"))
     try:
         _install(made / ".python_packages" / "lib" / "site-packages", requirements, environment)
@@ -161,24 +172,44 @@ def compiled(folder: Path, version: tuple[int, int] = sys.version_info[:2]) -> b
     return True
 
 
+def _take_along(inventory: Path, made: Path) -> None:
+    """Where a relative PATS_FILE finds it; from elsewhere a folder under its own name, and one file as pats.yaml."""
+    elsewhere = Path(inventory.name if inventory.is_dir() else INVENTORY.name)
+    place = made / (inventory.relative_to(ROOT) if inventory.is_relative_to(ROOT) else elsewhere)
+    for file in _files(inventory):
+        to = place / file.name if inventory.is_dir() else place
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(file, to)
+
+
+def _files(inventory: Path) -> list[Path]:
+    """What patrol reads of it (shared/inventory/files.py)."""
+    if not inventory.is_dir():
+        return [inventory]
+    return sorted(one for one in inventory.glob("*.yaml") if not one.name.startswith("."))
+
+
 def _check(inventory: Path) -> None:
     """Refuse what would be deployed and then fail at the first timer."""
-    if not inventory.is_file():
+    if inventory.is_dir() and not _files(inventory):
+        raise NotBuilt(f"{inventory.name} holds no file whose name ends with .yaml: put the inventory's files there.")
+    if not inventory.exists():
         raise NotBuilt(
             f"There is no {inventory.name} to go along. Copy pats.example.yaml to {inventory.name}, write your names "
             "in it, and let `patrol check` read it. Without one, for a release: ARGS=--without-inventory"
         )
-    lines = inventory.read_text(encoding="utf-8-sig").splitlines()
-    found = [
-        str(number)
-        for number, line in enumerate(lines, 1)
-        if PLACEHOLDER.search(line) and not line.lstrip().startswith("#")
-    ]
-    if found:
-        raise NotBuilt(
-            f"{inventory.name} still has placeholders of pats.example.yaml (line {', '.join(found)}): write your own "
-            "names there; `patrol check` says what each is."
-        )
+    for file in _files(inventory):
+        lines = file.read_text(encoding="utf-8-sig", errors="replace").splitlines()
+        found = [
+            str(number)
+            for number, line in enumerate(lines, 1)
+            if PLACEHOLDER.search(line) and not line.lstrip().startswith("#")
+        ]
+        if found:
+            raise NotBuilt(
+                f"{file.name} still has placeholders of pats.example.yaml (line {', '.join(found)}): write your own "
+                "names there; `patrol check` says what each is."
+            )
 
 
 def archive(folder: Path, path: Path) -> None:

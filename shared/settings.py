@@ -14,7 +14,8 @@ from shared.model import durations
 from shared.model.errors import Code, Misconfigured
 from shared.model.secret_text import SecretText
 from shared.model.tags import Mark
-from shared.services import host_storage
+from shared.services import blob_address, host_storage
+from shared.services.blob_address import BlobAddress
 from shared.services.host_storage import ByConnectionString, Storage
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -63,7 +64,11 @@ SETTINGS = (
     Setting("KEY_VAULT_URL", "vault of the published PATs", _REQUIRED),
     Setting("CREDENTIALS_VAULT_URL", "vault of the technical users' credentials", _SAME_VAULT),
     Setting("ENROLLMENTS_VAULT_URL", "vault of the refresh tokens of enrolled users", _WITH_CREDENTIALS),
-    Setting("PATS_FILE", "the inventory; relative to `function_app.py`, or else to the current folder", _PATS_FILE),
+    Setting(
+        "PATS_FILE",
+        "the inventory: a file or folder, from `function_app.py` or else the current folder; or a blob's https address",
+        _PATS_FILE,
+    ),
     Setting("DEPLOYMENT_NAME", "the readable part of the mark", _FIRST_LABEL),
     Setting("ROTATION_SCHEDULE", "NCRONTAB, UTC; resolved by the host", "0 0 */6 * * *", "host"),
     Setting("RUN_BUDGET", "how long one run may work, 1m to 25m", "20m"),
@@ -91,7 +96,7 @@ class Settings:
     key_vault_url: str
     credentials_vault_url: str
     enrollments_vault_url: str
-    pats_file: Path
+    pats_file: Path | BlobAddress
     deployment_name: str
     run_budget: timedelta
     parallel_users: int
@@ -115,6 +120,11 @@ class Settings:
     """Resource ids of the vaults whose logs tell who reads (rule 18)."""
     storage: Storage | None = None
     """The Functions host's own; None on a laptop or in a cron job."""
+
+    @property
+    def identity(self) -> tuple[bool, bool]:
+        """How patrol's own is found: see `identity_of`."""
+        return self.identity_by_environment, self.client_has_secret
 
     @property
     def has_queue(self) -> bool:
@@ -148,22 +158,23 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
     fan_out = None if given["FAN_OUT_ABOVE"] == NEVER else _number("FAN_OUT_ABOVE", given, 0, MOST_USERS, problems)
     instances = _number("QUEUE_INSTANCES", given, 1, MOST_INSTANCES, problems)
     authority = _authority(given.get("AZURE_AUTHORITY_HOST", DEFAULT_AUTHORITY), problems)
+    inventory = _inventory(given["PATS_FILE"], root, authority, problems)
     storage = host_storage.read(given, problems)
     logs = _vault_logs(given["VAULT_LOGS"], problems)
-    chosen = given.get("AZURE_TOKEN_CREDENTIALS", "").casefold()
+    by_environment, has_secret = identity_of(environ)
     _stop_at(_unspoilt(environ, problems))
     return Settings(
         key_vault_url=key_vault,
         credentials_vault_url=credentials,
         enrollments_vault_url=enrollments,
-        pats_file=pats_file(environ, root),
+        pats_file=inventory,
         deployment_name=deployment,
         run_budget=budget,
         parallel_users=parallel,
         fan_out_above=fan_out,
         queue_instances=instances,
-        identity_by_environment=chosen == "environmentcredential",
-        client_has_secret=chosen in _HOSTED and _has_client_secret(given),
+        identity_by_environment=by_environment,
+        client_has_secret=has_secret,
         authority_host=authority,
         identity_client_id=given.get("AZURE_CLIENT_ID"),
         http_budget=request_budget,
@@ -249,9 +260,33 @@ def _spoilt(text: str) -> str:
     return ""
 
 
-def pats_file(environ: Mapping[str, str], root: Path) -> Path:
-    """Where the inventory lies, whatever else is wrong with the settings; `root` is what it is relative to."""
-    return root / (environ.get("PATS_FILE", "").strip() or _PATS_FILE)
+def identity_of(environ: Mapping[str, str]) -> tuple[bool, bool]:
+    """See `Settings.identity_by_environment` and `Settings.client_has_secret`, whatever else is wrong."""
+    given = {name: value for name, value in environ.items() if value.strip()}
+    chosen = given.get("AZURE_TOKEN_CREDENTIALS", "").strip().casefold()
+    return chosen == "environmentcredential", chosen in _HOSTED and _has_client_secret(given)
+
+
+def pats_file(environ: Mapping[str, str], root: Path) -> Path | BlobAddress:
+    """Where the inventory lies, whatever else is wrong with the settings; `root` is what a path is relative to.
+
+    Raises Misconfigured for an address that is none.
+    """
+    problems: list[str] = []
+    authority = _authority(environ.get("AZURE_AUTHORITY_HOST", "").strip() or DEFAULT_AUTHORITY, [])
+    found = _inventory(environ.get("PATS_FILE", "").strip() or _PATS_FILE, root, authority, problems)
+    _stop_at(problems)
+    return found
+
+
+def _inventory(text: str, root: Path, authority: str, problems: list[str]) -> Path | BlobAddress:
+    if not blob_address.looks_like_one(text):
+        return root / text
+    try:
+        return blob_address.read(text, authority)
+    except ValueError as wrong:
+        problems.append(f"PATS_FILE {wrong}: set it to a path, or to a blob's address")
+        return root / _PATS_FILE
 
 
 def enroll_key(environ: Mapping[str, str]) -> SecretText | None:

@@ -9,15 +9,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import requests
 from azure.core.credentials import TokenCredential
 from azure.core.pipeline.transport import RequestsTransport
 from azure.identity import ManagedIdentityCredential
 
-from shared.inventory import pats_yaml
+from shared.inventory import files
 from shared.model.clock import GRACE, Clock, Deadline, SystemClock
+from shared.model.inventory_files import InventoryFiles
 from shared.model.items import Inventory, User
 from shared.model.ports import AuditLogs, Events, Links, PatApi, VaultLogs
 from shared.model.secret_text import SecretText
@@ -28,6 +29,7 @@ from shared.rotation.ledger import Ledger
 from shared.rotation.links import NoLinks
 from shared.rotation.world import World
 from shared.services.accounts import Accounts
+from shared.services.blob_address import BlobAddress
 from shared.services.client_credentials import ClientCredentials
 from shared.services.consumers import EveryKind
 from shared.services.entra_authority import Authority
@@ -49,6 +51,9 @@ from shared.services.verify import Prover
 from shared.services.webhooks import Webhooks
 from shared.settings import Settings, read
 from shared.telemetry import event
+
+if TYPE_CHECKING:
+    from shared.services.inventory_blobs import InventoryBlobs
 
 CONNECTIONS = 64
 
@@ -118,8 +123,26 @@ def open_with(
     settings: Settings, budget: timedelta, *, make_world: MakeWorld | None = None, tell: Events = event
 ) -> Deployment:
     """The same of settings that were read, for a budget of one's own."""
-    inventory = pats_yaml.load_file(settings.pats_file)
-    return Deployment(settings, inventory, (make_world or world)(settings, budget, tell))
+    return Deployment(settings, inventory_of(settings), (make_world or world)(settings, budget, tell))
+
+
+def inventory_of(settings: Settings) -> Inventory:
+    """As it is now, from wherever PATS_FILE says. Raises Misconfigured."""
+    return files.load(inventory_files(settings.pats_file, settings.identity))
+
+
+def inventory_files(place: Path | BlobAddress, identity: tuple[bool, bool]) -> InventoryFiles:
+    """What PATS_FILE names. `identity`: how patrol's own is found, as `settings.identity_of` says."""
+    return files.read(place) if isinstance(place, Path) else _inventory_blobs(place, *identity).read()
+
+
+@cache
+def _inventory_blobs(address: BlobAddress, by_environment: bool, client_has_secret: bool) -> InventoryBlobs:
+    """One per address and process: it keeps what it read."""
+    from shared.services.inventory_blobs import InventoryBlobs  # the SDK of storages is loaded where it is needed only
+
+    http = shared_session("services", CONNECTIONS)
+    return InventoryBlobs(address, app_identity(http, by_environment, client_has_secret), http)
 
 
 def world(

@@ -270,3 +270,21 @@ def test_the_example_of_local_settings_has_every_setting_and_can_be_read() -> No
     assert {one.name for one in SETTINGS} <= values.keys()
     assert all(values[one.name] == one.default for one in SETTINGS if one.name in ("ROTATION_SCHEDULE", "RUN_BUDGET"))
     assert settings.read(values, ROOT).key_vault_url != settings.read(values, ROOT).credentials_vault_url
+
+
+def test_the_inventory_may_be_a_blob_or_a_folder_of_blobs() -> None:
+    place = read(PATS_FILE="https://contoso.blob.core.windows.net/inventory/teams/").pats_file
+    assert str(place) == "https://contoso.blob.core.windows.net/inventory/teams/"
+    assert place.name == "teams"
+    wrong = {"KEY_VAULT_URL": VAULT, "PATS_FILE": "https://contoso.blob.core.windows.net/inventory/a.yaml?sig=abc"}
+    assert "PATS_FILE carries more than the blob's address" in refusal(wrong)
+    assert "sig=abc" not in refusal(wrong)
+
+
+def test_the_cloud_of_the_inventory_is_that_of_the_sign_in() -> None:
+    there = {
+        "AZURE_AUTHORITY_HOST": "login.microsoftonline.us",
+        "PATS_FILE": "https://contoso.blob.core.usgovcloudapi.net/inventory/",
+    }
+    assert read(**there).pats_file == settings.pats_file(there, ROOT)
+    assert "storage account of this cloud" in refusal({"KEY_VAULT_URL": VAULT, "PATS_FILE": there["PATS_FILE"]})

@@ -6,6 +6,8 @@ param addressPrefix string
 param storageId string
 @description('The account with the deployment package.')
 param packagesId string
+@description('The account with the inventory; empty: it is in the package.')
+param inventoryId string
 @description('Resource ids of the vaults.')
 param vaultIds array
 
@@ -24,7 +26,10 @@ var storageEndpoints = [
   { name: 'package', serviceId: packagesId, group: 'blob', zone: 0 }
 ]
 var vaultEndpoints = [for (vaultId, i) in vaultIds: { name: 'vault-${i}', serviceId: vaultId, group: 'vault', zone: 2 }]
-var endpoints = concat(storageEndpoints, vaultEndpoints)
+var inventoryEndpoints = empty(inventoryId)
+  ? []
+  : [{ name: 'inventory', serviceId: inventoryId, group: 'blob', zone: 0 }]
+var endpoints = concat(storageEndpoints, inventoryEndpoints, vaultEndpoints)
 
 resource group 'Microsoft.Network/networkSecurityGroups@2024-05-01' = {
   name: '${name}-nsg'

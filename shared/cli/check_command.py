@@ -13,10 +13,11 @@ from shared.cli.finding import Finding
 from shared.cli.names import nearest_user
 from shared.cli.tables import show_causes
 from shared.cli.terminal import Screen
-from shared.inventory import pats_yaml
+from shared.inventory import files
 from shared.inventory.pats_yaml import Problem
 from shared.model.errors import Code, Misconfigured
 from shared.rotation import sign_in
+from shared.services.blob_address import BlobAddress
 from shared.settings import pats_file
 
 _SEVERITY = (WELL, NOT_DONE, HUMAN, MISCONFIGURED)
@@ -24,9 +25,9 @@ _SEVERITY = (WELL, NOT_DONE, HUMAN, MISCONFIGURED)
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What was found. `findings`: None where nothing was tried online."""
+    """What was found in `file`, or in files beside each other. `findings`: None where nothing was tried online."""
 
-    file: Path
+    file: str
     problems: tuple[Problem, ...]
     findings: tuple[Finding, ...] | None = None
 
@@ -37,7 +38,10 @@ class Checked:
         return max((finding.exit_code for finding in self.findings or ()), key=_SEVERITY.index, default=WELL)
 
     def to_json(self) -> dict[str, object]:
-        problems = [{"path": problem.path, "line": problem.line, "says": problem.says} for problem in self.problems]
+        problems = [
+            {"file": problem.file or None, "path": problem.path, "line": problem.line, "says": problem.says}
+            for problem in self.problems
+        ]
         if self.findings is None:
             return {"problems": problems}
         return {"problems": problems, "online": [finding.to_json() for finding in self.findings]}
@@ -57,7 +61,7 @@ def check(terminal: Terminal) -> int:
 
 def _check(terminal: Terminal) -> Checked:
     """Where the settings are broken, pats.yaml is examined all the same, so that nobody has to come back twice."""
-    file = pats_file(terminal.environ, terminal.root)
+    place: Path | BlobAddress = terminal.root / "pats.yaml"
     problems: list[Problem] = []
     try:
         terminal.settings()
@@ -65,16 +69,18 @@ def _check(terminal: Terminal) -> Checked:
         mistakes = failure.mistakes or (failure.cause,)
         problems += [Problem("settings", None, f"{mistake} {failure.remedy}") for mistake in mistakes]
     try:
-        problems += pats_yaml.check_file(file)
+        place = pats_file(terminal.environ, terminal.root)
+        problems += files.check(terminal.files(place))
     except Misconfigured as failure:
-        problems.append(Problem(str(file), None, f"{failure.cause} {failure.remedy}"))
+        if failure.code is not Code.SETTINGS_INVALID:  # that is told already
+            problems.append(Problem(str(place), None, f"{failure.cause} {failure.remedy}"))
     if problems or not terminal.options.online:
-        return Checked(file, tuple(problems))
+        return Checked(place.name, tuple(problems))
     patrol, canary = terminal.open(), terminal.options.canary
     if canary:
         terminal.stopping.says = lambda: check_canary.IN_DOUBT
     found = check_online.check_online(patrol.inventory, patrol.settings, patrol.world, canary=canary)
-    return Checked(file, (), tuple(found))
+    return Checked(place.name, (), tuple(found))
 
 
 def show(screen: Screen, checked: Checked) -> None:
@@ -111,9 +117,11 @@ def unblock(terminal: Terminal) -> int:
     return WELL
 
 
-def _located(file: Path, problem: Problem) -> str:
+def _located(file: str, problem: Problem) -> str:
     """File, line, place in the file; of the file as a whole its name is enough."""
-    where = f"{file.name}:{problem.line}:" if problem.line else "" if problem.path else f"{file.name}:"
+    name = problem.file or file
+    # What is wrong with the settings has a path and no file.
+    where = f"{name}:{problem.line}:" if problem.line else f"{name}:" if problem.file or not problem.path else ""
     return " ".join(filter(None, (where, "" if problem.says.startswith(problem.path) else problem.path, problem.says)))
 
 

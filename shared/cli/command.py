@@ -14,8 +14,10 @@ from shared.cli.terminal import Output, Screen
 from shared.model.secret_text import printable
 
 if TYPE_CHECKING:  # loaded by the commands that need them
+    from shared.model.inventory_files import InventoryFiles
     from shared.model.items import Inventory
     from shared.rotation.world import World
+    from shared.services.blob_address import BlobAddress
     from shared.settings import Settings
     from shared.wiring import Deployment, MakeWorld
 
@@ -45,9 +47,19 @@ class Terminal:
 
     def inventory(self, settings: Settings) -> Inventory:
         """Raises Misconfigured: unreadable, or invalid as a whole."""
-        from shared.inventory import pats_yaml
+        from shared.inventory import files
 
-        return pats_yaml.load_file(settings.pats_file)
+        return files.load(self.files(settings.pats_file))
+
+    def files(self, place: Path | BlobAddress) -> InventoryFiles:
+        """What PATS_FILE names; for blobs the SDKs are loaded, which takes its time. Raises Misconfigured."""
+        if isinstance(place, Path):
+            from shared.inventory import files
+
+            return files.read(place)
+        from shared import settings, wiring
+
+        return wiring.inventory_files(place, settings.identity_of(self.environ))
 
     def world(self, settings: Settings) -> World:
         """What a run can reach; each step is told on stderr."""

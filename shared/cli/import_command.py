@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from shared.cli import files
 from shared.cli.arguments import PROGRAM, wrong
 from shared.cli.command import WELL, Terminal
+from shared.cli.files import save
 from shared.cli.remedies import of_flags
-from shared.inventory import pats_yaml
+from shared.inventory import files, pats_yaml
 from shared.inventory.from_environment import moved_in
 from shared.inventory.proposals import Proposals, propose, text_of
 from shared.model.clock import VaultTime, check_clock
@@ -24,6 +24,7 @@ from shared.model.secret_text import looks_like_a_pat
 from shared.model.tags import Mark
 from shared.rotation.sign_in import SignIns
 from shared.rotation.world import World
+from shared.services.blob_address import BlobAddress
 
 _SIGN_IN = ("tenant", "client_id", "client_secret_name", "client_certificate_name")
 _NEXT = f"Put these lines into pats.yaml; `{PROGRAM} check`, then `{PROGRAM} plan` says what a run would do."
@@ -45,7 +46,7 @@ def _from_estate(terminal: Terminal, file: Path | None) -> int:
     if options.organization is None:
         raise wrong("--organization is missing: PATs are listed per organization.", "Add --organization ORG.")
     settings = terminal.settings()
-    text, user, is_there = _to_fit_into(options, settings.pats_file)
+    text, user, is_there = _to_fit_into(terminal, settings.pats_file)
     world = terminal.world(settings)
     with of_flags(_given(options, file=is_there)):
         found = propose_from_estate(text, user, options.organization, world, settings.mark, file=is_there)
@@ -98,7 +99,7 @@ def _new_file(name: str) -> Path:
 def _write(terminal: Terminal, file: Path | None, text: str, document: Mapping[str, object]) -> None:
     """Raises Misconfigured when the file cannot be written: then it is not there, or as it was."""
     if file is not None:
-        files.save(file, text, "--output")
+        save(file, text, "--output")
         terminal.errors.line(f"Wrote {file}.")
     if terminal.options.json:
         terminal.screen.json(document)
@@ -106,13 +107,14 @@ def _write(terminal: Terminal, file: Path | None, text: str, document: Mapping[s
         terminal.screen.lines(text.removesuffix("\n").split("\n"))
 
 
-def _to_fit_into(options: argparse.Namespace, path: Path) -> tuple[str, User, bool]:
+def _to_fit_into(terminal: Terminal, path: Path | BlobAddress) -> tuple[str, User, bool]:
     """The inventory's text (of a new one where there is no file), the user in it, and whether there is a file.
 
     Raises Misconfigured that names every flag that is missing or too many.
     """
+    options = terminal.options
     given = {name: getattr(options, name) for name in _SIGN_IN if getattr(options, name) is not None}
-    if not path.exists():
+    if isinstance(path, Path) and not path.exists():
         proof = "client_secret_name" if options.client_certificate_name is None else "client_certificate_name"
         wanted = ("tenant", "client_id", proof, "password_secret_name")
         missing = [name for name in wanted if getattr(options, name) is None]
@@ -123,7 +125,7 @@ def _to_fit_into(options: argparse.Namespace, path: Path) -> tuple[str, User, bo
         return json.dumps({"sign_in": given, "users": []}), User(options.user, options.password_secret_name), False
     if given:
         raise wrong(f"{path} has a sign_in of its own.", f"Leave out {_flags(given)}.")
-    text = pats_yaml.text_of(path)
+    text = files.as_one_text(terminal.files(path))
     users = {user.key: user for user in pats_yaml.load(text).users}
     user = users.get(options.user.casefold())
     named = options.password_secret_name

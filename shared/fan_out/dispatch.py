@@ -20,7 +20,7 @@ from shared.model.secret_state import Published
 from shared.model.steps import Because, Fail, Hold
 from shared.model.tags import Mark
 from shared.report.kept_run import GIVEN_UP, KeptRun, MessageOpen, Order
-from shared.report.report import Report, Row, in_order
+from shared.report.report import Report, Row, in_order, owned
 from shared.report.rows import failed, held, invalid_row, tell_row
 from shared.rotation import notices
 from shared.rotation.estate import minted_in as minted
@@ -92,7 +92,7 @@ def dispatch_named(
         keys = {name.casefold() for name in mine}
         waiting.append(_waiting(user, [item for item in user.items if item.key in keys]))
     drafts = [_Draft(user, names=mine) for user, mine in parts]
-    done = _put_together(request, started, world.clock.now(), rows, (), waiting, drafts)
+    done = _put_together(request, started, world.clock.now(), owned(rows, inventory.owners()), (), waiting, drafts)
     kept = world.runs.keep(done.run, done.orders)
     if kept and done.messages and done.run.deadline is not None and not request.dry_run:
         to = notices.audience(inventory, mark, world)
@@ -144,7 +144,7 @@ def _dispatch(
         tell_row(world.tell, row)
     soon = expiring(quiet, listing, {}, mark, now)
     tell_soon(world, soon)
-    names = unmanaged(listing, mark, inventory.managed())
+    names, rows = unmanaged(listing, mark, inventory), owned(rows, inventory.owners())
     done = _put_together(request, started, world.clock.now(), rows, names, waiting, drafts)
     return done, Standing.of(listing, soon)
 

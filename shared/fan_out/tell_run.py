@@ -33,7 +33,13 @@ def tell_run(run: KeptRun, whole: bool, inventory: Inventory, world: World, mark
 
 def _tell(run: KeptRun, whole: bool, inventory: Inventory, world: World, mark: Mark, standing: Standing) -> None:
     happened = Happened(
-        run.report, "run", whole=whole, ends=standing.ends, soon=standing.soon, managed=inventory.managed()
+        run.report,
+        "run",
+        whole=whole,
+        ends=standing.ends,
+        soon=standing.soon,
+        managed=inventory.nameable(),
+        owners=inventory.owners(),
     )
     to = notices.audience(inventory, mark, world)
     rows = notices.tell_end(world, to, happened, waits=False, queued=True)

@@ -36,7 +36,7 @@ from shared.model.ports import Events
 from shared.model.request import Request
 from shared.model.run_ids import is_id
 from shared.report.kept_run import put_together
-from shared.report.report import Report, Row, in_order
+from shared.report.report import Report, Row, in_order, owned
 from shared.report.rows import left
 from shared.rotation.enroll import EnrollmentSeen, enrollments
 from shared.rotation.run import names_tokens, run_all
@@ -204,7 +204,7 @@ class _Progress:
         items: list[Named] = [item for item in self.inventory.items() if wanted is None or item.key in wanted]
         items += [token for token in self.inventory.tokens if token.key in (wanted or ())]
         rest = [left(item) for item in items if item.key not in has]
-        return Report(request.run_id, self.started, now, in_order([*rows, *rest]))
+        return Report(request.run_id, self.started, now, in_order(owned([*rows, *rest], self.inventory.owners())))
 
 
 def _run(settings: Settings, app: App, request: Request, send: Send | None = None) -> Answer:

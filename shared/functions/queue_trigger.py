@@ -10,7 +10,6 @@ from shared import wiring
 from shared.fan_out import queue_message
 from shared.fan_out.queue_message import Message, NotAMessage
 from shared.fan_out.rotate_user import TryAgain, do_message, not_attempted
-from shared.inventory import pats_yaml
 from shared.model.errors import PatrolError, defect
 from shared.rotation.threads import Threads
 from shared.settings import ROOT
@@ -51,7 +50,7 @@ def rotate_user(
         make_world = make_world or wiring.one_of(wiring.sharers(settings, message.of))
         world = make_world(settings, settings.run_budget, with_run_id(event, message.run_id))
         try:
-            inventory = pats_yaml.load_file(settings.pats_file)
+            inventory = wiring.inventory_of(settings)
         except PatrolError as failure:
             not_attempted(message, delivery, world, failure)
             return

@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from shared.model.errors import Misconfigured
 from shared.settings import ROOT, pats_file
 from shared.telemetry import event, quieten, with_run_id
 
@@ -33,7 +34,7 @@ def refresh_tokens(
     enter: Callable[[], None] = lambda: None,
 ) -> None:
     """One refresh of all tokens; `enter` prepares each thread. Raises RefreshFailed after doing all it can."""
-    if not _names_principals(pats_file(environ, root)):
+    if not _names_principals(environ, root):
         return
     from shared import wiring
     from shared.functions.invocation import failing_as, summary
@@ -58,9 +59,13 @@ def refresh_tokens(
             raise RefreshFailed(summary(report))
 
 
-def _names_principals(file: Path) -> bool:
-    """Whether the file may name service principals. One that cannot be read may: then the refresh says so."""
+def _names_principals(environ: Mapping[str, str], root: Path) -> bool:
+    """Whether the inventory may name service principals. What is not read here may: then the refresh says so."""
     try:
-        return "service_principals" in file.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError):
+        place = pats_file(environ, root)
+        if not isinstance(place, Path):
+            return True
+        texts = list(place.glob("*.yaml")) if place.is_dir() else [place]
+        return any("service_principals" in text.read_text(encoding="utf-8-sig") for text in texts)
+    except (Misconfigured, OSError, ValueError):
         return True

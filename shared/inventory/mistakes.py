@@ -16,7 +16,7 @@ from pydantic import BaseModel, ValidationError
 
 from shared.inventory import schema
 from shared.inventory.texts import GLOBAL_PATS
-from shared.inventory.yaml_text import Place, Unreadable
+from shared.inventory.yaml_text import InFile, Place, Unreadable
 
 Part = TypeVar("Part", bound=BaseModel)
 
@@ -81,14 +81,28 @@ def validate(shape: type[Part], raw: Any, path: Place, *, context: Any = None) -
 
 def sentence(problems: Iterable[Found]) -> str:
     """All of an item's mistakes, for a run that leaves it out."""
-    text = "; ".join(f"{shown(problem.path)} {problem.says}".lstrip() for problem in problems)
+    text = "; ".join(f"{shown(problem.path, problem.at)} {problem.says}".lstrip() for problem in problems)
     return text if text.endswith("?") else f"{text}."
 
 
-def shown(path: Place) -> str:
-    """`users[0].pats[1].scopes[0]`."""
-    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-    return text.removeprefix(".")
+def shown(path: Place, at: Place | None = None) -> str:
+    """`users[0].pats[1].scopes[0]`; of several files `team-web.yaml:7 users[0].pats[1]`. `at`: where the line is."""
+    file, inner = split(path)
+    text = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in inner).removeprefix(".")
+    return text if file is None else f"{located(file, path if at is None else at)} {text}".rstrip()
+
+
+def split(path: Place) -> tuple[InFile | None, Place]:
+    """The file, where there are several, and the place in it."""
+    if path and isinstance(path[0], InFile):
+        return path[0], path[1:]
+    return None, path
+
+
+def located(file: InFile, at: Place) -> str:
+    """`team-web.yaml:7`, as editors and terminals link it."""
+    line = file.line(at)
+    return file.name if line is None else f"{file.name}:{line}"
 
 
 def unreadable(problem: Unreadable) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from functools import lru_cache
-from pathlib import Path
-from threading import Lock
 from typing import Any
 
-from shared.inventory import consumers, recipients, scopes, service_principals, sign_in_kinds, texts, yaml_text
-from shared.inventory.mistakes import Found, sentence, shown, unknown_key, unreadable, validate
+from shared.inventory import consumers, credentials, recipients, service_principals, sign_in_kinds, texts, yaml_text
+from shared.inventory.bounds import Bounds
+from shared.inventory.credentials import Credentials
+from shared.inventory.item_values import read_defaults, wrong_scopes
+from shared.inventory.mistakes import Found, sentence, shown, split, unknown_key, unreadable, validate
+from shared.inventory.names import Names, joined, otherwise, quarrels
+from shared.inventory.parts import Part, Parts, Unread, of_several
 from shared.inventory.recipients import Recipients
 from shared.inventory.schema import DefaultsPart, FilePart, ItemPart, UserPart
 from shared.inventory.service_principals import Principals
@@ -22,7 +24,9 @@ from shared.inventory.yaml_text import Lines, Place, Unreadable
 from shared.model import durations
 from shared.model.credentials import SignIn
 from shared.model.errors import Code, Misconfigured
-from shared.model.items import InvalidItem, Inventory, Item, Strategy, User
+from shared.model.inventory_files import InventoryFiles
+from shared.model.items import InvalidItem, Inventory, Item, Named, Strategy, User
+from shared.model.notices import InvalidRecipient
 from shared.model.pats import PatId
 
 BUILT_IN: Mapping[str, str] = {
@@ -35,29 +39,27 @@ BUILT_IN: Mapping[str, str] = {
     "hold_for_readers": "0d",
 }
 
-_CHECKING = Lock()
-_WRITE_IT = (
-    "Copy pats.example.yaml to pats.yaml, write your names in it, and deploy it with the code; or set PATS_FILE to the "
-    "inventory's path."
-)
-
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One mistake: `path` such as `users[0].pats[1].scopes[0]`, its line from 1 where it is known, and what to do."""
+    """One mistake: `path` such as `users[0].pats[1].scopes[0]`, its line from 1 where it is known, and what to do.
+
+    `file`: its name, where the inventory has several.
+    """
 
     path: str
     line: int | None
     says: str
+    file: str = ""
 
 
 def check(text: str) -> tuple[Problem, ...]:
     """Every problem at once, by line. Empty when a run would work on every item."""
     try:
-        raw = yaml_text.parse(text)
+        parts = Parts.of_one(yaml_text.parse(text))
     except Unreadable as problem:
         return (Problem("", problem.line, unreadable(problem)),)
-    mistakes = [mistake for mistake in _examine(raw).problems if not mistake.echo]
+    mistakes = [mistake for mistake in _examine(parts).problems if not mistake.echo]
     if not mistakes:
         return ()
     lines = Lines(text)
@@ -65,33 +67,46 @@ def check(text: str) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda problem: problem.line or 0))
 
 
+def check_files(files: InventoryFiles) -> tuple[Problem, ...]:
+    """The same of several files together, file by file."""
+    parts = of_several(files)
+    problems = [Problem("", unread.line, unread.says, unread.name) for unread in parts.unread]
+    for mistake in _examine(parts).problems:
+        if not mistake.echo:
+            file, inner = split(mistake.path)
+            line, name = (None, "") if file is None else (file.line(mistake.at), file.name)
+            problems.append(Problem(shown(inner), line, mistake.says, name))
+    return tuple(sorted(problems, key=lambda problem: (problem.file, problem.line or 0)))
+
+
 def load(text: str) -> Inventory:
     """Read for a run. Raises Misconfigured for unreadable YAML, an invalid `sign_in` or a secret named twice."""
     try:
-        raw = yaml_text.parse(text)
+        parts = Parts.of_one(yaml_text.parse(text))
     except Unreadable as problem:
         where = f" (line {problem.line})" if problem.line else ""
         cause = f"pats.yaml is not readable{where}: {unreadable(problem)}."
         remedy = "Correct that line; `patrol check` reads it again."
         raise Misconfigured(Code.INVENTORY_UNREADABLE, cause, remedy) from None
-    examined = _examine(raw)
+    examined = _examine(parts)
     stopping = [mistake for mistake in examined.problems if mistake.stops]
     if stopping or examined.sign_in is None:
         lines = Lines(text)
         sentences = "; ".join(_with_line(mistake, lines) for mistake in stopping)
         remedy = "Correct it; `patrol check` shows every problem."
         raise Misconfigured(Code.INVENTORY_INVALID, f"pats.yaml: {sentences}.", remedy)
-    return Inventory(
-        examined.sign_in,
-        tuple(examined.users),
-        tuple(examined.invalid),
-        examined.overlap,
-        tuple(examined.principals.tokens),
-        tuple(examined.principals.invalid),
-        tuple(examined.recipients.valid),
-        tuple(examined.recipients.invalid),
-        examined.administrator,
-    )
+    return examined.inventory(examined.sign_in)
+
+
+def load_files(files: InventoryFiles) -> Inventory:
+    """The same of several files. Raises Misconfigured where none, or more than one, says how to sign in."""
+    parts = of_several(files)
+    examined = _examine(parts)
+    stopping = [mistake for mistake in examined.problems if mistake.stops]
+    if stopping or examined.sign_in is None:
+        code = Code.INVENTORY_INVALID if parts.parts else Code.INVENTORY_UNREADABLE
+        raise Misconfigured(code, sentence(stopping), "Correct it; `patrol check` shows every problem.")
+    return examined.inventory(examined.sign_in)
 
 
 def _with_line(mistake: Found, lines: Lines) -> str:
@@ -99,41 +114,10 @@ def _with_line(mistake: Found, lines: Lines) -> str:
     return " ".join(filter(None, (shown(mistake.path), f"(line {line})" if line else "", mistake.says)))
 
 
-def check_file(path: Path) -> tuple[Problem, ...]:
-    """The same of a file. Raises Misconfigured when it cannot be read."""
-    return check(text_of(path))
-
-
-def load_file(path: Path) -> Inventory:
-    """The same of a file. One that reads as before is not checked again: an instance has many messages of one run."""
-    text = text_of(path)
-    with _CHECKING:
-        return _load_again(text)
-
-
-@lru_cache(maxsize=1)
-def _load_again(text: str) -> Inventory:
-    return load(text)
-
-
 def schema() -> dict[str, Any]:
     """The JSON schema of `pats.yaml`, for editors."""
     made = FilePart.model_json_schema()
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "title": "pats.yaml of patrol", **made}
-
-
-def text_of(path: Path) -> str:
-    """The file's text. Raises Misconfigured."""
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except OSError as failure:
-        raise Misconfigured(
-            Code.INVENTORY_UNREADABLE,
-            f"{path} cannot be read ({failure.strerror or type(failure).__name__}).",
-            _WRITE_IT,
-        ) from None
-    except UnicodeDecodeError:
-        raise Misconfigured(Code.INVENTORY_UNREADABLE, f"{path} is not UTF-8 text.", "Save it as UTF-8.") from None
 
 
 # --- what is in it ---------------------------------------------------------------------------------------------------
@@ -149,66 +133,125 @@ class _Examined:
     principals: Principals = field(default_factory=Principals)
     recipients: Recipients = field(default_factory=Recipients)
     administrator: str = ""
+    unread: list[str] = field(default_factory=list)
+
+    def inventory(self, sign_in: SignIn) -> Inventory:
+        """What a run can use of it."""
+        return Inventory(
+            sign_in,
+            tuple(self.users),
+            tuple(self.invalid),
+            self.overlap,
+            tuple(self.principals.tokens),
+            tuple(self.principals.invalid),
+            tuple(self.recipients.valid),
+            tuple(self.recipients.invalid),
+            self.administrator,
+            tuple(self.unread),
+        )
 
 
-def _examine(raw: Any) -> _Examined:
+def _examine(parts: Parts) -> _Examined:
     """One pass for both readers: every problem, and what a run can use."""
-    examined = _Examined()
-    if not isinstance(raw, dict):
-        examined.problems.append(Found((), "it must hold the keys sign_in and users", stops=True))
+    examined = _Examined(problems=list(parts.problems))
+    head = parts.head
+    for unread in parts.unread:
+        _items_unknown(unread, examined)
+    if head is None:
         return examined
-    for key in raw:
-        if key not in FilePart.model_fields:
-            examined.problems.append(Found((), unknown_key(str(key), FilePart), key=str(key)))
-    examined.sign_in, wrong = sign_in_kinds.app(raw.get("sign_in"))
-    examined.problems += wrong
-    given = raw.get("defaults")
-    defaults, bad = _defaults(given if given is not None else {}, examined)
-    if "overlap" in defaults:
-        examined.overlap = durations.parse(defaults["overlap"])
-    examined.recipients = recipients.read(raw.get("notify"))
-    examined.problems += examined.recipients.problems
-    users = raw.get("users")
+    context = _of_head(head, parts, examined)
+    for part in parts.parts:
+        if not _users(part, context, examined):
+            return examined
+    examined.users = joined(examined.users)
+    examined.administrator, wrong = sign_in_kinds.administrator(head.raw, examined.users)
+    examined.problems += head.inside(wrong)
+    for part in parts.parts:
+        everyone = context.defaults, context.bad_defaults, context.credentials.all, context.named, context.bounds
+        examined.principals.add(service_principals.read(part, *everyone))
+    examined.problems += examined.principals.problems
+    _set_aside(context.named, examined)
+    return examined
+
+
+def _users(part: Part, context: _Context, examined: _Examined) -> bool:
+    """Read one file's technical users; False where the run ends for want of them."""
+    unknown = [str(key) for key in part.raw if key not in FilePart.model_fields]
+    examined.problems += part.inside(Found((), unknown_key(key, FilePart), key=key) for key in unknown)
+    users, several = part.raw.get("users"), context.named.several
     if not isinstance(users, list):
         says = "is missing" if users is None else "must be a list of technical users"
-        examined.problems.append(Found(("users",), says, stops=True))
-        return examined
-    principals = raw.get("service_principals")
-    credentials = _credentials(raw, users, principals if isinstance(principals, list) else [])
-    named: dict[str, Place] = {}
-    usernames: set[str] = set()
+        if not several or users is not None:
+            examined.problems.append(Found((*part.at, "users"), says, stops=not several))
+        if several and (users is not None or part.may_misspell_users(unknown)):
+            _items_unknown(Unread(part.name, f"has no list of technical users: `users` {says}"), examined)
+        return several
+    at: Place = (*part.at, "defaults")
+    context = replace(context, spoilt=[problem for problem in context.misplaced if problem.path == at])
     for number, user in enumerate(users):
-        _user(("users", number), user, _Context(defaults, bad, credentials, named, usernames), examined)
-    examined.administrator, wrong = sign_in_kinds.administrator(raw, examined.users)
-    examined.problems += wrong
-    examined.principals = service_principals.read(raw.get("service_principals"), defaults, bad, credentials, named)
-    examined.problems += examined.principals.problems
-    return examined
+        _user((*part.at, "users", number), user, context, examined)
+    return True
+
+
+def _of_head(head: Part, parts: Parts, examined: _Examined) -> _Context:
+    """What the file with `sign_in` says for all."""
+    examined.sign_in, wrong = sign_in_kinds.app(head.raw.get("sign_in"))
+    given = head.raw.get("defaults")
+    defaults, bad, problems = read_defaults(given if given is not None else {})
+    if "overlap" in defaults:
+        examined.overlap = durations.parse(defaults["overlap"])
+    examined.recipients = recipients.read(head.raw.get("notify"))
+    examined.problems += head.inside([*wrong, *problems, *examined.recipients.problems])
+    for problem in parts.problems:
+        if problem.path[-1:] == ("notify",):
+            examined.recipients.invalid.append(InvalidRecipient(shown(problem.path), sentence([problem])))
+    names = credentials.of(part.raw for part in parts.parts)
+    named, bounds = Names(parts.several), Bounds.of(head)
+    return _Context(defaults, bad, names, named, quarrels(parts.parts), bounds, parts.problems)
+
+
+def _items_unknown(unread: Unread, examined: _Examined) -> None:
+    """A row of its own for what nobody could read; whose items stand in it nobody knows (promise 8)."""
+    examined.unread.append(unread.name)
+    says, remedy = (
+        f"{unread}. Nothing of what it names is touched.",
+        "Correct that file; `patrol check` reads it again.",
+    )
+    examined.invalid.append(InvalidItem(unread.name, "", "", says, Code.INVENTORY_FILE_UNREADABLE, remedy))
+
+
+def _set_aside(named: Names, examined: _Examined) -> None:
+    """Of a secret that two files name nobody can say which is meant, so neither item is worked on."""
+    wrong = dict(named.clashes())
+    if not wrong:
+        return
+    examined.problems += wrong.values()
+    clashing = [item for user in examined.users for item in user.items if item.key in wrong]
+    examined.users = [user.without(wrong.keys()) for user in examined.users]
+    examined.invalid += [_invalid(item, wrong[item.key]) for item in clashing]
+    tokens = examined.principals.tokens
+    examined.principals.invalid += [_invalid(token, wrong[token.key]) for token in tokens if token.key in wrong]
+    examined.principals.tokens = [token for token in tokens if token.key not in wrong]
+
+
+def _invalid(item: Named, problem: Found) -> InvalidItem:
+    return InvalidItem(item.secret, item.username, item.organization, sentence([problem]), owner=item.owner)
 
 
 @dataclass(frozen=True, slots=True)
 class _Context:
+    """`misplaced`: keys that belong into another file; `spoilt`: those of this file that each of its items suffers."""
+
     defaults: Mapping[str, str]
     bad_defaults: Mapping[str, str]
-    credentials: frozenset[str]
-    named: dict[str, Place]
-    usernames: set[str]
+    credentials: Credentials
+    named: Names
+    quarrels: Mapping[str, Sequence[Place]]
+    bounds: Bounds
+    misplaced: Sequence[Found] = ()
+    usernames: set[tuple[Place, str]] = field(default_factory=set)
     copies: consumers.Copies = field(default_factory=consumers.Copies)
-
-
-def _defaults(raw: Any, examined: _Examined) -> tuple[dict[str, str], dict[str, str]]:
-    """The usable defaults, and by key what is wrong with the others: an item that needs one of those is invalid."""
-    part, problems = validate(DefaultsPart, raw, ("defaults",))
-    examined.problems += problems
-    bad = {str(mistake.path[1]): mistake.says for mistake in problems if len(mistake.path) > 1}
-    if isinstance(part, DefaultsPart):
-        return {key: value for key, value in part.model_dump().items() if value is not None}, bad
-    if not isinstance(raw, dict):
-        return {}, dict.fromkeys(DefaultsPart.model_fields, "`defaults` is not readable")
-    kept = {key: value for key, value in raw.items() if key in DefaultsPart.model_fields and key not in bad}
-    part, _ = validate(DefaultsPart, kept, ("defaults",))
-    usable = part.model_dump() if part is not None else {}
-    return {key: value for key, value in usable.items() if value is not None}, bad
+    spoilt: Sequence[Found] = ()
 
 
 def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None:
@@ -222,27 +265,33 @@ def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None
     part, problems = validate(UserPart, {**raw, "pats": []}, path)
     problems += sign_in_kinds.mistakes(path, raw)
     username = texts.if_it_is(texts.user_name, raw.get("username"))
-    if part is not None and username.casefold() in context.usernames:
+    owner = texts.if_it_is(texts.owner, raw.get("owner"))
+    entry = (path[:-2], username.casefold())
+    if part is not None and entry in context.usernames:
         problems.append(Found((*path, "username"), f"{username} comes twice; put its PATs under one entry"))
         part = None
-    context.usernames.add(username.casefold())
+    elif context.named.several and username.casefold() in context.quarrels:
+        problems.append(otherwise(username, path, context.quarrels[username.casefold()]))
+    context.usernames.add(entry)
     if pats is not None and not isinstance(pats, list):
         problems.append(Found((*path, "pats"), "must be a list of PATs"))
     examined.problems += problems
     # A key that patrol does not know may be a comment gone wrong; these say whether to work.
     lasting = [mistake for mistake in problems if mistake.path[-1] in sign_in_kinds.NEEDED]
     items: list[Item] = []
-    for number, entry in enumerate(pats if isinstance(pats, list) else []):
-        item = _item((*path, "pats", number), entry, username, context, examined, lasting)
+    for number, one in enumerate(pats if isinstance(pats, list) else []):
+        item = _item((*path, "pats", number), one, username, context, examined, [*context.spoilt, *lasting])
         if item is not None:
-            items.append(item)
+            items.append(replace(item, owner=owner))
+        else:
+            examined.invalid[-1] = replace(examined.invalid[-1], owner=owner)
     if lasting and not (pats and isinstance(pats, list)):
         # Without an item to fail, the user would drop out of the run without a word.
         examined.invalid.append(InvalidItem(shown(path), username, "", sentence(lasting)))
     if not lasting:
         enrolled = raw.get("enrolled") is True
         password = "" if enrolled else str(raw["password_secret_name"])
-        examined.users.append(User(username, password, tuple(items), enrolled))
+        examined.users.append(User(username, password, tuple(items), enrolled, () if not owner else (owner,)))
 
 
 def _item(
@@ -253,21 +302,24 @@ def _item(
     then, wrong_then = consumers.read(given.get("then"), (*path, "then"))
     problems += wrong_then
     name = texts.if_it_is(texts.secret_name, given.get("secret")) or shown(path)
-    twice = context.named.get(name.casefold())
-    if twice is not None:
-        says = f"{name} is named twice: also at {shown(twice)} (names are case-insensitive)"
-        examined.problems.append(Found((*path, "secret"), says, stops=True))
-    context.named[name.casefold()] = path
-    if name.casefold() in context.credentials:
+    twice = context.named.take(name, path, (*path, "secret"))
+    if context.named.several:
+        problems += twice
+    else:
+        examined.problems += twice
+    if name.casefold() in context.credentials.all:
         says = f"{name} holds a credential; publish the PAT under another name"
         problems.append(Found((*path, "secret"), says))
+    problems += context.credentials.sent_away(path, given)
     if not any(mistake.path[: len(path) + 1] == (*path, "scopes") for mistake in problems):
-        problems += [Found((*path, "scopes", number), says) for number, says in _wrong_scopes(given)]
+        problems += [Found((*path, "scopes", number), says) for number, says in wrong_scopes(given)]
     item = None
     if part is not None:
         # Values are compared only in an item whose keys all read well: a misspelt one may be half of the comparison.
         item, more = _effective(path, part, username, context)
         problems += [*more, *context.copies.twice(then, path)]
+        where = part.organization or context.defaults.get("organization", "")
+        problems += context.bounds.outside(path, part.scopes, where)
         item = item and replace(item, then=then)
     examined.problems += problems
     wrong = [*problems, *user_problems]
@@ -310,43 +362,6 @@ def _effective(path: Place, part: ItemPart, username: str, context: _Context) ->
         recover_deleted=part.recover_deleted,
     )
     return item, []
-
-
-def _wrong_scopes(item: Mapping[str, Any]) -> Iterator[tuple[int, str]]:
-    """The scopes one by one; `item` is as written, and its `scopes` are a list of text."""
-    listed: list[str] = item.get("scopes", [])
-    for number, scope in enumerate(listed):
-        if scope in listed[:number]:
-            yield number, f"{scope} comes twice" if scope in scopes.KNOWN else "comes twice"
-        elif scope in scopes.SIGN_IN_ONLY:
-            yield number, f"{scope} is a permission of the app registration; a PAT cannot have it"
-        elif scope == scopes.FULL_ACCESS and item.get("allow_full_access") is not True:
-            yield number, "app_token is full access: name the scopes it needs, or set allow_full_access: true"
-        elif scope == scopes.FULL_ACCESS and len(listed) > 1:
-            yield number, "app_token is full access: the other scopes beside it add nothing"
-        elif scope not in scopes.KNOWN and item.get("allow_unknown_scopes") is not True:
-            near = scopes.nearest(scope)
-            hint = f"did you mean {near}?" if near else "`patrol scopes` lists the known ones"
-            yield number, f"is not a known scope; {hint}"
-
-
-def _credentials(raw: Mapping[str, Any], users: list[Any], principals: list[Any]) -> frozenset[str]:
-    sign_in = raw.get("sign_in")
-    named = ("client_secret_name", "client_certificate_name")
-    names = [sign_in.get(key) for key in named] if isinstance(sign_in, dict) else []
-    for user in users:
-        if isinstance(user, dict):
-            names += [user.get("password_secret_name"), *_consumers_secrets(user)]
-    names += [entry.get(key) for entry in principals if isinstance(entry, dict) for key in named]
-    names += recipients.secrets(raw.get("notify"))
-    return frozenset(name.casefold() for name in names if isinstance(name, str))
-
-
-def _consumers_secrets(user: Mapping[str, Any]) -> Iterator[Any]:
-    """What `then` of a user's items names, as written."""
-    pats = user.get("pats")
-    for item in pats if isinstance(pats, list) else []:
-        yield from consumers.secrets(item.get("then") if isinstance(item, dict) else None)
 
 
 if __name__ == "__main__":

@@ -58,4 +58,6 @@ def secrets(raw: Any) -> Iterator[Any]:
 
 def _recipient(part: RecipientPart) -> Recipient:
     on = frozenset(Event(event) for event in part.on)
-    return Recipient(Kind(part.kind), part.url_secret_name, on, part.signing_secret_name or "", part.allow_private)
+    owners = frozenset(owner.casefold() for owner in part.owners or ())
+    signing = part.signing_secret_name or ""
+    return Recipient(Kind(part.kind), part.url_secret_name, on, signing, part.allow_private, owners)

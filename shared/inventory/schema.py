@@ -58,6 +58,7 @@ Scope = Annotated[
     AfterValidator(texts.scope),
     WithJsonSchema({"anyOf": [{"enum": sorted(scopes.KNOWN)}, {"type": "string", "pattern": f"^{texts.SCOPE}$"}]}),
 ]
+Owner = Annotated[str, AfterValidator(texts.owner), WithJsonSchema({"type": "string", "pattern": f"^{texts.OWNER}$"})]
 Server = Annotated[
     str, AfterValidator(texts.server), WithJsonSchema({"type": "string", "pattern": f"^{texts.SERVER}$"})
 ]
@@ -106,6 +107,12 @@ class CredentialPart(_Part):
 class SignInPart(CredentialPart):
     tenant: Annotated[str, AfterValidator(texts.tenant_name)] = Field(description="Entra tenant: a domain or its id.")
     client_id: Guid = Field(description="Client id of the app registration.")
+    allowed_scopes: Annotated[list[Scope], Field(min_length=1)] | None = _told(
+        "The only scopes that an item may ask for, in every file of the inventory. Without it: any."
+    )
+    allowed_organizations: Annotated[list[Organization], Field(min_length=1)] | None = _told(
+        "The only organizations that an item may name, in every file of the inventory. Without it: any."
+    )
 
 
 class DefaultsPart(_Part):
@@ -198,6 +205,7 @@ class UserPart(_Part):
     enrolled: bool = _told(
         "true: there is no password. A person signs in once: `patrol enroll UPN`, or POST /api/enroll.", False
     )
+    owner: Owner | None = _told("Whom these PATs belong to: an e-mail address, shown in reports, notices and the page.")
     pats: list[ItemPart] | None = Field(
         default=None, description="Its PATs; [] for a former user whose PATs still end."
     )
@@ -214,6 +222,7 @@ class EntraTokenPart(_Part):
 
 class ServicePrincipalPart(CredentialPart):
     client_id: Guid = Field(description="Client id of an app registration that is a member of the organization.")
+    owner: Owner | None = _told("Whom the token belongs to: an e-mail address, shown in reports, notices and the page.")
     entra_token: EntraTokenPart = Field(description="Its access token for Azure DevOps, kept fresh in a secret.")
 
 
@@ -236,6 +245,9 @@ class RecipientPart(_Part):
     ] = Field(
         default=["failed", "blocked", "warning", "emergency", "recovered"],
         description="Which events it is told of; everything but done unless given.",
+    )
+    owners: Annotated[list[Owner], Field(min_length=1)] | None = _told(
+        "Only of what belongs to these owners it is told. Without it: of everything."
     )
     allow_private: bool = _told("true: its host may have an address of a private network.", False)
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from shared.inventory import texts
+from shared.inventory.bounds import Bounds
 from shared.inventory.mistakes import Found, sentence, shown, validate
+from shared.inventory.names import Names
+from shared.inventory.parts import Part
 from shared.inventory.schema import ServicePrincipalPart
 from shared.inventory.yaml_text import Place
 from shared.model.items import InvalidItem, TokenItem
 
 KEY = "service_principals"
-AT: Place = (KEY,)
 
 
 @dataclass(slots=True)
@@ -24,26 +26,34 @@ class Principals:
     invalid: list[InvalidItem] = field(default_factory=list)
     problems: list[Found] = field(default_factory=list)
 
+    def add(self, other: Principals) -> None:
+        """What another file has."""
+        self.tokens += other.tokens
+        self.invalid += other.invalid
+        self.problems += other.problems
+
 
 def read(
-    raw: Any,
+    part: Part,
     defaults: Mapping[str, str],
     bad_defaults: Mapping[str, str],
     credentials: frozenset[str],
-    named: dict[str, Place],
+    named: Names,
+    bounds: Bounds,
 ) -> Principals:
-    """`named`: where each secret was named so far, by casefolded name; those of tokens are added."""
+    """`named`: where each secret was named so far; those of tokens are added."""
     found = Principals()
+    raw, at = part.raw.get(KEY), (*part.at, KEY)
     if raw is None:
         return found
     if not isinstance(raw, list):
-        problem = Found(AT, "must be a list of service principals")
+        problem = Found(at, "must be a list of service principals")
         found.problems.append(problem)
         # Without an item to fail, the tokens would drop out without a word.
-        found.invalid.append(InvalidItem(KEY, "", "", sentence([problem])))
+        found.invalid.append(InvalidItem(shown(at), "", "", sentence([problem])))
         return found
     for number, entry in enumerate(raw):
-        _principal((*AT, number), entry, _Context(defaults, bad_defaults, credentials, named), found)
+        _principal((*at, number), entry, _Context(defaults, bad_defaults, credentials, named, bounds), found)
     return found
 
 
@@ -52,7 +62,8 @@ class _Context:
     defaults: Mapping[str, str]
     bad_defaults: Mapping[str, str]
     credentials: frozenset[str]
-    named: dict[str, Place]
+    named: Names
+    bounds: Bounds
 
 
 def _principal(path: Place, raw: Any, context: _Context, found: Principals) -> None:
@@ -70,6 +81,7 @@ def _principal(path: Place, raw: Any, context: _Context, found: Principals) -> N
         organization = part.entra_token.organization or context.defaults.get("organization", "")
         if not organization:
             problems.append(_without_organization((*path, "entra_token"), context))
+        problems += context.bounds.outside((*path, "entra_token"), (), organization)
     found.problems += problems
     if part is not None and not problems:
         found.tokens.append(
@@ -82,20 +94,17 @@ def _principal(path: Place, raw: Any, context: _Context, found: Principals) -> N
                 paused=part.entra_token.paused,
                 adopt=part.entra_token.adopt,
                 recover_deleted=part.entra_token.recover_deleted,
+                owner=part.owner or "",
             )
         )
         return
     own = texts.if_it_is(texts.organization_name, token.get("organization"))
-    found.invalid.append(InvalidItem(name, client_id, own, sentence(problems)))
+    owner = texts.if_it_is(texts.owner, given.get("owner"))
+    found.invalid.append(InvalidItem(name, client_id, own, sentence(problems), owner=owner))
 
 
 def _name(at: Place, secret: str, context: _Context, problems: list[Found]) -> None:
-    twice = context.named.get(secret.casefold())
-    if twice is not None:
-        says = f"{secret} is named twice: also at {shown(twice)} (names are case-insensitive)"
-        # Two writers of one secret would replace each other's values: nobody may begin.
-        problems.append(Found(at, says, stops=True))
-    context.named[secret.casefold()] = at
+    problems += context.named.take(secret, at, at)
     if secret.casefold() in context.credentials:
         problems.append(Found(at, f"{secret} holds a credential; publish the token under another name"))
 

@@ -24,6 +24,7 @@ SERVER = r"https://[0-9A-Za-z.:\[\]-]+(/[0-9A-Za-z._~/-]*)?"
 ALM_SETTING = r"[ -~]{0,199}[!-~]"
 PROJECT = r"""[^\\/:*?"<>|;#${},+=\[\]\s._]([^\\/:*?"<>|;#${},+=\[\]\t\n\r]{0,62}[^\\/:*?"<>|;#${},+=\[\]\s.])?"""
 SCOPE = r"[!-~]+"
+OWNER = r"[^\s@<>()\[\],;:\"\\]{1,64}@[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)+"
 # Without a tense, because nobody tells these messages the date.
 PLACEHOLDER = r"your-(tenant|organization)|0{8}-0{4}-0{4}-0{4}-0{12}"
 """What pats.example.yaml has where names of one's own belong."""
@@ -106,6 +107,13 @@ def user_name(text: str) -> str:
     plain = re.fullmatch(r"[^\s@/\\:?#%<>]{1,64}@[0-9A-Za-z-]+(\.[0-9A-Za-z-]+)+", text)
     if not plain or len(text) > 113 or not text.isprintable():
         raise ValueError("is not a user principal name, such as svc-agents@contoso.com")
+    return text
+
+
+def owner(text: str) -> str:
+    """Whom to write to. Raises ValueError, in words."""
+    if not re.fullmatch(OWNER, text) or len(text) > 254 or not text.isprintable():
+        raise ValueError("is not an e-mail address, such as team-web@contoso.com")
     return text
 
 

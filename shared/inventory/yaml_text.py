@@ -7,8 +7,24 @@ from typing import Any
 
 import yaml
 
-Place = tuple[str | int, ...]
-"""Keys and list positions from the top of the file, such as `("users", 0, "pats", 1)`."""
+
+class InFile:
+    """One of several files, as the first part of every place in it."""
+
+    def __init__(self, name: str, text: str) -> None:
+        self.name = name
+        self._text = text
+        self._lines: Lines | None = None
+
+    def line(self, path: Place) -> int | None:
+        """Of a place in the file, which need not begin with the file."""
+        if self._lines is None:
+            self._lines = Lines(self._text)
+        return self._lines.of(tuple(part for part in path if part is not self))
+
+
+Place = tuple[str | int | InFile, ...]
+"""Keys and list positions from the top of the file, such as `("users", 0, "pats", 1)`; of several, first the file."""
 
 # The C loader takes a quarter of the time; PyYAML can be built without it.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -130,7 +146,7 @@ class Lines:
         return line
 
 
-def _into(node: Any, part: str | int) -> tuple[int, Any] | None:
+def _into(node: Any, part: str | int | InFile) -> tuple[int, Any] | None:
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == str(part):

@@ -54,6 +54,7 @@ class Code(StrEnum):
 
     # One item.
     ITEM_INVALID = "item-invalid"
+    INVENTORY_FILE_UNREADABLE = "inventory-file-unreadable"
     SECRET_UNKNOWN = "secret-unknown"
     PAUSED = "paused"
     OWNER_CHANGED = "owner-changed"

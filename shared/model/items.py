@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections.abc import Container, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
@@ -14,6 +15,7 @@ from shared.model.credentials import (
     FederatedIdentity,
     SignIn,
 )
+from shared.model.errors import Code
 from shared.model.notices import InvalidRecipient, Recipient
 from shared.model.pats import PatId
 from shared.model.tags import ENROLLED_PREFIX
@@ -44,6 +46,8 @@ class Item:
     adopt: bool | PatId = False
     decommission: bool = False
     recover_deleted: bool = False
+    owner: str = ""
+    """Whom it belongs to: an e-mail address."""
     then: tuple[Consumer, ...] = ()
 
     @property
@@ -67,6 +71,7 @@ class TokenItem:
     paused: bool = False
     adopt: bool = False
     recover_deleted: bool = False
+    owner: str = ""
 
     @property
     def key(self) -> str:
@@ -89,16 +94,24 @@ class Named(Protocol):
     def username(self) -> str: ...
     @property
     def organization(self) -> str: ...
+    @property
+    def owner(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
 class InvalidItem:
-    """An item of `pats.yaml` that cannot be worked on; it fails alone."""
+    """An item of `pats.yaml` that cannot be worked on; it fails alone. `remedy`: "" for the one of every such item.
+
+    Also a file of several that nobody could read: then `secret` is its name.
+    """
 
     secret: str
     username: str
     organization: str
     problem: str
+    code: Code = Code.ITEM_INVALID
+    remedy: str = ""
+    owner: str = ""
 
     @property
     def key(self) -> str:
@@ -112,12 +125,16 @@ def digest(username: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """One technical user: the unit of work. `password_secret_name` is "" for one that is `enrolled` (rule 16)."""
+    """One technical user: the unit of work. `password_secret_name` is "" for one that is `enrolled` (rule 16).
+
+    `owners`: of its entries, where several files name it each its own.
+    """
 
     username: str
     password_secret_name: str
     items: tuple[Item, ...] = ()
     enrolled: bool = False
+    owners: tuple[str, ...] = ()
 
     @property
     def key(self) -> str:
@@ -128,10 +145,32 @@ class User:
         """The secret by which the user signs in: it holds a password, or the refresh token of an enrolled user."""
         return ENROLLED_PREFIX + self.digest if self.enrolled else self.password_secret_name
 
+    def and_items(self, other: User) -> User:
+        """With the items of another entry of this user."""
+        owners = dict.fromkeys((*self.owners, *other.owners))
+        return replace(self, items=(*self.items, *other.items), owners=tuple(owners))
+
+    def without(self, keys: Container[str]) -> User:
+        """Without the items of these secrets."""
+        return replace(self, items=tuple(item for item in self.items if item.key not in keys))
+
     @property
     def digest(self) -> str:
         """12 hex of SHA-256: the user where a name may hold letters, digits and hyphens only."""
         return digest(self.username)
+
+
+@dataclass(frozen=True, slots=True)
+class Owners:
+    """Whom secrets and technical users belong to, each by its casefolded name."""
+
+    of_secrets: Mapping[str, str] = field(default_factory=dict)
+    of_users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def of(self, secret: str, username: str = "") -> tuple[str, ...]:
+        """The secret's; of one that is no item, such as a credential, its user's."""
+        owner = self.of_secrets.get(secret.casefold())
+        return (owner,) if owner else self.of_users.get(username.casefold(), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +180,8 @@ class Inventory:
     `administrator`: the enrolled user that ends leaked PATs of users who cannot sign in; "" for none.
 
     Tokens have a timer of their own, so what is wrong with one does not fail a run over PATs, nor the other way round.
+
+    `unread`: files that could not be read. Any name may stand in one of them, so nothing is known to be in none.
     """
 
     sign_in: SignIn
@@ -152,9 +193,17 @@ class Inventory:
     recipients: tuple[Recipient, ...] = ()
     invalid_recipients: tuple[InvalidRecipient, ...] = ()
     administrator: str = ""
+    unread: tuple[str, ...] = ()
 
     def items(self) -> tuple[Item, ...]:
         return tuple(item for user in self.users for item in user.items)
+
+    def owners(self) -> Owners:
+        """Whom things belong to."""
+        named: list[Named] = [*self.items(), *self.invalid, *self.tokens, *self.invalid_tokens]
+        return Owners(
+            {one.key: one.owner for one in named if one.owner}, {user.key: user.owners for user in self.users}
+        )
 
     def credential_names(self) -> frozenset[str]:
         """The secrets that hold what patrol signs in, pushes and tells with, casefolded: nothing is published there."""
@@ -168,6 +217,10 @@ class Inventory:
     def token_keys(self) -> frozenset[str]:
         """Casefolded names of the secrets that hold tokens."""
         return frozenset({token.key for token in self.tokens} | {token.key for token in self.invalid_tokens})
+
+    def nameable(self) -> frozenset[str] | None:
+        """The same as `managed`; None while a file cannot be read, because any name may stand in it."""
+        return None if self.unread else self.managed()
 
     def managed(self) -> frozenset[str]:
         """Casefolded names of all secrets that `pats.yaml` names as published, of both kinds."""

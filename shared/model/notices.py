@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
@@ -45,11 +46,17 @@ class Recipient:
     on: frozenset[Event] = BY_DEFAULT
     signing_secret_name: str = ""
     allow_private: bool = False
+    owners: frozenset[str] = frozenset()
+    """Casefolded: only of what belongs to these it is told; none: of everything."""
 
     @property
     def key(self) -> str:
         """By what it is remembered."""
         return self.url_secret_name.casefold()
+
+    def hears_of(self, owners: Iterable[str]) -> bool:
+        """Whether it is told of what belongs to these."""
+        return not self.owners or any(owner.casefold() in self.owners for owner in owners)
 
     def __str__(self) -> str:
         return f"The {self.kind} recipient {self.url_secret_name}"
@@ -72,6 +79,7 @@ class NoticeItem:
     organization: str = ""
     expires_on: datetime | None = None
     version: str = ""
+    owner: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +106,14 @@ class Notice:
     reminder: bool = False
     since: datetime | None = None
     serious_at: datetime | None = None
+
+
+def narrowed(notice: Notice, to: Recipient) -> Notice:
+    """As a recipient of some owners' is told it: others' secrets are not its business."""
+    if not to.owners:
+        return notice
+    mine = tuple(item for item in notice.items if to.hears_of(item.owner.split(", ")))
+    return replace(notice, items=mine, items_in_all=len(mine))
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,9 @@ def check_names(inventory: Inventory, request: Request) -> None:
     known = inventory.managed()
     unknown = [name for name in request.names or () if name.casefold() not in known]
     if unknown:
+        unread = f" {' and '.join(inventory.unread)} cannot be read, and may name it." if inventory.unread else ""
         raise Misconfigured(
             Code.SECRET_UNKNOWN,
-            f"pats.yaml has no item for the secret {', '.join(sorted(unknown))}; nothing was attempted.",
+            f"pats.yaml has no item for the secret {', '.join(sorted(unknown))}; nothing was attempted.{unread}",
             "Correct the name; `patrol status` and `GET /api/pats` list the known ones.",
         )

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from shared.model.errors import Code
+from shared.model.items import Owners
 from shared.model.notices import Event
 from shared.model.steps import Because
 from shared.report.causes import OF_A_USER, OF_AN_ORGANIZATION, Cause, Trouble, grouped, of_row, without
@@ -44,7 +45,8 @@ class Happened:
     """A run as it ended. `kind`: over PATs, or a refresh of tokens; `whole`: over all of them, and it changed things.
 
     `ends`: when the published values stop working, by casefolded secret. `soon`: PATs of which less than half of the
-    time to replace them is left, as (secret, username, organization). `managed`: casefolded names of pats.yaml.
+    time to replace them is left, as (secret, username, organization). `managed`: casefolded names of pats.yaml; None
+    where a file of it cannot be read. `owners`: whom things belong to.
     """
 
     report: Report
@@ -53,7 +55,8 @@ class Happened:
     emergency: bool = False
     ends: Mapping[str, datetime] = field(default_factory=dict)
     soon: tuple[tuple[str, str, str], ...] = ()
-    managed: frozenset[str] = frozenset()
+    managed: frozenset[str] | None = frozenset()
+    owners: Owners = field(default_factory=Owners)
 
 
 def met(happened: Happened) -> dict[str, tuple[Event, Cause]]:

@@ -77,7 +77,9 @@ def decided(memory: Memory, happened: Happened, audience: Audience, now: datetim
         open_[key] = _seen(open_.get(key), event, cause, happened, now)
         _owe_cause(owed, key, open_[key], cause, happened, audience, now)
     for notice in (_emergency(happened, audience, now), _deeds(happened, audience, now)):
-        to = _takers(audience, notice.event) if notice is not None else {}
+        rows = happened.report.items
+        whose = _owners(happened, ((row.secret, row.username) for row in rows if row.outcome is not Outcome.HELD))
+        to = _takers(audience, notice.event, whose) if notice is not None else {}
         if notice is not None and to:
             owed[notice.id] = Owed(notice, to)
     # One whose report nobody can read any more is not waited for.
@@ -148,13 +150,17 @@ def _is_well(one: Open, rows: list[Row] | None, name: str, happened: Happened, n
 
     That nothing was to be done shows little: what failed at a user's daily look is not met by the runs in between.
     """
+    if rows is None and one.code == Code.INVENTORY_FILE_UNREADABLE:
+        return happened.whole
+    if rows is None and happened.managed is None and one.code not in WARNINGS:
+        return False
     quiet = happened.whole and now - one.seen_at >= LOOK_AGAIN
     if one.code in WARNINGS:
         return quiet
     if one.code == PAT_EXPIRING:
         return happened.whole or _did(rows)
     if rows is None:
-        return happened.whole and (quiet or name.casefold() not in happened.managed)
+        return happened.whole and (quiet or name.casefold() not in (happened.managed or ()))
     if any(row.outcome not in (Outcome.DONE, Outcome.HELD) for row in rows):
         return False
     return _did(rows) or quiet or one.code in _SEEN_EACH_TIME
@@ -167,8 +173,14 @@ def _did(rows: list[Row] | None) -> bool:
 # --- what is owed -----------------------------------------------------------------------------------------------------
 
 
-def _takers(audience: Audience, event: Event) -> dict[str, datetime | None]:
-    return {recipient.key: None for recipient in audience.recipients if event in recipient.on}
+def _takers(audience: Audience, event: Event, owners: frozenset[str]) -> dict[str, datetime | None]:
+    """Who is told of such, and of what belongs to these `owners`."""
+    return {one.key: None for one in audience.recipients if event in one.on and one.hears_of(owners)}
+
+
+def _owners(happened: Happened, named: Iterable[tuple[str, str]]) -> frozenset[str]:
+    """Whom secrets belong to, each with its user."""
+    return frozenset(owner for names in named for owner in happened.owners.of(*names))
 
 
 def _still_owed(one: Owed, known: Collection[str], now: datetime) -> Owed | None:
@@ -184,7 +196,8 @@ def _owe_cause(
 ) -> None:
     """Owe a cause to whoever takes such and does not know it, and a reminder to whoever was told a day ago."""
     pending = {name for other in owed.values() if other.of == key for name in other.to}
-    wishing = [name for name in _takers(audience, one.event) if name not in pending]
+    whose = _owners(happened, ((trouble.secret, trouble.username) for trouble in cause.items))
+    wishing = [name for name in _takers(audience, one.event, whose) if name not in pending]
     first = [name for name in wishing if name not in one.told]
     again = [name for name in wishing if name in one.told and now - one.told[name] >= REMIND_AFTER]
     for names, reminder in ((first, False), (again, True)):
@@ -200,7 +213,7 @@ def _owe_cause(
             since=one.since,
             serious_at=cause.serious_at,
         )
-        notice = _with_items(notice, [_item_of(trouble) for trouble in cause.items if trouble.secret])
+        notice = _with_items(notice, [_item_of(trouble) for trouble in cause.items if trouble.secret], happened)
         before = owed.get(notice.id)
         owed[notice.id] = Owed(notice, {**(before.to if before else {}), **dict.fromkeys(names)}, key)
 
@@ -209,7 +222,8 @@ def _owe_recovery(
     owed: dict[str, Owed], key: str, one: Open, happened: Happened, audience: Audience, now: datetime
 ) -> None:
     """Only who was told that something is wrong is told that it is well."""
-    to = {name: None for name in _takers(audience, Event.RECOVERED) if name in one.told}
+    known = {recipient.key for recipient in audience.recipients if Event.RECOVERED in recipient.on}
+    to: dict[str, datetime | None] = {name: None for name in one.told if name in known}
     if not to:
         return
     rows = {row.secret.casefold(): row for row in happened.report.items if row.outcome is Outcome.DONE}
@@ -223,7 +237,7 @@ def _owe_recovery(
         cause=_short(f"Well again since {instant(happened.report.finished_at)}. It was: {one.cause}"),
         since=one.since,
     )
-    owed[notice.id] = Owed(_with_items(notice, items), to)
+    owed[notice.id] = Owed(_with_items(notice, items, happened), to)
 
 
 def _emergency(happened: Happened, audience: Audience, now: datetime) -> Notice | None:
@@ -249,7 +263,7 @@ def _emergency(happened: Happened, audience: Audience, now: datetime) -> Notice 
         cause=_short(" ".join(said) or "An emergency ended older values, and nothing was replaced."),
         remedy=_short(wrong[0].remedy) if wrong else "",
     )
-    return _with_items(notice, _items_of_rows(report.items, happened))
+    return _with_items(notice, _items_of_rows(report.items, happened), happened)
 
 
 def _deeds(happened: Happened, audience: Audience, now: datetime) -> Notice | None:
@@ -263,7 +277,7 @@ def _deeds(happened: Happened, audience: Audience, now: datetime) -> Notice | No
         subject=rows[0].secret if len({row.secret for row in rows}) == 1 else "",
         cause=f"Done: {', '.join(f'{number} {deed}' for deed, number in sorted(many.items()))}.",
     )
-    return _with_items(notice, _items_of_rows(rows, happened))
+    return _with_items(notice, _items_of_rows(rows, happened), happened)
 
 
 def _notice(
@@ -274,11 +288,15 @@ def _notice(
     return Notice(id_, event, code, "", "", "", now, audience.deployment, audience.vault, happened.report.run_id)
 
 
-def _with_items(notice: Notice, items: Iterable[NoticeItem]) -> Notice:
-    """The first to end come first; one that several rows tell of stands there once."""
-    once = {item.secret.casefold(): item for item in items}
+def _with_items(notice: Notice, items: Iterable[NoticeItem], happened: Happened) -> Notice:
+    """The first to end come first; one that several rows tell of stands there once, with whom it belongs to."""
+    once = {item.secret.casefold(): replace(item, owner=_owner_of(item, happened)) for item in items}
     in_order = sorted(once.values(), key=lambda item: (item.expires_on is None, item.expires_on, item.secret))
     return replace(notice, items=tuple(in_order[:MOST_ITEMS]), items_in_all=len(in_order))
+
+
+def _owner_of(item: NoticeItem, happened: Happened) -> str:
+    return ", ".join(happened.owners.of(item.secret, item.username))
 
 
 def _item_of(trouble: Trouble) -> NoticeItem:

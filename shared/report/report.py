@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
 from shared.model.clock import instant, read_instant
 from shared.model.errors import Code, PatrolError
+from shared.model.items import Owners
 from shared.model.steps import (
     Because,
 )
@@ -62,6 +63,8 @@ class Row:
     """From when a busy item may be asked for again, where that is known; not part of the report."""
     version: str = ""
     """The version of the secret that the step wrote, or gave a later expiry; "" where it did neither."""
+    owner: str = ""
+    """Whom the item belongs to, where pats.yaml says so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,11 @@ def in_order(rows: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: (rank.get(row.outcome, 5), row.secret.casefold())))
 
 
+def owned(rows: Iterable[Row], owners: Owners) -> list[Row]:
+    """Rows with whom they belong to."""
+    return [replace(row, owner=", ".join(owners.of(row.secret, row.username))) for row in rows]
+
+
 def row_json(row: Row) -> dict[str, object]:
     """A row as every report's JSON has it."""
     return {
@@ -158,6 +166,7 @@ def row_json(row: Row) -> dict[str, object]:
         "says": row.says,
         "expires_on": instant(row.expires_on),
         "version": row.version or None,
+        "owner": row.owner or None,
         "error": failure_json(row.error),
     }
 
@@ -174,8 +183,9 @@ def read_row(found: Mapping[str, Any]) -> Row:
         says=found["says"],
         expires_on=read_instant(found["expires_on"]),
         error=read_failure(found["error"]),
-        # Older reports name none.
+        # Older reports name neither.
         version=found.get("version") or "",
+        owner=found.get("owner") or "",
     )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from shared.model.clock import instant
-from shared.model.errors import Busy, Code, PatrolError, defect
+from shared.model.errors import Busy, PatrolError, defect
 from shared.model.items import InvalidItem, Item, Named
 from shared.model.ports import (
     Events,
@@ -145,7 +145,7 @@ def counts(rows: Iterable[Row]) -> dict[str, int]:
 
 def invalid_row(item: InvalidItem) -> Row:
     """An item that pats.yaml spoilt."""
-    problem = PatrolError(Code.ITEM_INVALID, item.problem, CORRECT)
+    problem = PatrolError(item.code, item.problem, item.remedy or CORRECT)
     says = f"{item.secret}: {problem.cause} {problem.remedy}"
     return Row(
         item.secret,

@@ -182,6 +182,7 @@ def item_json(item: NoticeItem) -> dict[str, object]:
         "organization": item.organization,
         "expires_on": instant(item.expires_on),
         "version": item.version or None,
+        "owner": item.owner or None,
     }
 
 
@@ -200,7 +201,10 @@ def _read_notice(found: Mapping[str, Any]) -> Notice:
 
 def _read_item(found: Mapping[str, Any]) -> NoticeItem:
     ends, version = read_instant(found["expires_on"]), found["version"] or ""
-    return NoticeItem(found["secret"], found["username"], found["organization"], ends, version)
+    # What was kept before owners were has none.
+    return NoticeItem(
+        found["secret"], found["username"], found["organization"], ends, version, found.get("owner") or ""
+    )
 
 
 def _at(text: str) -> datetime:

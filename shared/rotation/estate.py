@@ -62,7 +62,7 @@ class Estate:
         """Secrets of ours that pats.yaml does not name any more."""
         if self.wanted is not None or not self.whole:
             return ()
-        return unmanaged(self.listing, self.mark, self.managed)
+        return unmanaged(self.listing, self.mark, self.inventory)
 
 
 def observe(world: World, inventory: Inventory, mark: Mark, request: Request) -> Estate:
@@ -142,8 +142,14 @@ def organizations(inventory: Inventory, minted: Mapping[str, tuple[str, ...]]) -
     return {name.casefold(): name for names in minted.values() for name in names} | named
 
 
-def unmanaged(listing: VaultListing, mark: Mark, managed: frozenset[str]) -> tuple[str, ...]:
-    """Names of the secrets with our mark that pats.yaml does not have, nor ends."""
+def unmanaged(listing: VaultListing, mark: Mark, inventory: Inventory) -> tuple[str, ...]:
+    """Names of the secrets with our mark that pats.yaml does not have, nor ends.
+
+    None while a file of the inventory cannot be read: each may stand in it.
+    """
+    if inventory.unread:
+        return ()
+    managed = inventory.managed()
     names = [
         row.name
         for key, row in listing.secrets.items()

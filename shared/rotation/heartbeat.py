@@ -89,7 +89,8 @@ class Heartbeat:
             emergency=request.emergency,
             ends=standing.ends,
             soon=standing.soon,
-            managed=self.inventory.managed(),
+            managed=self.inventory.nameable(),
+            owners=self.inventory.owners(),
         )
         rows = notices.tell_end(self.world, to, happened, waits=request.door == "http")
         if not rows:

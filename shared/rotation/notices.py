@@ -17,7 +17,7 @@ from threading import Lock, Thread
 from shared.model.clock import Deadline
 from shared.model.errors import Code, PatrolError, Unclear, defect
 from shared.model.items import Inventory, Item
-from shared.model.notices import Audience, Recipient
+from shared.model.notices import Audience, Recipient, narrowed
 from shared.model.secret_state import VaultListing
 from shared.model.secret_text import SecretText
 from shared.model.tags import Mark
@@ -222,7 +222,7 @@ def _tell_one(world: World, to: Recipient, deliveries: list[Delivery], deadline:
         for delivery in deliveries:
             if deadline.passed():
                 break
-            world.recipients.tell(to, url, signing, delivery.notice, deadline)
+            world.recipients.tell(to, url, signing, narrowed(delivery.notice, to), deadline)
             sent.note(delivery)
     except PatrolError as known:
         failure = known

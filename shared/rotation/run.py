@@ -12,7 +12,7 @@ from shared.model.items import Inventory, Item, User
 from shared.model.request import Request, check_names
 from shared.model.secret_state import Nothing, VaultListing
 from shared.model.tags import Mark
-from shared.report.report import Failure, Leftover, Report, Row, in_order
+from shared.report.report import Failure, Leftover, Report, Row, in_order, owned
 from shared.report.rows import invalid_row
 from shared.rotation.canary import are_listed
 from shared.rotation.estate import observe, observe_user
@@ -163,7 +163,7 @@ def _work(run: Run, started: datetime) -> _Done:
         run_id=run.request.run_id,
         started_at=started,
         finished_at=run.world.clock.now(),
-        items=in_order(rows),
+        items=in_order(owned(rows, run.estate.inventory.owners())),
         leftovers=tuple(
             sorted(leftovers, key=lambda leftover: (leftover.secret.casefold(), leftover.authorization_id))
         ),

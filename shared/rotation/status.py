@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import partial
 
 from shared.model.clock import instant
-from shared.model.errors import Code, PatrolError, defect
+from shared.model.errors import PatrolError, defect
 from shared.model.items import InvalidItem, Inventory, Item, Named, TokenItem
 from shared.model.ports import Vault
 from shared.model.secret_state import (
@@ -70,6 +70,7 @@ class ItemStatus:
     is_token: bool = False
     consumers: tuple[tuple[str, bool], ...] = ()
     """Who keeps a copy of the value, and whether it has the current one."""
+    owner: str = ""
 
     @property
     def key(self) -> str:
@@ -144,7 +145,9 @@ def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark
         *(of_invalid(item, pat) for item in inventory.invalid),
         *(of_invalid(item, token) for item in inventory.invalid_tokens),
     ]
-    return Status(now, tuple(sorted(found, key=lambda item: item.secret.casefold())), blocks, enrolled)
+    owners = inventory.owners()
+    told = (replace(row, owner=", ".join(owners.of(row.secret, row.username))) for row in found)
+    return Status(now, tuple(sorted(told, key=lambda item: item.secret.casefold())), blocks, enrolled)
 
 
 def with_enrollments(seen: Status, enrollments: Iterable[EnrollmentSeen]) -> Status:
@@ -332,7 +335,7 @@ def _invalid(item: InvalidItem, secret: Secret | TokenSecret, now: datetime) -> 
     """Its state by the vault alone: what pats.yaml asks for cannot be read, so nothing of it falls due."""
     ends = secret.expires_on if isinstance(secret, Published | PublishedToken) else None
     state, left = _vault_state(secret, ends, now), _days_left(ends, now)
-    fail = Failure(Code.ITEM_INVALID, item.problem, CORRECT)
+    fail = Failure(item.code, item.problem, item.remedy or CORRECT)
     made = secret.created if isinstance(secret, Published | PublishedToken) else None
     verb, because = Verb.HOLD, Because.INVALID
     return ItemStatus(
@@ -356,6 +359,7 @@ def _json(item: ItemStatus) -> Mapping[str, object]:
         "secret": item.secret,
         "username": item.username,
         "organization": item.organization,
+        "owner": item.owner or None,
         "state": item.state,
         "expires_on": instant(item.expires_on),
         "days_left": item.days_left,

@@ -17,7 +17,7 @@ from shared.model.request import Request, check_names
 from shared.model.secret_state import PublishedToken, TokenSecret
 from shared.model.steps import Because, Fail, Hold, Recover, Rotate, Step
 from shared.model.tags import Mark
-from shared.report.report import Outcome, Report, Row, Verb, in_order
+from shared.report.report import Outcome, Report, Row, Verb, in_order, owned
 from shared.report.rows import failed, invalid_row, left, tell_row, unexpected, why_then, would
 from shared.rotation.heartbeat import heartbeat
 from shared.rotation.sign_in import CREDENTIAL_WARNING
@@ -69,7 +69,7 @@ def _refresh(
     rows = [row for row in looked if isinstance(row, Row)] + threads.side_by_side(jobs)
     invalid = [item for item in inventory.invalid_tokens if wanted is None or item.key in wanted]
     rows += [tell(invalid_row(item)) for item in invalid]
-    return Report(request.run_id, started, world.clock.now(), in_order(rows))
+    return Report(request.run_id, started, world.clock.now(), in_order(owned(rows, inventory.owners())))
 
 
 @dataclass(frozen=True, slots=True)

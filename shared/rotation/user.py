@@ -223,6 +223,9 @@ class UserWork:
     def _end_unmanaged(self, user: SignedIn, done: UserWorkDone) -> None:
         """Items that vanished from pats.yaml: their current PAT and value stay, what was promised to end still ends."""
         run = self.run
+        if run.estate.inventory.unread:
+            # The item may stand where nobody can read it, with an overlap of its own.
+            return
         ours = {run.mark.secret_of(pat.display_name) for pats in done.listed.values() for pat in pats.values()}
         for name in sorted(name for name in ours - run.estate.managed if name is not None):
             try:

@@ -195,6 +195,7 @@ def _item(notice: Notice, item: NoticeItem) -> dict[str, Any]:
         "organization": item.organization,
         "expires_on": instant(item.expires_on),
         "version": item.version or None,
+        "owner": item.owner or None,
     }
 
 
@@ -232,4 +233,4 @@ def _lines(notice: Notice, items: tuple[NoticeItem, ...]) -> list[str]:
 def _line(item: NoticeItem) -> str:
     until = f"works until {instant(item.expires_on)}" if item.expires_on else ""
     version = f"version {item.version}" if item.version else ""
-    return " · ".join(filter(None, (item.secret, item.username, item.organization, until, version)))
+    return " · ".join(filter(None, (item.secret, item.username, item.organization, item.owner, until, version)))

@@ -40,6 +40,7 @@ TITLES: Mapping[str, str] = {
     Code.ENROLLMENT_NEEDED: "Somebody has to sign in once",
     Code.ENROLLMENT_ENDED: "Somebody has to sign in again",
     Code.ITEM_INVALID: "Wrong in pats.yaml",
+    Code.INVENTORY_FILE_UNREADABLE: "A file of the inventory cannot be read",
     Code.EDITED: "Edited by hand",
     Code.FOREIGN: "Of another deployment",
     Code.UNMARKED: "Not patrol's",
@@ -61,6 +62,7 @@ _NOT_LOOKED = frozenset({Outcome.LEFT, Outcome.BUSY})
 _OF_THE_VAULT = frozenset(
     {
         *(Code.EDITED, Code.FOREIGN, Code.UNMARKED, Code.DISABLED, Code.ITEM_INVALID, Code.PAUSED),
+        Code.INVENTORY_FILE_UNREADABLE,
         *(Code.USER_BLOCKED, Code.SIGN_IN_REFUSED, Code.ENROLLMENT_ENDED),
     }
 )

@@ -80,7 +80,9 @@ class Wanted:
             row
             for row in rows
             if (not self.states or row.state in self.states)
-            and all(word in f"{row.secret}\n{row.username}\n{row.organization}".casefold() for word in words)
+            and all(
+                word in f"{row.secret}\n{row.username}\n{row.organization}\n{row.owner}".casefold() for word in words
+            )
         ]
 
 

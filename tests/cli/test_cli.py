@@ -77,6 +77,7 @@ def test_run_prints_the_report_as_one_document(shell: Shell) -> None:
         "says",
         "expires_on",
         "version",
+        "owner",
         "error",
     ]
     assert (row["step"], row["outcome"], row["error"]) == ("rotate", "done", None)

@@ -289,6 +289,18 @@ def test_a_user_that_pats_yaml_does_not_have_gets_an_entry(shell: Shell) -> None
     assert pats_yaml.check(yaml.safe_dump(whole)) == ()
 
 
+def test_what_a_folder_of_files_has_counts_as_one_inventory(shell: Shell) -> None:
+    seed(shell, "agent")
+    place = shell.root / "inventory"
+    place.mkdir()
+    (place / "platform.yaml").write_text(shell.lab.pats_yaml(), encoding="utf-8")
+    team = [{"username": AGENTS, "password_secret_name": "svc-agents-password", "pats": [item("agent")]}]
+    (place / "web.yaml").write_text(yaml.safe_dump({"users": team}), encoding="utf-8")
+    code, out, errors = shell(*IMPORT, PATS_FILE="inventory")
+    assert code == 0, errors
+    assert "agent is an item of pats.yaml already" in out, "another file has that name"
+
+
 def test_the_name_of_the_option_may_be_shortened(shell: Shell) -> None:
     shell.lab.users = [{"username": SONAR, "password_secret_name": "svc-sonar-password", "pats": []}]
     assert shell(*IMPORT, "--password-secret", "svc-agents-password")[0] == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -401,3 +402,14 @@ def test_one_machine_does_it_all_below_the_limit(environ: dict[str, str], tmp_pa
     assert fire(sign_ins, tmp_path, **environ) == []
     assert sign_ins.lab.works(SECRET)
     assert len(sign_ins.lab.live()) == 2, "it was rotated here"
+
+
+def test_promise_5_while_a_file_cannot_be_read_nothing_is_called_unmanaged() -> None:
+    sign_ins = looked_at(many(Size(users=30, each=5, due=11)))
+    *others, last = sign_ins.lab.inventory().users
+    gone = tuple(sorted(one.secret for one in last.items))
+    known = replace(sign_ins.lab.inventory(), users=(*others, last.without({one.key for one in last.items})))
+    for inventory, names in ((known, gone), (replace(known, unread=("web.yaml",)), ())):
+        sign_ins.lab.large = inventory
+        done = sign_ins.dispatch()
+        assert (len(done.messages), done.run.report.unmanaged) == (3, names)

@@ -61,6 +61,18 @@ def test_without_service_principals_it_calls_nothing(text: str, tmp_path: Path) 
     assert made.operations() == []
 
 
+def test_a_folder_is_looked_through_for_service_principals(tmp_path: Path) -> None:
+    made = lab(items=[item()])
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    (folder / "platform.yaml").write_text(Lab([item()]).pats_yaml(), encoding="utf-8")
+    fire(made, tmp_path, PATS_FILE="inventory")
+    assert made.operations() == []
+    (folder / "tokens.yaml").write_text(TREE, encoding="utf-8")
+    fire(made, tmp_path, PATS_FILE="inventory")
+    assert left(made) == minutes(60)
+
+
 def test_without_service_principals_nothing_is_loaded_nor_asked_of_the_settings(tmp_path: Path) -> None:
     (tmp_path / "pats.yaml").write_text(Lab([item()]).pats_yaml(), encoding="utf-8")
     code = (

@@ -23,6 +23,7 @@ from tests.lab.bicep import INFRA, PARAMETERS, ROOT, app_settings, committed, of
 
 NAMES = [path.stem for path in PARAMETERS]
 BLOB_DATA_CONTRIBUTOR = "ba92f5b4-2d11-453d-a403-e96b0029c9fe"
+BLOB_DATA_READER = "2a2b9908-6ea1-4ae2-8e65-a410df84e7d1"
 BLOB_DATA_OWNER = "b7e6dc6d-f1e8-4753-8033-0f276bb0955b"
 QUEUE_DATA_CONTRIBUTOR = "974c5e8b-45b9-4653-ba55-5f855dd0fb88"
 METRICS_PUBLISHER = "3913510d-42f4-4e42-8a64-420c390055eb"
@@ -51,6 +52,8 @@ ROLES["existing-vaults"] = {
     ("44444444-0000-4000-8000-000000000001", SECRETS_USER, "rg-contoso-pats/contoso-pats/agents-linux-pat"),
     ("44444444-0000-4000-8000-000000000002", SECRETS_USER, "rg-contoso-pats/contoso-pats/sonarqube-pat"),
 }
+
+ROLES["teams"] |= {(APP, BLOB_DATA_READER, "sti/inventory")}
 
 # What Flex Consumption refuses or ignores (Azure Functions, "Flex Consumption plan: deprecated settings").
 FORBIDDEN = {
@@ -97,7 +100,7 @@ def assignment(resource: dict[str, Any]) -> tuple[str, str, str]:
     scope = extension[1] if extension else resource["id"].partition("/providers/Microsoft.Authorization")[0]
     group = re.findall(r"/resourceGroups/([^/]+)/", scope)[-1]
     path = re.findall(r"/(?:storageAccounts|components|vaults|secrets|containers)/([^/]+)", scope)
-    new = re.match(r"stp(?=contos)|st|appi-|kv[pc]-", path[0]) if group == "rg-patrol" else None
+    new = re.match(r"st[pi](?=contos)|st|appi-|kv[pc]-", path[0]) if group == "rg-patrol" else None
     where = [new[0], *path[1:]] if new else [group, *path]
     return who, properties["roleDefinitionId"].rpartition("/")[2], "/".join(where)
 
@@ -197,7 +200,7 @@ def test_the_app_runs_on_flex_consumption_with_its_identity(name: str) -> None:
 def test_storage_takes_no_key_and_holds_what_the_app_needs(name: str) -> None:
     resources = committed(name)
     accounts = of_type(resources, "Microsoft.Storage/storageAccounts")
-    assert len(accounts) == 2
+    assert len(accounts) == (3 if name == "teams" else 2)
     wanted = {
         "allowSharedKeyAccess": False,
         "allowBlobPublicAccess": False,
@@ -205,9 +208,10 @@ def test_storage_takes_no_key_and_holds_what_the_app_needs(name: str) -> None:
         "minimumTlsVersion": "TLS1_2",
         "supportsHttpsTrafficOnly": True,
     }
-    assert [{key: account["properties"][key] for key in wanted} for account in accounts] == [wanted, wanted]
+    assert [{key: account["properties"][key] for key in wanted} for account in accounts] == [wanted] * len(accounts)
     containers = of_type(resources, "Microsoft.Storage/storageAccounts/blobServices/containers")
-    assert {row["name"].rpartition("/")[2] for row in containers} == {"app-package", CONTAINER, RUNS, LINKS}
+    more = {"inventory"} if name == "teams" else set()
+    assert {row["name"].rpartition("/")[2] for row in containers} == {"app-package", CONTAINER, RUNS, LINKS} | more
     assert all(row["properties"]["publicAccess"] == "None" for row in containers)
 
 
@@ -217,6 +221,7 @@ def test_the_package_is_in_an_account_of_its_own_which_the_app_s_identity_has_no
     containers = of_type(resources, "Microsoft.Storage/storageAccounts/blobServices/containers")
     (package,) = [row["name"].partition("/")[0] for row in containers if row["name"].endswith("/app-package")]
     others = {row["name"].partition("/")[0] for row in containers if not row["name"].endswith("/app-package")}
+    others = {account for account in others if not account.startswith("sti")}
     assert others == {app_settings(resources)["AzureWebJobsStorage__accountName"]}
     assert package not in others
     storage = one(resources, "Microsoft.Web/sites")["properties"]["functionAppConfig"]["deployment"]["storage"]
@@ -231,13 +236,39 @@ def test_the_package_is_in_an_account_of_its_own_which_the_app_s_identity_has_no
 @pytest.mark.parametrize("name", NAMES)
 def test_every_write_of_the_package_is_on_record(name: str) -> None:
     resources = committed(name)
-    (found,) = [row for row in of_type(resources, DIAGNOSTICS) if "/blobServices/" in row["id"]]
-    assert "/storageAccounts/stp" in found["id"]
+    blobs = [row for row in of_type(resources, DIAGNOSTICS) if "/blobServices/" in row["id"]]
+    (found,) = [row for row in blobs if "/storageAccounts/stp" in row["id"]]
+    assert len(blobs) == (2 if name == "teams" else 1)
     assert {row["category"] for row in found["properties"]["logs"] if row["enabled"]} == {
         "StorageWrite",
         "StorageDelete",
     }
     assert found["properties"]["workspaceId"] == audit_workspace(resources)["id"]
+
+
+def test_an_inventory_of_blobs_has_an_account_of_its_own_that_patrol_reads_and_whose_past_can_be_brought_back() -> None:
+    resources = committed("teams")
+    containers = of_type(resources, "Microsoft.Storage/storageAccounts/blobServices/containers")
+    (account,) = [row["name"].partition("/")[0] for row in containers if row["name"].endswith("/inventory")]
+    assert [row["name"].partition("/")[0] for row in containers].count(account) == 1
+    (service,) = [
+        row
+        for row in of_type(resources, "Microsoft.Storage/storageAccounts/blobServices")
+        if row["name"].startswith(account)
+    ]
+    kept = {"enabled": True, "days": 30}
+    assert service["properties"] == {
+        "isVersioningEnabled": True,
+        "deleteRetentionPolicy": kept,
+        "containerDeleteRetentionPolicy": kept,
+    }
+    assert at_deployment(app_settings(resources)["PATS_FILE"]) == f"https://{account}.blob.core.windows.net/inventory/"
+    (written,) = [row for row in of_type(resources, DIAGNOSTICS) if account in row["id"]]
+    assert {row["category"] for row in written["properties"]["logs"] if row["enabled"]} == {
+        "StorageWrite",
+        "StorageDelete",
+    }
+    assert written["properties"]["workspaceId"] == audit_workspace(resources)["id"]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -615,6 +646,7 @@ def test_operations_gives_the_queue_as_it_is() -> None:
 def test_role_ids_in_the_source_are_those_of_azure() -> None:
     known = {
         BLOB_DATA_CONTRIBUTOR,
+        BLOB_DATA_READER,
         BLOB_DATA_OWNER,
         QUEUE_DATA_CONTRIBUTOR,
         METRICS_PUBLISHER,

@@ -23,7 +23,7 @@ from packaging.markers import Marker
 
 from infra import package
 from sandbox.process.running import ROOT
-from shared.inventory import pats_yaml
+from shared.inventory import files
 
 LOCKED = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 NAME, MODULE = "patrol-tried", "patrol_tried"
@@ -133,6 +133,33 @@ def test_your_own_inventory_goes_along(tmp_path: Path, index: Path, requirements
     assert (tmp_path / "made" / "pats.yaml").read_text() == OWN
 
 
+def test_an_inventory_of_several_files_goes_along_under_its_own_name(
+    tmp_path: Path, index: Path, requirements: Path
+) -> None:
+    folder = tmp_path / "inventory"
+    folder.mkdir()
+    for name in ("platform.yaml", "team-web.yaml", "README.md", ".draft.yaml"):
+        (folder / name).write_text(OWN)
+    known = environment(tmp_path, PIP_INDEX_URL=index.as_uri())
+    package.build(tmp_path / "made", requirements, known, inventory=folder)
+    assert {path.name for path in (tmp_path / "made" / "inventory").iterdir()} == {"platform.yaml", "team-web.yaml"}
+    assert not (tmp_path / "made" / "pats.yaml").exists()
+    (folder / "team-web.yaml").write_text("users:\n  - username: svc@your-tenant.onmicrosoft.com\n")
+    with pytest.raises(package.NotBuilt, match=r"team-web.yaml still has placeholders of pats.example.yaml \(line 2\)"):
+        package.build(tmp_path / "made", requirements, known, inventory=folder)
+    for file in folder.glob("*.yaml"):
+        file.unlink()
+    with pytest.raises(package.NotBuilt, match=r"holds no file whose name ends with \.yaml"):
+        package.build(tmp_path / "made", requirements, known, inventory=folder)
+
+
+def test_azd_s_own_environment_says_what_goes_along() -> None:
+    assert package.chosen({}) == ROOT / "pats.yaml"
+    assert package.chosen({"PATROL_PATS_FILE": "inventory"}) == ROOT / "inventory"
+    assert package.chosen({"PATROL_PATS_FILE": "https://contoso.blob.core.windows.net/inventory/"}) is None
+    assert package.chosen({"PATROL_INVENTORY_FROM": "blobs"}) is None
+
+
 @pytest.mark.parametrize("without", [False, True], ids=["the example", "none"])
 def test_promise_8_an_inventory_that_would_fail_at_the_first_timer_is_not_packaged(
     without: bool, tmp_path: Path
@@ -143,7 +170,7 @@ def test_promise_8_an_inventory_that_would_fail_at_the_first_timer_is_not_packag
     with pytest.raises(package.NotBuilt) as why:
         package.build(tmp_path / "made", tmp_path / "not read", {}, inventory=inventory)
     (lines,) = re.findall(r"\(line ([\d, ]+)\)", str(why.value)) or [""]
-    refused = {str(problem.line) for problem in pats_yaml.check_file(ROOT / "pats.example.yaml")}
+    refused = {str(problem.line) for problem in files.check(files.read(ROOT / "pats.example.yaml"))}
     assert set(lines.split(", ")) == ({""} if without else refused), "the same that `check` refuses"
     assert "Copy pats.example.yaml to pats.yaml" in str(why.value) or not without
     assert list(tmp_path.iterdir()) == ([] if without else [inventory])

@@ -31,6 +31,7 @@ from shared.inventory import pats_yaml
 from shared.model import run_ids
 from shared.model.clock import GRACE, Deadline, VaultTime
 from shared.model.errors import PatrolError
+from shared.model.inventory_files import InventoryFile, InventoryFiles
 from shared.model.items import Inventory, User
 from shared.model.ports import Links
 from shared.model.request import Request
@@ -160,6 +161,8 @@ class Lab:
     enrolled: bool = False
     notify: list[dict[str, Any]] = field(default_factory=list)
     told_before: ToldBefore = field(default_factory=Forgetful)
+    teams: dict[str, str] = field(default_factory=dict)
+    """Files beside the one with `sign_in`, by name: the inventory is a folder then."""
 
     def __post_init__(self) -> None:
         self.manual = ManualClock(self.start)
@@ -206,6 +209,10 @@ class Lab:
         return tree
 
     def inventory(self) -> Inventory:
+        if self.teams:
+            files = {"platform.yaml": self.pats_yaml(), **self.teams}
+            each = tuple(InventoryFile(name, files[name]) for name in sorted(files))
+            return pats_yaml.load_files(InventoryFiles("the folder", each, True))
         return self.large or _loaded(json.dumps(self._tree()))
 
     def world(self, budget: timedelta = timedelta(minutes=20), grace: timedelta = GRACE) -> World:

@@ -314,6 +314,7 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.DEVOPS_UNCLEAR: lambda: faulty("pats.list", "garbage"),
     Code.DEVOPS_REFUSED: lambda: faulty("pats.list", "status", status=400, body='{"typeKey": "JsonReaderException"}'),
     Code.ITEM_INVALID: lambda: with_lab(lambda lab: lab.items.append(item("other-pat", scopes=["vso.cod"]))),
+    Code.INVENTORY_FILE_UNREADABLE: lambda: with_lab(lambda lab: lab.teams.update({"team-web.yaml": "users:\n  - ["})),
     Code.SECRET_UNKNOWN: lambda: published().run("no-such-pat"),
     Code.PAUSED: lambda: published(paused=True).run("build-pat", force=True),
     Code.OWNER_CHANGED: lambda: with_lab(moved_and_ended),

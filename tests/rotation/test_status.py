@@ -354,6 +354,7 @@ def test_the_document_has_exactly_these_keys() -> None:
             "secret": "wiki-export-pat",
             "username": AGENTS,
             "organization": "contoso",
+            "owner": None,
             "state": "healthy",
             "expires_on": "2026-03-28T12:00:00Z",
             "days_left": 27,
