@@ -16,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.cloud.seed import CLIENT, demo_pats_yaml
+from sandbox.cloud.seed import CLIENT, PATS_VAULT, demo_pats_yaml
+from sandbox.cloud.vault_log import resource_of
 from sandbox.functions_host.azurite import ACCOUNT, Ports, azurite, certificates_of, free_port
 from sandbox.functions_host.host import Keys
 from sandbox.process.running import ROOT, Running, start
@@ -49,7 +50,7 @@ class Served:
 
 def new_keys() -> Keys:
     """One for each function that asks for one, made new at every start."""
-    names = ("rotate", "emergency", "pats", "page", "metrics", "runs", "enroll")
+    names = ("rotate", "emergency", "pats", "page", "metrics", "readers", "runs", "enroll")
     return Keys(
         {name: secrets.token_urlsafe(24) for name in names}, secrets.token_urlsafe(24), secrets.token_urlsafe(24)
     )
@@ -66,11 +67,13 @@ def serve(port: int, schedule: str) -> Iterator[Served]:
         inventory.write_text(f"{demo_pats_yaml()}{ENROLLED}", encoding="utf-8")
         cloud = stack.enter_context(start("demo", routes=ports.routes))
         cloud.client.seed({"users": [{"upn": RELEASE, "password": new_password(), "state": "mfa_required"}]})
+        cloud.client.switch(vault_log_table="AZKVAuditLogs")
         cloud.client.change_client(CLIENT, redirect_uris=[f"http://localhost:{port}/api/enroll/callback"])
         stack.enter_context(azurite(ports, certificates_of(cloud.environment())))
         settings = {
             "PATS_FILE": str(inventory),
             "ROTATION_SCHEDULE": schedule,
+            "VAULT_LOGS": resource_of(PATS_VAULT),
             "WEBSITE_HOSTNAME": f"localhost:{port}",
             "AzureWebJobsStorage__accountName": ACCOUNT,
             "AzureWebJobsStorage__credential": "managedidentity",

@@ -22,7 +22,7 @@ from sandbox.cloud.recipients import Recipient
 from sandbox.cloud.service_connections import ServiceConnection
 from sandbox.cloud.sonarqube import AzureSetting, SonarQube
 from sandbox.cloud.switches import Switches
-from sandbox.cloud.vault_log import VaultLog
+from sandbox.cloud.vault_log import VaultLog, resource_of
 from sandbox.cloud.workload_identity import WorkloadIdentities
 
 
@@ -95,9 +95,7 @@ class Cloud:
     def add_vault(self, host: str) -> Vault:
         """`host` is a full name such as `contoso-pats.vault.azure.net`."""
         vault = self.vaults[host.lower()] = Vault(host, self.now, self.chance, self.switches)
-        group = "/subscriptions/5b000000-0000-4000-8000-000000000005/resourceGroups/rg-patrol"
-        resource = f"{group}/providers/Microsoft.KeyVault/vaults/{vault.name}"
-        self.vault_logs[host.lower()] = VaultLog(resource)
+        self.vault_logs[host.lower()] = VaultLog(resource_of(vault.host))
         return vault
 
     def vault_log_of(self, resource_id: str) -> VaultLog | None:

@@ -12,7 +12,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 TABLES = ("AZKVAuditLogs", "AzureDiagnostics")
+GROUP = "/subscriptions/5b000000-0000-4000-8000-000000000005/resourceGroups/rg-patrol"
 ALWAYS = frozenset({"TimeGenerated", "OperationName", "ResultSignature", "_ResourceId"})
+
+
+def resource_of(vault_host: str) -> str:
+    """A vault's resource id; every vault of the sandbox is in one resource group."""
+    return f"{GROUP}/providers/Microsoft.KeyVault/vaults/{vault_host.partition('.')[0]}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def test_promise_7_what_is_secret_is_masked_and_stands_in_no_file() -> None:
     masked = {one["key"] for one in variables() if one["type"] == "secret"}
     assert masked == {
         *("client_secret", "password", "access_token", "pat_value"),
-        *("pats_key", "page_key", "metrics_key", "rotate_key", "emergency_key", "runs_key"),
+        *("pats_key", "page_key", "metrics_key", "readers_key", "rotate_key", "emergency_key", "runs_key"),
     }
 
 

@@ -8,15 +8,13 @@ from typing import Any
 import requests
 
 from sandbox.cloud.seed import PATS_VAULT
+from sandbox.cloud.vault_log import resource_of
 from sandbox.process.in_process import session_for
 from tests.lab.lab import Lab, item
 
 AGENT = "a9e00000-0000-4000-8000-000000000009"
 SONAR_APP = "50000000-0000-4000-8000-000000000005"
-RESOURCE = (
-    "/subscriptions/5b000000-0000-4000-8000-000000000005/resourceGroups/rg-patrol"
-    "/providers/Microsoft.KeyVault/vaults/patrol-demo-pats"
-)
+RESOURCE = resource_of(PATS_VAULT)
 DELAYED = timedelta(minutes=6)
 """After it a row can be found."""
 

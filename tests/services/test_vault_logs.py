@@ -19,14 +19,11 @@ from shared.model.pats import PatId
 from shared.model.ports import AuditLogs, VaultLogs
 from shared.model.readers import Asked, VaultLogSeen
 from tests.lab.lab import Lab, days, item
+from tests.lab.readers import RESOURCE
 
 AGENT = "a9e00000-0000-4000-8000-000000000009"
 ALICE = "a11ce000-0000-4000-8000-000000000001"
 TABLES = ("AZKVAuditLogs", "AzureDiagnostics")
-RESOURCE = (
-    "/subscriptions/5b000000-0000-4000-8000-000000000005/resourceGroups/rg-patrol"
-    "/providers/Microsoft.KeyVault/vaults/patrol-demo-pats"
-)
 
 
 def lab_with(table: str = "AZKVAuditLogs") -> Lab:
