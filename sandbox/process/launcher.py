@@ -15,10 +15,12 @@ from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
-
-import time_machine
+from types import ModuleType
 
 from sandbox.process.client import ControlRefused, SandboxClient
+
+UNUSED = ("pytest", "dateutil")
+"""time-machine loads them where they are installed, and needs neither here: a fifth of what a small program takes."""
 
 
 class Follower:
@@ -38,7 +40,7 @@ class Follower:
         self._applied = float(state["offset"])
         self._seen = int(state["version"])
         # A number, not a datetime: an aware one would change the process's time zone as well.
-        self._shift = time_machine.travel(time.time() + self._applied, tick=True).start().shift
+        self._shift = _time_machine().travel(time.time() + self._applied, tick=True).start().shift
         threading.Thread(target=self._follow, name="sandbox-clock", daemon=True).start()
 
     def stop(self) -> None:
@@ -57,6 +59,17 @@ class Follower:
                 self._shift(timedelta(seconds=offset - self._applied))
                 self._applied = offset
             self._seen = int(state["version"])
+
+
+def _time_machine() -> ModuleType:
+    for name in UNUSED:
+        sys.modules.setdefault(name, None)  # type: ignore[arg-type]  # None: importing it fails
+    import time_machine
+
+    for name in UNUSED:
+        if sys.modules[name] is None:
+            del sys.modules[name]  # the program may want it
+    return time_machine
 
 
 def main(arguments: list[str] | None = None) -> None:
