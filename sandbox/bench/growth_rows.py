@@ -1,4 +1,5 @@
-"""The rows of `make bench` about growth: what a quiet run, the status and the page take of 10 to 10,000 items.
+"""The rows of `make bench` about growth: what a quiet run takes of 10 to 10,000 items, the status and the page of 10 to
+100,000, and what runs take of many users, PATs of one user, and versions of one secret.
 
 No latency: what is measured is patrol's own. An exponent says by what power of the size a quantity grows over the last
 tenfold; a start that costs the same at any size makes it less than one.
@@ -13,33 +14,40 @@ from tempfile import TemporaryDirectory
 
 from sandbox.bench.one_run import RUN, Measured, bench
 from sandbox.bench.rows import Row
-from sandbox.cloud.large_estate import Size
+from sandbox.cloud.large_estate import Size, secret
 
 LINEAR = 1.1
 SIZES = (10, 100, 1_000, 10_000)
+MOST = 100_000
+"""No one machine runs so many: the queue does (queue_rows.py). Its status and its page are still read in one piece."""
+VERSIONS = (5, 50, 500)
 STATUS = ("-m", "shared", "status", "--json")
 PER_USER = 20
 Curve = dict[int, Measured]
 
 
 def growth() -> Iterator[Row]:
-    estates = {items: Size(max(1, items // PER_USER), min(items, PER_USER)) for items in SIZES}
+    estates = {items: Size(max(1, items // PER_USER), min(items, PER_USER)) for items in (*SIZES, MOST)}
     runs: Curve = {}
     statuses: Curve = {}
     pages: Curve = {}
     for items, size in estates.items():
         with bench(size, latency=0.0) as made, TemporaryDirectory() as folder:
-            made.run()  # the first sign-in of a user writes the note about it
-            runs[items] = made.run(RUN)
+            if items != MOST:
+                made.run()  # the first sign-in of a user writes the note about it
+                runs[items] = made.run(RUN)
             statuses[items] = made.run(STATUS)
             pages[items] = made.run((*STATUS[:3], "--html", str(Path(folder) / "page.html")))
     for name, curve in (("a quiet run", runs), ("status", statuses), ("the page", pages)):
-        yield from _curves(f"{name}, {SIZES[0]} to {SIZES[-1]:,} items", curve)
+        yield from _curves(f"{name}, {min(curve)} to {max(curve):,} items", curve)
     one_user = _quiet({each: Size(1, each) for each in (10, 100, 1_000)})
     yield from _curves("a quiet run, 10 to 1,000 PATs of one user", one_user)
     # No more users than sign in within the first minute: from 400 on patrol waits for its turn (rate_limits.py).
     users = _quiet({users: Size(users, 1) for users in (3, 30, 300)})
     yield from _curves("a quiet run, 3 to 300 users of one PAT", users)
+    # It looks at every version, and disables all but the newest.
+    emergencies = {count: _emergency(Size(1, 10, versions=count)) for count in VERSIONS}
+    yield from _curves(f"an emergency, {VERSIONS[0]} to {VERSIONS[-1]} versions of one secret", emergencies)
 
 
 def _quiet(sizes: dict[int, Size]) -> Curve:
@@ -50,6 +58,12 @@ def _second_run(size: Size) -> Measured:
     with bench(size, latency=0.0) as made:
         made.run()
         return made.run()
+
+
+def _emergency(size: Size) -> Measured:
+    with bench(size, latency=0.0) as made:
+        made.run()
+        return made.run(("-m", "shared", "emergency", "--json", secret(0)))
 
 
 def _curves(what: str, curve: Curve) -> Iterator[Row]:

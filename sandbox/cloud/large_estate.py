@@ -13,11 +13,12 @@ HEALTHY, NEAR_EXPIRY = ("-5d", "+25d"), ("-25d", "+5d")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """`due`: how many of all PATs, first users first, are near expiry."""
+    """`due`: how many of all PATs, first users first, are near expiry; `versions`: how many the first secret has."""
 
     users: int
     each: int
     due: int = 0
+    versions: int = 1
 
     @property
     def pats(self) -> int:
@@ -36,6 +37,7 @@ def estate(size: Size) -> dict[str, Any]:
     """What `sandbox.seed.apply` takes."""
     users = [user(number) for number in range(size.users)]
     pats = [_pat(number, users[number // size.each], number < size.due) for number in range(size.pats)]
+    before = [_former(age, users[0]) for age in range(size.versions - 1, 0, -1)]
     credentials = [{"name": "patrol-client-secret", "value": "sandbox-client-secret-demo", "created": "-90d"}]
     credentials += [
         {"name": f"password-{number:05d}", "value": f"sandbox-password-{number:05d}", "created": "-90d"}
@@ -46,9 +48,13 @@ def estate(size: Size) -> dict[str, Any]:
         "clients": [{"client_id": CLIENT, "secrets": ["sandbox-client-secret-demo"]}],
         "users": [{"upn": upn, "password": f"sandbox-password-{number:05d}"} for number, upn in enumerate(users)],
         "organizations": [{"name": "contoso", "guid": ORGANIZATIONS["contoso"], "members": users}],
-        "pats": pats,
+        "pats": [*pats, *before],
         "vaults": [
-            {"host": PATS_VAULT, "secrets": [_published(number, pat) for number, pat in enumerate(pats)]},
+            {
+                "host": PATS_VAULT,
+                "secrets": [_published(number, pat) for number, pat in enumerate(pats)]
+                + [_published(0, pat) for pat in before],
+            },
             {"host": CREDENTIALS_VAULT, "secrets": credentials},
         ],
     }
@@ -79,6 +85,12 @@ def _pat(number: int, owner: str, due: bool) -> dict[str, Any]:
         "valid_to": end,
         "authorization_id": f"a0000000-0000-4000-8000-{number:012d}",
     }
+
+
+def _former(age: int, owner: str) -> dict[str, Any]:
+    """What the first secret held so many times before, long since expired."""
+    ended = {"valid_from": f"-{30 + 10 * age}d", "valid_to": f"-{1 + 10 * age}d"}
+    return {**_pat(0, owner, False), **ended, "authorization_id": f"b0000000-0000-4000-8000-{age:012d}"}
 
 
 def _published(number: int, pat: dict[str, Any]) -> dict[str, Any]:
