@@ -83,22 +83,26 @@ def item_seen(
     there, not ours or another generation, while a live one of ours may be what the version holds, somebody edited the
     secret (rules 4 and 10).
     """
-    ours = [pat for pat in listed.values() if mark.secret_of(pat.display_name) == item.key]
+
+    def ours() -> list[Pat]:
+        # Only where the tag does not settle it: over all items of a user this grows with the square of them.
+        return [pat for pat in listed.values() if mark.secret_of(pat.display_name) == item.key]
+
     if isinstance(secret, Unmarked):
         created = secret.created
-        suspect = created and held_by_current(created, secret.expires_on, None, (), ours)
+        suspect = created and held_by_current(created, secret.expires_on, None, (), ours())
         return Seen(replace(secret, edited=secret.edited or suspect is not None))
     if not isinstance(secret, Published):
         return Seen(secret)
     current = secret.stamp.authorization_id
     pat, lives = listed.get(current), True
-    if pat is not None and pat in ours and pat.validity.ends == secret.expires_on:
+    if pat is not None and mark.secret_of(pat.display_name) == item.key and pat.validity.ends == secret.expires_on:
         return Seen(secret, pat=pat)
     if pat is None:
         if item.decommission or not same_owner(item, secret.stamp):
             return Seen(secret)
         pat, lives = find_unlisted(api, item.organization, current, now)
-    if _holds_another(item, secret, pat, ours, api):
+    if _holds_another(item, secret, pat, ours(), api):
         return Seen(Unmarked(True, secret.tags, secret.created, secret.expires_on))
     if pat is not None and _is_misnamed(item, secret, pat, vault, mark):
         return Seen(secret, gone=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -17,9 +17,13 @@ from shared import settings
 from shared.fan_out.who_is_queued import WORTH_WHILE
 from shared.functions.queue_trigger import SIDE_BY_SIDE
 from shared.inventory import pats_yaml
+from shared.model.clock import VaultInstant
+from shared.model.pats import Pat, PatId
 from shared.report.report import Outcome
+from shared.rotation.observe import item_seen, secret_seen
 from shared.rotation.publish import PUBLISH_WITHIN
 from shared.services.rate_limits import SIGN_INS, VERSIONS
+from tests.lab.fakes import FakePats
 from tests.lab.lab import Lab, days, item
 
 
@@ -34,6 +38,27 @@ def test_a_quiet_run_makes_as_many_calls_as_its_formula_says(size: Size) -> None
     assert [row.outcome for row in report.items] == [Outcome.HELD] * size.pats
     # The lab's identity is not asked over the wire: its token and one challenge come on top in a process.
     assert len(lab.operations()) - before == quiet_calls(size) - 3
+
+
+class ById(dict[PatId, Pat]):
+    """A user's listed PATs, of which none is looked at but by its id."""
+
+    def values(self) -> NoReturn:
+        raise AssertionError("every item would look at every PAT of its user")
+
+
+def test_what_an_item_shows_grows_not_with_the_pats_of_its_user() -> None:
+    lab = Lab([item(f"pat-{number}") for number in range(3)], quick=True)
+    lab.run()
+    listed = ById({pat.id: pat for pat in FakePats(lab.cloud, AGENTS, lab.trouble).active("contoso")})
+    vault, now = lab.quick_world().vault, VaultInstant(lab.clock.now())
+    listing = vault.listing()
+    for one in lab.inventory().items():
+        secret = secret_seen(one.secret, listing, vault, lab.settings.mark)
+        api = FakePats(lab.cloud, AGENTS, lab.trouble)
+        seen = item_seen(one, secret, listed, api, vault, lab.settings.mark, now)
+        assert seen.pat is not None
+        assert lab.settings.mark.secret_of(seen.pat.display_name) == one.key
 
 
 def test_the_formula_is_the_one_in_the_docs() -> None:
