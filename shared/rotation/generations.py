@@ -166,6 +166,8 @@ def _end_all(meant: Generations, run: Run) -> tuple[list[Row], set[PatId]]:
             elif meant.is_meant(pat) and _in_doubt(meant, pat, versions, run):
                 doubt = NotDone(Code.EDITED, "It is young, and a version that somebody wrote may hold it.", "")
                 rows.append(_lives(meant.item, owner, pat.id, meant.because, doubt))
+            elif pat.id in named and _is_another_item_s(pat, named[pat.id], meant.item, run):
+                dead.add(pat.id)  # it lives, and was never this item's: the tag need not name it any more
             elif pat.id in named and meant.is_meant(pat) and run.mark.secret_of(pat.display_name) != meant.item.key:
                 renamed = NotDone(Code.UNMARKED, "It does not carry patrol's mark any more: a person renamed it.", "")
                 rows.append(_lives(meant.item, owner, pat.id, meant.because, renamed))
@@ -251,6 +253,12 @@ def _published(meant: Generations, listings: Iterable[_Listed], run: Run) -> Cur
             f"Take it back: `patrol rotate {meant.item.secret} --force --adopt`, then ask again.",
         )
     return current
+
+
+def _is_another_item_s(pat: Pat, version: VersionSeen, item: Item, run: Run) -> bool:
+    """Whether a version names another item's PAT: one with its mark, that does not end when the version does."""
+    whose = run.mark.secret_of(pat.display_name)
+    return whose not in (None, item.key) and version.expires_on != pat.validity.ends
 
 
 def _in_doubt(meant: Generations, pat: Pat, versions: VersionListing, run: Run) -> bool:

@@ -77,15 +77,17 @@ def left_with_consumer(
 ) -> bool:
     """Whether a consumer that is none of `given_first` was given this PAT and nothing newer, by all versions.
 
-    Tags that somebody took off a version that may be `holding` it may have said so. Of a secret that no version says
-    was ever given to one, none is believed.
+    `holding`: the versions that may hold it, whatever id they say; tags that somebody took off one may have said so. Of
+    a secret that no version says was ever given to one, none is believed.
     """
+    held = tuple(holding)
     stamped = [(version, takers(version.stamp.pushed_to)) for version in versions if version.stamp is not None]
     stray = {one for _, named in stamped for one in named if keeps_copy(one)} - given_first
     last = {one: max(version.created for version, named in stamped if one in named) for one in stray}
-    if any(last[one] == version.created for version, named in stamped if version.names(pat) for one in named & stray):
+    holders = [(version, named) for version, named in stamped if version.names(pat) or version in held]
+    if any(last[one] == version.created for version, named in holders for one in named & stray):
         return True
-    return any(version.stamp is None and version.created > at for version in holding for at in last.values())
+    return any(version.stamp is None and version.created > at for version in held for at in last.values())
 
 
 def stays_with_consumer(

@@ -111,3 +111,20 @@ def test_rule_8_a_version_without_tags_may_be_anybody_s_so_everybody_is_asked(si
         assert AGENTS in told.says
     assert lab.works(SECRET)
     assert current_pat(lab).owner == SONAR
+
+
+def test_rule_8_another_item_s_id_on_an_older_version_is_no_renamed_pat() -> None:
+    """Before, its emergency failed at every run: the other item's PAT was told as one that may have leaked."""
+    lab = Lab([item(), item(OTHER)])
+    lab.run()
+    lab.wait(hours(1))
+    lab.run(SECRET, force=True)
+    tag(lab, authorization_id=lab.live(OTHER)[0].authorization_id)
+    lab.wait(hours(1))
+    lab.run(SECRET, force=True, adopt=True)
+    lab.wait(hours(1))
+    report = lab.run(SECRET, emergency=True)
+    assert report.exit_code() == 0, report.to_json()
+    assert [pat.value for pat in lab.live(SECRET)] == [lab.current(SECRET).value]
+    assert lab.works(OTHER)
+    days_pass(lab, 1)

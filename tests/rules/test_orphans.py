@@ -213,3 +213,10 @@ def test_rule_7_tags_that_somebody_took_off_may_have_said_that_a_consumer_was_gi
     assert standing(orphan(), replace(circumstances(), waits_for_nobody=True), given, KNOWN) is Standing.OVER
     never = listing(version(OLDER, days(9)), wiped, current)
     assert standing(orphan(), circumstances(), never, KNOWN) is Standing.OVER
+
+
+def test_rule_7_a_consumer_may_have_what_the_last_pushed_version_holds_whatever_id_it_says() -> None:
+    pushed = version(PatId("another-item-s"), days(5))
+    pushed = replace(pushed, tags={**pushed.tags, "pushed-to": "sonarqube https://sonar.contoso.com ado"})
+    given = listing(pushed, version(CURRENT, days(3)))
+    assert standing(orphan(), circumstances(), given, KNOWN) is Standing.WITH_CONSUMER
