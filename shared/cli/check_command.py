@@ -20,6 +20,8 @@ from shared.rotation import sign_in
 from shared.services.blob_address import BlobAddress
 from shared.settings import pats_file
 
+SETTINGS = "settings"
+"""Where a mistake is that lies in no file."""
 _SEVERITY = (WELL, NOT_DONE, HUMAN, MISCONFIGURED)
 
 
@@ -67,7 +69,7 @@ def _check(terminal: Terminal) -> Checked:
         terminal.settings()
     except Misconfigured as failure:
         mistakes = failure.mistakes or (failure.cause,)
-        problems += [Problem("settings", None, f"{mistake} {failure.remedy}") for mistake in mistakes]
+        problems += [Problem(SETTINGS, None, f"{mistake} {failure.remedy}") for mistake in mistakes]
     try:
         place = pats_file(terminal.environ, terminal.root)
         problems += files.check(terminal.files(place))
@@ -119,8 +121,9 @@ def unblock(terminal: Terminal) -> int:
 
 def _located(file: str, problem: Problem) -> str:
     """File, line, place in the file; of the file as a whole its name is enough."""
+    if problem.path == SETTINGS:
+        return f"{SETTINGS}: {problem.says}"
     name = problem.file or file
-    # What is wrong with the settings has a path and no file.
     where = f"{name}:{problem.line}:" if problem.line else f"{name}:" if problem.file or not problem.path else ""
     return " ".join(filter(None, (where, "" if problem.says.startswith(problem.path) else problem.path, problem.says)))
 

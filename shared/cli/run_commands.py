@@ -142,7 +142,8 @@ def _say_how_to_force(screen: Screen, report: Report) -> None:
     rest = [row.secret for row in report.items if row.because is Because.FRESH]
     if rest:
         them = "it" if len(rest) == 1 else "them"
-        screen.sentence(f"Not due yet. `{PROGRAM} rotate {shlex.join(rest)} --force` replaces {them} all the same.")
+        again = f"{PROGRAM} rotate {shlex.join(rest)} --force"
+        screen.sentence(f"Not due yet. `{again}` replaces {them} all the same, but not while a predecessor works on.")
 
 
 def _nothing_to_do(inventory: Inventory) -> str:

@@ -163,7 +163,7 @@ class Screen:
         """Colours follow https://no-color.org: any non-empty NO_COLOR switches them off."""
         person = out.is_terminal()
         given = environ.get("COLUMNS", "")
-        width = int(given) if given.isdecimal() and int(given) > 0 else out.columns()
+        width = int(given) if given.isdecimal() and len(given) < 6 and int(given) > 0 else out.columns()
         colours = person and not environ.get("NO_COLOR") and environ.get("TERM") != "dumb"
         return cls(out, colours, max(width or WIDTH, NARROWEST) if person else None)
 

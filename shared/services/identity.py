@@ -82,8 +82,20 @@ def own_identity(*, by_environment: bool, client_has_secret: bool, **options: An
     The technical user's own client, secret and password have those names in many tools, and none of them may read a
     vault. `by_environment`: somebody asked for that link by name. `client_has_secret`: AZURE_CLIENT_ID stands beside a
     secret, so it may name an app registration and not a managed identity: the identity without a client id is asked
-    when it does. `options` are azure-identity's.
+    when it does. `options` are azure-identity's. Raises Misconfigured where AZURE_TOKEN_CREDENTIALS asks for nothing
+    that there is.
     """
+    try:
+        return _chosen(by_environment=by_environment, client_has_secret=client_has_secret, **options)
+    except ValueError:
+        raise Misconfigured(
+            Code.SETTINGS_INVALID,
+            "AZURE_TOKEN_CREDENTIALS is nothing that azure-identity knows.",
+            "Unset it, or set it to prod, dev, or the name of one credential, such as ManagedIdentityCredential.",
+        ) from None
+
+
+def _chosen(*, by_environment: bool, client_has_secret: bool, **options: Any) -> TokenCredential:
     if by_environment:
         return DefaultAzureCredential(**options)
     options["exclude_environment_credential"] = True

@@ -41,7 +41,10 @@ def _trusted(bundle: str) -> ssl.SSLContext:
 @cache
 def _read_bundle(bundle: str, changed: int) -> ssl.SSLContext:  # noqa: ARG001  # a part of the cache's key
     # urllib3 would read it for every connection: 20 ms of processor for the usual roots, a hundred times in a run.
-    made = create_urllib3_context()
+    try:
+        made = create_urllib3_context()
+    except OSError:
+        raise way_out.close(way_out.no_key_log()) from None
     made.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
     return made
 
@@ -77,7 +80,10 @@ class Adapter(HTTPAdapter):
         url = request.url or ""
         if way_out.is_own_endpoint(url) and select_proxy(url, given.get("proxies")):
             raise way_out.close(way_out.through_proxy(url))
-        return super().send(request, *args, **given)
+        try:
+            return super().send(request, *args, **given)
+        except way_out.NO_ADDRESS:
+            raise way_out.close(way_out.no_proxy_address()) from None
 
 
 def session(connections: int) -> requests.Session:

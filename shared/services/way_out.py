@@ -15,7 +15,15 @@ from dataclasses import dataclass
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
-from requests.exceptions import ConnectTimeout, ProxyError, SSLError
+from requests.exceptions import (
+    ConnectTimeout,
+    InvalidProxyURL,
+    InvalidSchema,
+    InvalidURL,
+    MissingSchema,
+    ProxyError,
+    SSLError,
+)
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from shared.model.errors import Busy, Code, Misconfigured, NotDone, PatrolError, Unclear
@@ -32,6 +40,8 @@ _TRUST = (
 _LOGIN = "Put the user and password that the proxy asks for into HTTPS_PROXY (http://user:password@host:port)."
 _FORBIDS = "Have the proxy allow that host, or put the host into NO_PROXY where it is reached without a proxy."
 _PROXY = "Correct HTTPS_PROXY, or look at the proxy."
+NO_ADDRESS = (InvalidProxyURL, InvalidSchema, InvalidURL, MissingSchema)
+"""What requests says of an address before anything is sent. patrol's own are judged when settings are read."""
 _DNS = (
     "Check the host's name and this machine's DNS (a private endpoint needs its zone linked to the network); where a "
     "proxy is the way out, set HTTPS_PROXY."
@@ -142,6 +152,24 @@ def no_bundle() -> Misconfigured:
         Code.SETTINGS_INVALID,
         "The file that REQUESTS_CA_BUNDLE (or CURL_CA_BUNDLE) names cannot be read, so no TLS connection can be made.",
         "Correct the path, mount the file into the image, or unset the variable.",
+    )
+
+
+def no_proxy_address() -> Misconfigured:
+    """The environment names a proxy that nobody can speak to."""
+    return Misconfigured(
+        Code.SETTINGS_INVALID,
+        "HTTPS_PROXY holds no address of a proxy that patrol can speak to, so nothing was sent.",
+        "Set it to http://host:port (with a login: http://user:password@host:port); SOCKS is not spoken.",
+    )
+
+
+def no_key_log() -> Misconfigured:
+    """Where keys of TLS are to be written, for somebody who looks at the traffic, cannot be written."""
+    return Misconfigured(
+        Code.SETTINGS_INVALID,
+        "The file that SSLKEYLOGFILE names cannot be written, so no TLS connection can be made.",
+        "Unset the variable: it is for looking at one's own traffic.",
     )
 
 

@@ -254,7 +254,8 @@ def test_what_will_be_near_its_end_is_told_without_words_of_the_engine(shell: Sh
 def test_who_names_what_is_not_due_hears_when_it_is_and_how_to_force_it(shell: Shell) -> None:
     told = in_one_line(shell("rotate", "build-pat", "other-pat")[1])
     assert "works until 2026-03-31 12:00 UTC; next due at 2026-03-24 12:00 UTC." in told
-    assert told.endswith("Not due yet. `patrol rotate build-pat other-pat --force` replaces them all the same.")
+    again = "`patrol rotate build-pat other-pat --force` replaces them all the same"
+    assert told.endswith(f"Not due yet. {again}, but not while a predecessor works on.")
     shell.lab.wait(hours(1))
     assert "Not due yet" not in shell("rotate", "build-pat", "--force")[1]
     assert "Not due yet" not in shell("run")[1]

@@ -12,6 +12,7 @@ from azure.core.exceptions import ClientAuthenticationError
 from sandbox.cloud.seed import AGENTS, CLIENT, demo_estate, demo_pats_yaml
 from sandbox.process.running import Running, start
 from shared import settings
+from shared.model.errors import Misconfigured
 from shared.services.identity import FirstThatWorks, own_identity
 from tests.lab.lab import ENVIRONMENT
 
@@ -111,6 +112,14 @@ def test_any_choice_that_azure_identity_knows_makes_an_identity(monkeypatch: pyt
     known = settings.read({**ENVIRONMENT, **environ}, Path())
     made = own_identity(by_environment=known.identity_by_environment, client_has_secret=known.client_has_secret)
     assert callable(made.get_token)
+
+
+def test_promise_8_a_choice_that_nobody_knows_is_told_by_its_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_TOKEN_CREDENTIALS", "nonsense")
+    for by_environment in (True, False):
+        for client_has_secret in (True, False):
+            with pytest.raises(Misconfigured, match="AZURE_TOKEN_CREDENTIALS"):
+                own_identity(by_environment=by_environment, client_has_secret=client_has_secret)
 
 
 def test_who_asks_for_the_variables_by_name_gets_them(cloud: Running, tmp_path: Path) -> None:

@@ -145,6 +145,35 @@ def test_promise_8_a_proxy_that_speaks_no_tls_is_told_so() -> None:
     assert "http://" in known.remedy
 
 
+@pytest.mark.parametrize("adapter", ADAPTERS)
+@pytest.mark.parametrize(
+    "address", ["http://", "http://[", "ftp://proxy:21", "socks5://proxy:1080", "http://proxy:x", " "]
+)
+def test_promise_8_a_proxy_s_address_that_is_none_is_told_by_its_setting_and_nothing_left(
+    adapter: str, address: str
+) -> None:
+    lab = Lab([item()])
+    with pytest.raises(Misconfigured) as caught:
+        calls_of(lab, through(address))[adapter]()
+    assert caught.value.code is Code.SETTINGS_INVALID
+    assert "HTTPS_PROXY holds no address of a proxy" in caught.value.cause
+    assert "http://host:port" in caught.value.remedy
+
+
+def test_promise_8_a_log_of_keys_that_cannot_be_written_is_told_by_its_own_setting(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    now = datetime.now(UTC).replace(microsecond=0)
+    bundle = tmp_path / "roots.pem"
+    bundle.write_text(pem(None, a_certificate(a_key(), begins=now, ends=now + days(9))))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+    monkeypatch.setenv("SSLKEYLOGFILE", "/nope/keys")
+    monkeypatch.setenv("NO_PROXY", "*")
+    with pytest.raises(Misconfigured, match="SSLKEYLOGFILE") as caught:
+        calls_of(Lab([item()]), session(4))["vault"]()
+    assert "REQUESTS_CA_BUNDLE" not in str(caught.value)
+
+
 def test_promise_8_a_name_that_nothing_resolves_is_told_as_that() -> None:
     pool = HTTPSConnectionPool("contoso-pats.vault.azure.net")
     unknown = NameResolutionError(pool.host, HTTPSConnection(pool.host), socket.gaierror(-2, "not known"))
