@@ -142,7 +142,7 @@ def _global(pat: Pat, user: User, organizations: list[str], now: datetime) -> Fi
 
 
 def _check_consumer(consumers: Consumers, item: Item, to: Consumer) -> Finding:
-    what = f"find {to} for {item.secret}"
+    what = f"find {str(to).replace('The ', 'the ', 1)} for {item.secret}"
     try:
         note = consumers.check(to, item.organization)
     except PatrolError as failure:

@@ -21,7 +21,7 @@ from shared.rotation import generations, rotate
 from shared.rotation.held import held_for_readers
 from shared.rotation.observe import item_seen, secret_again
 from shared.rotation.publish import published
-from shared.rotation.push import push
+from shared.rotation.push import lacks, push, took
 from shared.rotation.retire import Ended, Ending, handed_over, predecessors_at_rest, retire
 from shared.rotation.rotate import Done
 from shared.rotation.run_context import Run, SignedIn
@@ -233,15 +233,14 @@ class ItemWork:
             pushed = push(self.item, to, secret, self.run)
         except PatrolError as failure:
             row = failed(self.item, Because.NOT_PUSHED, failure, verb=Verb.ROTATE)
-            what = "lacks" if owes else "may lack"
-            kept = f"{to} {what} the published value, and no PAT that it may use is ended before it has it."
+            kept = f"{to} {lacks(to, owes)}, and no PAT that it may use is ended before that is mended."
             row = replace(row, says=f"{self.item.secret}: {kept} {failure.cause} {failure.remedy}")
         else:
             secret = (published(pushed.version) if pushed.version else None) or secret
             if works and not pushed.note:
                 return secret
             had = "" if owes or works else " What it had did not work: somebody changed it, or put an older copy back."
-            says = " ".join(filter(None, (f"{to} has taken the published value.{had}", pushed.note)))
+            says = " ".join(filter(None, (f"{to} {took(to)}.{had}", pushed.note)))
             row = self._row(Verb.ROTATE, Because.NOT_PUSHED, says, secret.expires_on)
         ended.rows.append(self.run.tell_row(row))
         return secret
@@ -336,7 +335,7 @@ class ItemWork:
                 rows = [self._row(verb_of(step), step.because, would(step), ends, Outcome.PLANNED)]
         lacking = owed(self.item, seen.secret) if self._may_push(seen.secret, step) else ()
         for to in self.item.then if isinstance(step, Rotate) else lacking:
-            says = f"{to} would be given the published value."
+            says = f"{to} would be {'given the published value' if to.keeps_copy else 'told of the new version'}."
             rows.append(self._row(Verb.ROTATE, Because.NOT_PUSHED, says, None, Outcome.PLANNED))
         if isinstance(seen.secret, Published):
             ending = self._ending(seen.secret)

@@ -14,6 +14,18 @@ from shared.rotation.publish import overtaken
 from shared.rotation.run_context import Run
 
 
+def took(to: Consumer) -> str:
+    """That a push is done, in words that go on a sentence with the consumer's name."""
+    return "has taken the published value" if to.keeps_copy else "was told of the new version"
+
+
+def lacks(to: Consumer, owes: bool) -> str:
+    """That it is not. `owes`: it is known to lack it."""
+    if not to.keeps_copy:
+        return "was not told of the new version for all that is known"
+    return f"{'lacks' if owes else 'may lack'} the published value"
+
+
 def push_all(item: Item, secret: Published, run: Run) -> None:
     """Give every consumer what is current. Raises what the first of those raised that did not take it."""
     failures = []

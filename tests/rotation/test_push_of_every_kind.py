@@ -312,3 +312,17 @@ def test_check_online_looks_at_a_consumer_and_changes_nothing(kind: Kind) -> Non
     else:
         lab.cloud.connections.clear()
     assert not well()
+
+
+def test_what_a_webhook_did_is_told_in_its_own_words() -> None:
+    watched = Watched(WEBHOOK, quick=False)
+    watched.end_looking()
+    lab = watched.lab
+    planned = lab.run(dry_run=True)
+    assert "build-pat: The webhook restart-url would be told of the new version." in [one.says for one in planned.items]
+    allow = WEBHOOK.refuse(lab)
+    assert "The webhook restart-url was not told of the new version" in row(lab.run()).says
+    allow()
+    assert row(lab.run()).says == "build-pat: The webhook restart-url was told of the new version."
+    (found,) = [one for one in check_online(lab.inventory(), lab.settings, lab.world()) if "webhook" in one.what]
+    assert found.what == "find the webhook restart-url for build-pat"
