@@ -50,6 +50,7 @@ def test_every_variable_of_the_client_has_its_row() -> None:
         "Flask",
         "pipeline",
         "azure-cli",
+        "SonarQube updater",
         "Kubernetes cron job",
         "service-principal sample",
     ],
