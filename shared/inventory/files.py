@@ -59,9 +59,11 @@ def as_one_text(files: InventoryFiles) -> str:
 
 def read(path: Path) -> InventoryFiles:
     """A file, or every `*.yaml` of a folder in the order of their names. Raises Misconfigured for what is not there."""
-    return (
-        _folder(path) if path.is_dir() else InventoryFiles(str(path), (InventoryFile(path.name, text_of(path)),), False)
-    )
+    try:
+        several = path.is_dir()
+    except OSError as failure:  # a name that no file system takes
+        raise _unreadable(path, failure) from None
+    return _folder(path) if several else InventoryFiles(str(path), (InventoryFile(path.name, text_of(path)),), False)
 
 
 def text_of(path: Path) -> str:

@@ -31,11 +31,11 @@ ODD = {
     "AZURE_SDK_TRACING_IMPLEMENTATION": ["nonsense"],
     "AZURE_HTTP_USER_AGENT": ["ü\n"],
     "AzureWebJobsStorage": ["x", "UseDevelopmentStorage=true"],
-    "PATS_FILE": ["/", "/dev/null", "/bin/ls", "a" * 5000],
+    "PATS_FILE": ["/", "/dev/null", "/bin/ls", "a" * 5000, "https://[", "https://x/y", "https://x:z/y"],
     "PYTHONIOENCODING": ["ascii"],
     "HOME": ["/nonexistent"],
 }
-DAILY = [("HTTPS_PROXY", "http://["), ("AZURE_TOKEN_CREDENTIALS", "nonsense")]
+DAILY = [("HTTPS_PROXY", "http://["), ("AZURE_TOKEN_CREDENTIALS", "nonsense"), ("PATS_FILE", "a" * 5000)]
 CASES = [
     pytest.param(
         name, value, id=f"{name} {value[:20]!r}", marks=() if (name, value) in DAILY else pytest.mark.exhaustive
