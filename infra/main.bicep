@@ -66,6 +66,12 @@ param enrollmentsVaultName string = ''
 @description('Its resource group, when it is another one than this.')
 param enrollmentsVaultResourceGroup string = ''
 
+@description('Resource ids of more vaults that exist, of any resource group and subscription, for PATs whose item names one in pats.yaml (docs/vaults.md): each holds nothing else.')
+param vaults array = []
+
+@description('The same as text, for azd: a JSON list.')
+param vaultsJson string = ''
+
 @description('Id (a guid) of the role by which the app writes PATs, and enrollments in a vault of their own. Default: Key Vault Secrets Officer; infra/custom-role.bicep makes one that cannot delete or purge.')
 @minLength(36)
 @maxLength(36)
@@ -192,6 +198,22 @@ var checkedAuthClientId = empty(authClientId) || length(authClientId) == 36
 var checkedPatsVault = !empty(patsVaultName) && toLower(patsVaultName) == toLower(credentialsVaultName)
   ? fail('patsVaultName and credentialsVaultName are one vault: who reads PATs in it would read passwords too')
   : patsVaultName
+var givenVaults = empty(vaultsJson)
+  ? vaults
+  : empty(vaults) ? json(vaultsJson) : fail('vaults and vaultsJson are both given: give one')
+var checkedVaults = [
+  for vaultId in givenVaults: length(split(vaultId, '/')) != 9 || !contains(
+      toLower(vaultId),
+      '/providers/microsoft.keyvault/vaults/'
+    )
+    ? fail('vaults: ${vaultId} is no resource id of a vault')
+    : contains(
+          [toLower(patsVaultName), toLower(credentialsVaultName), toLower(enrollmentsVaultName)],
+          toLower(last(split(vaultId, '/')))
+        )
+        ? fail('vaults: ${vaultId} is the vault of the PATs, the credentials or the enrollments already')
+        : vaultId
+]
 // A number or a colon: an address, which needs its length.
 var listedAddresses = empty(allowedAddresses) ? [] : split(replace(allowedAddresses, ' ', ''), ',')
 var checkedAddresses = [
@@ -350,6 +372,19 @@ module writesPats 'modules/vault-role.bicep' = {
   dependsOn: [patsVaultNew]
 }
 
+module writesMore 'modules/vault-role.bicep' = [
+  for (vaultId, i) in checkedVaults: {
+    name: 'writes-more-${i}'
+    scope: resourceGroup(split(vaultId, '/')[2], split(vaultId, '/')[4])
+    params: {
+      vaultName: last(split(vaultId, '/'))
+      principalId: identity.outputs.principalId
+      roleId: patsVaultRoleId
+      why: 'patrol publishes PATs'
+    }
+  }
+]
+
 module readsCredentials 'modules/vault-role.bicep' = {
   name: 'reads-credentials'
   scope: resourceGroup(checkedCredentialsGroup)
@@ -397,6 +432,19 @@ module readsLog 'modules/vault-role.bicep' = if (!empty(logsRoleId)) {
   dependsOn: [patsVaultNew]
 }
 
+module readsMoreLogs 'modules/vault-role.bicep' = [
+  for (vaultId, i) in checkedVaults: if (!empty(logsRoleId)) {
+    name: 'reads-more-logs-${i}'
+    scope: resourceGroup(split(vaultId, '/')[2], split(vaultId, '/')[4])
+    params: {
+      vaultName: last(split(vaultId, '/'))
+      principalId: identity.outputs.principalId
+      roleId: logsRoleId
+      why: 'patrol reads who reads the PATs it publishes'
+    }
+  }
+]
+
 module secretReaders 'modules/secret-readers.bicep' = if (!empty(checkedConsumers)) {
   name: 'secret-readers'
   scope: resourceGroup(checkedPatsGroup)
@@ -421,7 +469,8 @@ module network 'modules/network.bicep' = if (isPrivate) {
       ],
       empty(checkedEnrollmentsVault)
         ? []
-        : [resourceId(checkedEnrollmentsGroup, 'Microsoft.KeyVault/vaults', checkedEnrollmentsVault)]
+        : [resourceId(checkedEnrollmentsGroup, 'Microsoft.KeyVault/vaults', checkedEnrollmentsVault)],
+      checkedVaults
     )
   }
   dependsOn: [patsVaultNew, credentialsVaultNew]
@@ -456,12 +505,14 @@ module app 'modules/function-app.bicep' = {
       HTTP_BUDGET: httpBudget
       PARALLEL_USERS: string(parallelUsers)
       FAN_OUT_ABOVE: checkedFanOut
-      VAULT_LOGS: empty(logsRoleId) ? 'none' : resourceId(checkedPatsGroup, 'Microsoft.KeyVault/vaults', patsVault)
+      VAULT_LOGS: empty(logsRoleId)
+        ? 'none'
+        : join(concat([resourceId(checkedPatsGroup, 'Microsoft.KeyVault/vaults', patsVault)], checkedVaults), ',')
       HTTP_AUTH: useEntra ? 'entra' : 'function-key'
       AZURE_AUTHORITY_HOST: split(environment().authentication.loginEndpoint, '/')[2]
     }
   }
-  dependsOn: [hostRoles, writesPats, readsCredentials]
+  dependsOn: [hostRoles, writesPats, writesMore, readsCredentials]
 }
 
 module code 'modules/code.bicep' = if (!empty(checkedPackage)) {

@@ -14,6 +14,7 @@ from shared.model import durations
 from shared.model.errors import Code, Misconfigured
 from shared.model.secret_text import SecretText
 from shared.model.tags import Mark
+from shared.model.vaults import HOST_NAME, host_of, wrong_address
 from shared.services import blob_address, host_storage
 from shared.services.blob_address import BlobAddress
 from shared.services.host_storage import ByConnectionString, Storage
@@ -22,8 +23,6 @@ ROOT = Path(__file__).resolve().parent.parent
 """Where `function_app.py` and `pats.yaml` lie."""
 
 DEFAULT_AUTHORITY = "login.microsoftonline.com"
-# The last label begins with a letter: a name, and not an address in any of its spellings (`127.1`, `0x7f.0.0.0x1`).
-_HOST = r"([0-9a-z]([0-9a-z-]{0,61}[0-9a-z])?\.)+[a-z]([0-9a-z-]{0,61}[0-9a-z])?"
 _VAULT_ID = (
     r"/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#\s]{1,90}/providers/Microsoft\.KeyVault/vaults/[0-9a-z-]{3,24}"
 )
@@ -289,6 +288,12 @@ def _inventory(text: str, root: Path, authority: str, problems: list[str]) -> Pa
         return root / _PATS_FILE
 
 
+def home_vault(environ: Mapping[str, str]) -> str:
+    """The host of KEY_VAULT_URL, whatever else is wrong with the settings; "" where it is not set, or wrong."""
+    url = environ.get("KEY_VAULT_URL", "").strip()
+    return "" if wrong_address(url) else host_of(url)
+
+
 def enroll_key(environ: Mapping[str, str]) -> SecretText | None:
     """The key of the deployed app's function `enroll`, for `patrol enroll --app`, where it is given."""
     text = environ.get("PATROL_ENROLL_KEY", "").strip()
@@ -298,26 +303,11 @@ def enroll_key(environ: Mapping[str, str]) -> SecretText | None:
 def _vault(name: str, given: Mapping[str, str], problems: list[str]) -> str:
     """The vault's address in one spelling, so that two settings that mean one vault are equal; "" when it is wrong."""
     url = given[name]
-    problem = "is missing" if url == _REQUIRED else _wrong_url(url)
+    problem = "is missing" if url == _REQUIRED else wrong_address(url)
     if problem:
         problems.append(f"{name} {problem}: set it to the vault's address, such as https://contoso.vault.azure.net")
         return ""
     return f"https://{urlsplit(url).hostname}"
-
-
-def _wrong_url(url: str) -> str | None:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return "is not an address"
-    if parts.scheme != "https":
-        return "does not begin with https://"
-    if not re.fullmatch(_HOST, parts.hostname or ""):
-        return "does not name a vault's host"
-    if parts.path.strip("/") or port not in (None, 443) or re.search(r"[?#@\s]", url):
-        return "is more than a vault's host"
-    return None
 
 
 def _deployment(text: str, key_vault: str, problems: list[str]) -> str:
@@ -341,7 +331,7 @@ def _authority(text: str, problems: list[str]) -> str:
         host = parts.hostname or ""
     except ValueError:
         parts, host = urlsplit(""), ""
-    if parts.scheme != "https" or not re.fullmatch(_HOST, host):
+    if parts.scheme != "https" or not re.fullmatch(HOST_NAME, host):
         problems.append(f"AZURE_AUTHORITY_HOST is not valid: set it to a host such as {DEFAULT_AUTHORITY}")
     return host
 

@@ -41,6 +41,17 @@ def with_run_id(tell: Events, run_id: str) -> Events:
     return told
 
 
+def with_vault(tell: Events, host: str) -> Events:
+    """`tell` with the vault in every event about a secret: several vaults may have one of its name."""
+
+    def told(name: str, /, **fields: object) -> None:
+        if "secret" in fields:
+            fields.setdefault("vault", host)
+        tell(name, **fields)
+
+    return told
+
+
 def quieten() -> None:
     """Silence third-party loggers: what they would say of a failure, patrol says itself, without bodies."""
     for name in _NOISY:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import requests
@@ -20,9 +21,10 @@ from shared.inventory import files
 from shared.model.clock import GRACE, Clock, Deadline, SystemClock
 from shared.model.inventory_files import InventoryFiles
 from shared.model.items import Inventory, User
-from shared.model.ports import AuditLogs, Events, Links, PatApi, VaultLogs
+from shared.model.ports import AuditLogs, Events, Links, PatApi, Vault, VaultLogs
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Alone, SingleFlight
+from shared.model.vaults import VaultAddress
 from shared.report.history import History, NoHistory
 from shared.report.told import Forgetful, ToldBefore
 from shared.rotation.ledger import Ledger
@@ -128,7 +130,7 @@ def open_with(
 
 def inventory_of(settings: Settings) -> Inventory:
     """As it is now, from wherever PATS_FILE says. Raises Misconfigured."""
-    return files.load(inventory_files(settings.pats_file, settings.identity))
+    return files.load(inventory_files(settings.pats_file, settings.identity), settings.vault_host)
 
 
 def inventory_files(place: Path | BlobAddress, identity: tuple[bool, bool]) -> InventoryFiles:
@@ -169,7 +171,27 @@ def world(
     sign_ins = Pace(most_sign_ins) if own_clock else shared_pace("sign-ins", most_sign_ins)
     ledger = Ledger() if own_clock else shared_ledger(settings.mark.text)
     clients = _Clients.of(settings, budget, grace, clock or SystemClock(), tell, http, identity, federated)
-    return clients.world(clients.vaults(pace), sign_ins, ledger)
+
+    def elsewhere(address: VaultAddress) -> Vault:
+        pace = Pace(versions) if own_clock else shared_pace(address.host, versions)
+        return clients.vault(address.url, pace, named_by="the address in pats.yaml")
+
+    return clients.world(clients.vaults(pace), Opened(elsewhere).at, sign_ins, ledger)
+
+
+class Opened:
+    """Vaults of one world, each opened once: what runs in one shares its pace."""
+
+    def __init__(self, opens: Callable[[VaultAddress], Vault]) -> None:
+        self._opens = opens
+        self._lock = Lock()
+        self._vaults: dict[VaultAddress, Vault] = {}
+
+    def at(self, address: VaultAddress) -> Vault:
+        with self._lock:
+            if address not in self._vaults:
+                self._vaults[address] = self._opens(address)
+            return self._vaults[address]
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +243,9 @@ class _Clients:
         deadline = Deadline.after(clock, budget, grace)
         return cls(settings, http, alone, clock, deadline, tell, identity, federated or managed, post)
 
-    def world(self, vaults: _Vaults, sign_ins: Pace, ledger: Ledger) -> World:
+    def world(
+        self, vaults: _Vaults, elsewhere: Callable[[VaultAddress], Vault], sign_ins: Pace, ledger: Ledger
+    ) -> World:
         """All of them together."""
         http, clock, deadline, host = self.http, self.clock, self.deadline, self.settings.authority_host
         authority = Authority(http, host, clock, deadline, sign_ins)
@@ -253,6 +277,7 @@ class _Clients:
             logs=self.logs(),
             audit=self.audit(),
             vault_host=self.settings.vault_host,
+            elsewhere=elsewhere,
         )
 
     def consumers(self, recipients: NoticeRecipients) -> EveryKind:
@@ -275,8 +300,8 @@ class _Clients:
             found[settings.key_vault_url], found[settings.credentials_vault_url], found[settings.enrollments_vault_url]
         )
 
-    def vault(self, url: str, pace: Pace | None = None) -> SecretVault:
-        return SecretVault(url, self.identity, self.http, self.clock, self.deadline, pace)
+    def vault(self, url: str, pace: Pace | None = None, named_by: str = "KEY_VAULT_URL") -> SecretVault:
+        return SecretVault(url, self.identity, self.http, self.clock, self.deadline, pace, named_by=named_by)
 
     def single_flight(self) -> SingleFlight:
         """Leases in the host's storage where there is one."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -96,6 +97,17 @@ def test_rule_7_what_cannot_be_undone_goes_through_the_one_gate() -> None:
                 if owner != "gate":
                     found.setdefault(name_of(path), set()).add(node.func.attr)
     assert found == {"rotation/gate.py": irreversible}
+
+
+def test_rule_17_only_patrol_s_own_notes_are_in_the_vault_of_key_vault_url_by_name() -> None:
+    """Everything else of a run is about an item, and goes to that one's vault."""
+    reaching = {
+        name_of(path)
+        for path in MODULES
+        if name_of(path).startswith(("rotation/", "fan_out/")) and re.search(r"world\.vault\b", path.read_text())
+    }
+    # `who_reads` is given a world of each vault in turn.
+    assert reaching == {"rotation/sign_in.py", "rotation/enroll.py", "rotation/who_reads.py", "fan_out/dispatch.py"}
 
 
 def test_evidence_is_made_by_the_rules_alone() -> None:

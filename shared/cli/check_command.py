@@ -18,7 +18,7 @@ from shared.inventory.pats_yaml import Problem
 from shared.model.errors import Code, Misconfigured
 from shared.rotation import sign_in
 from shared.services.blob_address import BlobAddress
-from shared.settings import pats_file
+from shared.settings import home_vault, pats_file
 
 SETTINGS = "settings"
 """Where a mistake is that lies in no file."""
@@ -72,7 +72,7 @@ def _check(terminal: Terminal) -> Checked:
         problems += [Problem(SETTINGS, None, f"{mistake} {failure.remedy}") for mistake in mistakes]
     try:
         place = pats_file(terminal.environ, terminal.root)
-        problems += files.check(terminal.files(place))
+        problems += files.check(terminal.files(place), home_vault(terminal.environ))
     except Misconfigured as failure:
         if failure.code is not Code.SETTINGS_INVALID:  # that is told already
             problems.append(Problem(str(place), None, f"{failure.cause} {failure.remedy}"))

@@ -18,7 +18,9 @@ from shared.model.errors import Absent, Busy, Denied, Misconfigured, NotDone, Pa
 from shared.model.items import Inventory, Item, TokenItem, User
 from shared.model.notices import Recipient
 from shared.model.pats import Owner, Pat, PatId
+from shared.model.ports import Vault
 from shared.model.secret_state import VersionSeen
+from shared.model.vaults import VaultAddress
 from shared.rotation import notices
 from shared.rotation.canary import Perch
 from shared.rotation.consumers import Consumers
@@ -45,9 +47,10 @@ def check_online(inventory: Inventory, settings: Settings, world: World, *, cana
     check_clock(listing.ahead)
     findings = [
         Finding(f"list {settings.vault_host}: {len(listing.secrets)} secrets"),
-        _right(f"read secrets of {settings.vault_host}", lambda: _probe_read(world)),
-        _right(f"change secrets of {settings.vault_host}", lambda: _probe_change(world)),
+        *_rights(settings.vault_host, world.vault, world),
     ]
+    for address in inventory.vaults()[1:]:
+        findings += _check_vault(address, world)
     clock = VaultTime(world.clock, listing.ahead)
     sign_ins = SignIns(world, inventory.sign_in, clock, settings.mark)
     if inventory.users:
@@ -67,6 +70,27 @@ def check_online(inventory: Inventory, settings: Settings, world: World, *, cana
         findings += _check_token(inventory.sign_in.tenant, token, world)
     findings += [Finding(row.says, exit_code=0) for row in sign_ins.warnings()]
     return findings
+
+
+def _check_vault(address: VaultAddress, world: World) -> list[Finding]:
+    """Another vault that pats.yaml names: without it its items fail, and no others (promise 5)."""
+    try:
+        vault = world.vault_at(address)
+        listing = vault.listing()
+        check_clock(listing.ahead)
+    except PatrolError as failure:
+        return [not_well(f"list {address.host}", failure)]
+    return [
+        Finding(f"list {address.host}: {len(listing.secrets)} secrets"),
+        *_rights(address.host, vault, world),
+    ]
+
+
+def _rights(host: str, vault: Vault, world: World) -> list[Finding]:
+    return [
+        _right(f"read secrets of {host}", lambda: _probe_read(vault)),
+        _right(f"change secrets of {host}", lambda: _probe_change(vault, world)),
+    ]
 
 
 def _check_user(sign_ins: SignIns, user: User, clock: Clock) -> list[Finding]:
@@ -176,14 +200,14 @@ def _check_token(tenant: str, item: TokenItem, world: World) -> list[Finding]:
     return [Finding(what), Finding(proved)]
 
 
-def _probe_read(world: World) -> None:
+def _probe_read(vault: Vault) -> None:
     with suppress(Absent):
-        world.vault.current(PROBE)
+        vault.current(PROBE)
 
 
-def _probe_change(world: World) -> None:
+def _probe_change(vault: Vault, world: World) -> None:
     try:
-        world.vault.change(PROBE, VersionSeen(PROBE_VERSION, True, world.clock.now(), None), tags={})
+        vault.change(PROBE, VersionSeen(PROBE_VERSION, True, world.clock.now(), None), tags={})
     except Denied:
         raise
     except NotDone as refusal:

@@ -49,7 +49,7 @@ class Terminal:
         """Raises Misconfigured: unreadable, or invalid as a whole."""
         from shared.inventory import files
 
-        return files.load(self.files(settings.pats_file))
+        return files.load(self.files(settings.pats_file), settings.vault_host)
 
     def files(self, place: Path | BlobAddress) -> InventoryFiles:
         """What PATS_FILE names; for blobs the SDKs are loaded, which takes its time. Raises Misconfigured."""

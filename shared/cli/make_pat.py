@@ -15,6 +15,7 @@ from shared.model.pats import Claim, Minted, Owner
 from shared.model.ports import PatApi, Vault
 from shared.model.secret_state import BY_HAND_CONTENT_TYPE, SecretSeen, VaultListing
 from shared.model.tags import Mark
+from shared.model.vaults import HOME
 from shared.rotation import gate
 from shared.rotation.publish import verify
 from shared.rotation.world import World
@@ -103,7 +104,7 @@ def make_into(bench: Bench, wanted: Wanted, secret: str) -> Minted:
 def refuse_taken(vault: Vault, listing: VaultListing, inventory: Inventory, secret: str) -> None:
     """Raises Misconfigured when this name is not free: a value by hand is never written over another one."""
     key = secret.casefold()
-    if key in inventory.managed():
+    if key in inventory.by_vault()[HOME].managed():
         raise wrong(
             f"{secret} is an item of pats.yaml, and patrol writes it.",
             f"Name another secret; `{PROGRAM} rotate {secret}` makes a PAT for the item.",

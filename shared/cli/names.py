@@ -7,17 +7,21 @@ from collections.abc import Iterable
 
 from shared.cli.arguments import PROGRAM, wrong
 from shared.model.errors import Code, Misconfigured
-from shared.model.items import InvalidItem, Inventory, Item, TokenItem, User
+from shared.model.items import Inventory, User
+from shared.model.request import places_of
 
 
 def check_secrets(inventory: Inventory, names: Iterable[str]) -> None:
-    """Refuse a secret that no item has, before anything is reached. Raises Misconfigured with the nearest name."""
-    rows: list[Item | TokenItem | InvalidItem] = [*inventory.items(), *inventory.tokens]
-    rows += [*inventory.invalid, *inventory.invalid_tokens]
-    secrets = {row.key: row.secret for row in rows}
-    unknown = sorted({name for name in names if name.casefold() not in secrets})
+    """Refuse a secret that no item has, or that several vaults have, before anything is reached.
+
+    Raises Misconfigured, with the nearest name, or with the choices.
+    """
+    names = tuple(names)
+    unknown = sorted(name for name, places in inventory.places_called(names).items() if not places)
     if not unknown:
+        places_of(inventory, names)
         return
+    secrets = {inventory.called(row).casefold(): inventory.called(row) for row in inventory.all_named()}
     near = sorted({secrets[key] for name in unknown if (key := nearest(name, secrets))})
     raise Misconfigured(
         Code.SECRET_UNKNOWN,

@@ -32,7 +32,7 @@ class Bar:
     def add(self, row: Row) -> None:
         """One row of the report: its item is done with. Safe to call from any thread."""
         with self._lock:
-            self._seen |= self._items & {row.secret.casefold()}
+            self._seen |= self._items & {row.name.casefold()}
             if self._now() - self._shown >= EVERY:
                 self._show()
 

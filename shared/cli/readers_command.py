@@ -36,7 +36,7 @@ def readers(terminal: Terminal) -> int:
 
 def _show(screen: Screen, found: Readers) -> None:
     now = found.as_of
-    if found.found:
+    if found.everybody:
         rows = [
             (
                 secret,
@@ -47,11 +47,11 @@ def _show(screen: Screen, found: Readers) -> None:
                 one.last_version,
                 one.reader.app_id,
             )
-            for secret, one in found.found
+            for secret, one in found.everybody
         ]
         head = ("secret", "reader", "verdict", "last read", "first read", "version", "app")
         screen.table(head, rows, spare=("app", "version", "first read", "last read"))
-        for verdict in dict.fromkeys(one.verdict for _, one in found.found):
+        for verdict in dict.fromkeys(one.verdict for _, one in found.everybody):
             screen.sentence(f"{verdict.value}: {_SAYS[verdict]}.", "faint")
     else:
         screen.sentence("The log shows no reader.")

@@ -15,7 +15,7 @@ from shared.cli.terminal import Screen
 from shared.model.errors import PatrolError
 from shared.model.items import Inventory
 from shared.model.ports import Events
-from shared.model.request import Request
+from shared.model.request import Request, places
 from shared.model.steps import Because
 from shared.report.report import Report
 from shared.rotation.run import run_all
@@ -90,7 +90,11 @@ class Leaked:
     def learn(self, name: str, /, **fields: object) -> None:
         """Take in one event of the run."""
         if name == "pat.published":
-            self._published[str(fields["secret"]).casefold()] = str(fields["authorization_id"])
+            secret, host = str(fields["secret"]).casefold(), str(fields.get("vault", ""))
+            label = host.partition(".")[0]
+            # However the person wrote its name.
+            names = (secret, f"{label}/{secret}", f"{host}/{secret}")
+            self._published |= dict.fromkeys(names, str(fields["authorization_id"]))
         elif name == "pat.revoked":
             self._ended.append(str(fields["authorization_id"]))
 
@@ -166,8 +170,9 @@ def _watched(
     terminal: Terminal, settings: Settings, inventory: Inventory, request: Request, leaked: Leaked | None
 ) -> Report:
     threads = Threads(settings.parallel_users)
-    names = request.names if request.names is not None else [item.secret for item in inventory.items()]
-    items = {name.casefold() for name in names}
+    wanted = places(inventory, request)
+    named = [one for one in inventory.all_named() if wanted is not None and one.place in wanted]
+    items = {inventory.called(one).casefold() for one in (inventory.items() if wanted is None else named)}
     bar = Bar(terminal.errors, items) if len(items) >= LONG and terminal.errors.is_terminal() else None
     show: Events = terminal.progress if bar is None else bar.step
 

@@ -12,15 +12,15 @@ from shared.cli.command import HUMAN, NOT_DONE, WELL, Terminal
 from shared.cli.names import check_secrets
 from shared.cli.tables import show_explained, show_last_run, show_status
 from shared.cli.watching import watch
-from shared.model.clock import check_clock
 from shared.model.errors import PatrolError
 from shared.model.items import Inventory
-from shared.model.secret_state import VaultListing
+from shared.model.request import places_of
 from shared.report.kept_run import Brief, last_run
-from shared.rotation import status as vault_status
 from shared.rotation.enroll import EnrollmentSeen, enrollments
+from shared.rotation.looked import Looked, look, with_enrollments
 from shared.rotation.overview import Overview, endings, kept_runs
 from shared.rotation.status import ItemStatus, Status
+from shared.rotation.threads import Threads
 from shared.rotation.who_reads import readers_of_one
 from shared.rotation.world import World
 from shared.settings import Settings
@@ -45,37 +45,31 @@ def _once(terminal: Terminal, patrol: Deployment) -> int:
     options = terminal.options
     settings, inventory, world = patrol.settings, patrol.inventory, patrol.world
     check_secrets(inventory, options.secrets)
-    listing = world.vault.listing()
-    check_clock(listing.ahead)
-    now = world.clock.now() + listing.ahead
-    found = vault_status.status(inventory, listing, world.vault, settings.mark, now)
-    found = vault_status.with_enrollments(found, _enrollments(inventory, world, terminal))
+    looked = look(inventory, world, settings.mark, Threads(settings.parallel_users))
+    found = with_enrollments(looked.status, _enrollments(inventory, world, terminal))
     if options.secrets:
-        found = _named(found, frozenset(name.casefold() for name in options.secrets))
+        found = _named(found, frozenset(places_of(inventory, options.secrets).values()))
     shown = tuple(row for row in found.pats if not options.state or row.state in options.state)
     if options.html is not None:
         kept = kept_runs(world.runs, len(inventory.items()))
-        seen = Overview(found, kept, endings(inventory, listing, kept))
+        seen = Overview(found, kept, endings(inventory, looked.home, kept))
         files.save(Path(options.html), _document(patrol, seen, options), "--html")
         terminal.errors.line(f"Wrote {options.html}.")
     if options.json:
         terminal.screen.json({**replace(found, pats=shown).to_json(), **_kept_json(settings, world, terminal)})
     elif options.html is None:
-        _show(terminal, patrol, listing, found, shown)
+        _show(terminal, patrol, looked, found, shown)
     if found.needs_a_person:
         return HUMAN
     return NOT_DONE if any(is_alarming(row) for row in found.pats) else WELL
 
 
-def _show(
-    terminal: Terminal, patrol: Deployment, listing: VaultListing, found: Status, shown: tuple[ItemStatus, ...]
-) -> None:
+def _show(terminal: Terminal, patrol: Deployment, looked: Looked, found: Status, shown: tuple[ItemStatus, ...]) -> None:
     """In words: one secret that was named alone, or the table."""
     troubles = {row.key: trouble for row in shown if (trouble := trouble_of(row))}
     if len(terminal.options.secrets) == 1 and shown:
         (row,) = shown
-        seen = listing.secrets.get(row.key)
-        show_explained(terminal.screen, row, patrol.inventory, seen, troubles.get(row.key), found.as_of)
+        show_explained(terminal.screen, row, patrol.inventory, looked.seen(row), troubles.get(row.key), found.as_of)
         return
     show_status(terminal.screen, found, shown, troubles)
     if patrol.settings.storage is not None and not terminal.options.secrets:
@@ -88,16 +82,16 @@ def _document(patrol: Deployment, seen: Overview, options: argparse.Namespace) -
     facts = Facts(__version__, settings.deployment_name, settings.vault_host, settings.pats_file.name)
     if len(options.secrets) == 1:
         (row,) = seen.status.pats
-        versions = patrol.world.vault.versions(row.secret).versions
-        readers = readers_of_one(patrol.inventory, patrol.world, settings.mark, row.secret)
-        return page.one_pat(seen, row.key, versions, patrol.inventory, facts, page.no_links, readers)
+        versions = patrol.world.vault_at(row.address).versions(row.secret).versions
+        readers = readers_of_one(patrol.inventory, patrol.world, settings.mark, row)
+        return page.one_pat(seen, row, versions, patrol.inventory, facts, page.no_links, readers)
     wanted = Wanted(frozenset(options.state or ()), rows=page.ROWS_OF_A_FILE)
     return page.estate(seen, facts, wanted=wanted)
 
 
-def _named(found: Status, keys: frozenset[str]) -> Status:
-    """Of these secrets alone, and of the users that they have."""
-    rows = tuple(row for row in found.pats if row.key in keys)
+def _named(found: Status, wanted: frozenset[str]) -> Status:
+    """Of the secrets at these places alone, and of the users that they have."""
+    rows = tuple(row for row in found.pats if row.place in wanted)
     users = {row.username.casefold() for row in rows}
     return replace(
         found,

@@ -50,7 +50,7 @@ def show_report(screen: Screen, report: Report, empty: str, *, plan: bool = Fals
     rest = _at_rest(screen, [row.outcome is Outcome.HELD for row in report.items])
     rows = [
         (
-            row.secret,
+            row.name,
             row.organization,
             row.step.value,
             Cell(row.outcome.value, _TONES.get(row.outcome, "bad")),
@@ -66,7 +66,7 @@ def show_report(screen: Screen, report: Report, empty: str, *, plan: bool = Fals
     if rest:
         screen.sentence(f"{rest} that are held are not shown; `{PROGRAM} status` lists them.", "faint")
     show_causes(
-        screen, ((row.secret, row.says.removeprefix(f"{row.secret}: ")) for row in _worth_telling(report, named=named))
+        screen, ((row.name, row.says.removeprefix(f"{row.name}: ")) for row in _worth_telling(report, named=named))
     )
     for leftover in report.leftovers:
         screen.sentence(
@@ -115,7 +115,7 @@ def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], troubl
     rest = _at_rest(screen, [_is_quiet(row) for row in rows])
     cells = [
         (
-            row.secret,
+            row.name,
             row.organization,
             Cell(row.state, "bad" if row.because is Because.INVALID else _STATES.get(row.state, "bad")),
             when(row.expires_on, now),
@@ -138,7 +138,7 @@ def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], troubl
     screen.sentence(states(rows))
     screen.sentence(f"Seen in the vault alone; `{PROGRAM} plan` also signs in and looks at Azure DevOps.", "faint")
     show_causes(
-        screen, ((row.secret, f"{found.cause} {found.remedy}") for row in rows if (found := troubles.get(row.key)))
+        screen, ((row.name, f"{found.cause} {found.remedy}") for row in rows if (found := troubles.get(row.key)))
     )
     for username, block in seen.blocks.items():
         failure = blocked(username, block, enrolled=username in seen.enrolled)
@@ -188,9 +188,9 @@ def show_explained(
     now: datetime,
 ) -> None:
     """One secret at `now` (vault time): its generations, its settings, what a run does next or what is in its way."""
-    screen.sentence(f"{row.secret}: {row.state}", "good" if row.state == "healthy" else "warning")
+    screen.sentence(f"{row.name}: {row.state}", "good" if row.state == "healthy" else "warning")
     screen.fields(generations(row, seen, now), _NAMES)
-    if settings := list(effective_settings(inventory, row.key)):
+    if settings := list(effective_settings(inventory, row)):
         screen.say("As pats.yaml asks for it", "head")
         screen.fields(settings, _NAMES)
     screen.say("What a run does, by the vault alone", "head")

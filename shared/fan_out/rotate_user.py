@@ -20,7 +20,7 @@ from shared.model.request import Request
 from shared.model.tags import Mark
 from shared.report.kept_run import KeptRun, MessageDone, Order
 from shared.report.report import WELL, Failure, Leftover, Outcome, Row
-from shared.report.rows import counts, left
+from shared.report.rows import counts, in_vault, left
 from shared.rotation.run import remember_looks, run_user
 from shared.rotation.threads import Threads
 from shared.rotation.world import UserShare, World
@@ -85,11 +85,11 @@ def do_message(message: Message, number: int, inventory: Inventory, world: World
         last = _add(delivery, world, True, (), (), None)
     elif world.clock.now() >= order.deadline:
         world.tell("message.late", username=user.username, part=message.part)
-        last = _add(delivery, world, True, [left(item) for item in _items(order, user)], (), None)
+        last = _add(delivery, world, True, _left(order, user, inventory, world), (), None)
     else:
         last = _work(delivery, user, inventory, world, mark, threads)
     if last is not None:
-        tell_run(last, order.names is None, inventory, world, mark)
+        tell_run(last, order.names is None, inventory, world, mark, threads)
 
 
 def not_attempted(message: Message, number: int, world: World, failure: PatrolError) -> None:
@@ -155,7 +155,7 @@ def _work(
     leftovers: tuple[Leftover, ...] = ()
     looked_at: tuple[User, ...] = ()
     try:
-        request = _request(delivery, user)
+        request = _request(delivery, user, inventory)
         share = UserShare(user, order.organizations, order.full_look, older_versions=order.full_look)
         report, looked_at = run_user(inventory, _in_time(world, order), mark, request, share, threads)
         rows, leftovers, error = report.items, report.leftovers, report.misconfigured
@@ -171,7 +171,7 @@ def _work(
     ended = _add(delivery, world, final, rows, leftovers, error)
     if again:
         if ended is not None:
-            tell_run(ended, order.names is None, inventory, world, mark)
+            tell_run(ended, order.names is None, inventory, world, mark, threads)
         raise TryAgain(_says(delivery, rows, error))
     if error is None:
         remember_looks(world, looked_at)
@@ -205,15 +205,19 @@ def _user(order: Order, inventory: Inventory) -> User | None:
 
 
 def _items(order: Order, user: User) -> list[Item]:
-    names = None if order.names is None else {name.casefold() for name in order.names}
-    return [item for item in user.items if names is None or item.key in names]
+    places = None if order.names is None else {name.casefold() for name in order.names}
+    return [item for item in user.items if places is None or item.place in places]
 
 
-def _request(delivery: Delivery, user: User) -> Request:
+def _left(order: Order, user: User, inventory: Inventory, world: World) -> list[Row]:
+    return [in_vault(left(one), one.vault, world.host_of(one.vault), inventory) for one in _items(order, user)]
+
+
+def _request(delivery: Delivery, user: User, inventory: Inventory) -> Request:
     """A name that is no longer this user's is left out: pats.yaml may have changed since it was asked for."""
     order = delivery.order
     return Request(
-        names=None if order.names is None else tuple(item.secret for item in _items(order, user)),
+        names=None if order.names is None else tuple(map(inventory.called, _items(order, user))),
         force=order.force,
         dry_run=order.dry_run,
         published_before=order.published_before,

@@ -10,12 +10,16 @@ from shared.model.tags import Mark
 from shared.report.kept_run import KeptRun
 from shared.report.met import Happened
 from shared.rotation import notices
+from shared.rotation.estate import look_at
 from shared.rotation.notices import Standing
+from shared.rotation.run import expiring_soon
+from shared.rotation.threads import Threads
 from shared.rotation.world import World
-from shared.rules.due import expiring
 
 
-def tell_run(run: KeptRun, whole: bool, inventory: Inventory, world: World, mark: Mark) -> None:
+def tell_run(
+    run: KeptRun, whole: bool, inventory: Inventory, world: World, mark: Mark, threads: Threads | None = None
+) -> None:
     """Tell recipients of a run that has ended, after those before it whose end nobody saw. Never raises.
 
     `whole`: it was over everything that is due.
@@ -23,7 +27,7 @@ def tell_run(run: KeptRun, whole: bool, inventory: Inventory, world: World, mark
     to = notices.audience(inventory, mark, world)
     if not to or run.dry_run:
         return
-    standing = _standing(inventory, world, mark)
+    standing = _standing(inventory, world, mark, threads or Threads(1))
     for run_id in notices.overdue(world, to):
         if run_id != run.run_id and (lost := _read(world, run_id)) is not None:
             # What it was asked is not known any more, so nothing counts as well again because of it.
@@ -40,6 +44,7 @@ def _tell(run: KeptRun, whole: bool, inventory: Inventory, world: World, mark: M
         soon=standing.soon,
         managed=inventory.nameable(),
         owners=inventory.owners(),
+        home=world.vault_host,
     )
     to = notices.audience(inventory, mark, world)
     rows = notices.tell_end(world, to, happened, waits=False, queued=True)
@@ -55,12 +60,10 @@ def _read(world: World, run_id: str) -> KeptRun | None:
     return run if run is not None and run.finished_at is not None else None
 
 
-def _standing(inventory: Inventory, world: World, mark: Mark) -> Standing:
-    """As the vault lists it now: no part of a run knows of the others' secrets."""
+def _standing(inventory: Inventory, world: World, mark: Mark, threads: Threads) -> Standing:
+    """As the vaults list it now: no part of a run knows of the others' secrets."""
     try:
-        listing = world.vault.listing()
+        listings, _ = look_at(world, inventory.vaults(), threads)
     except PatrolError:
         return Standing()
-    now = world.clock.now() + listing.ahead
-    found = expiring(inventory.items(), listing, {}, mark, now)
-    return Standing.of(listing, found)
+    return Standing.of(inventory, listings, expiring_soon(world, inventory.items(), listings, mark))

@@ -41,12 +41,14 @@ def has_work(planned: Iterable[PlannedItem], now: datetime) -> bool:
     return not all(rests(of.item, of.secret, of.step, now) for of in planned)
 
 
-def by_user(inventory: Inventory, names: Iterable[str]) -> list[tuple[User, tuple[str, ...]]]:
-    """The named items by the user they belong to, split so that each part fits into one message."""
-    wanted = {name.casefold() for name in names}
+def by_user(inventory: Inventory, wanted: Container[str]) -> list[tuple[User, tuple[str, ...]]]:
+    """The items at the places wanted by the user they belong to, split so that each part fits into one message.
+
+    Elsewhere than in the vault of KEY_VAULT_URL their names have the vault's label before them.
+    """
     parts = []
     for user in inventory.users:
-        mine = [item.secret for item in user.items if item.key in wanted]
+        mine = [item.vault.written(item.secret) for item in user.items if item.place in wanted]
         parts += [(user, part) for part in _split(mine)]
     return parts
 

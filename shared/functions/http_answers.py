@@ -83,6 +83,9 @@ def of_failure(failure: Exception) -> Answer:
             return _of_error(HTTPStatus.NOT_FOUND, failure)
         case NotDone(code=Code.LOGS_UNREADABLE) | Unclear(code=Code.LOGS_UNREADABLE):
             return _of_error(HTTPStatus.BAD_GATEWAY, failure)
+        case PatrolError(code=Code.SECRET_AMBIGUOUS):
+            wrong = [{"field": "secrets", "says": failure.cause}]
+            return problem(HTTPStatus.BAD_REQUEST, Failure.of(failure), errors=wrong)
         case Unclear(code=Code.REPORT_UNREADABLE):
             return _of_error(HTTPStatus.SERVICE_UNAVAILABLE, failure, **{"Retry-After": str(SOON)})
         case PatrolError():

@@ -10,10 +10,11 @@ from shared.functions.http_answers import Answer, TextAnswer, of_unknown_run
 from shared.functions.http_call import BadRequest, Call, Mistake
 from shared.functions.http_routes import App, read_only
 from shared.inventory import texts
-from shared.model.request import Request, check_names
+from shared.model.request import places_of
 from shared.model.run_ids import is_id
 from shared.model.secret_text import looks_like_a_pat
 from shared.rotation.overview import overview
+from shared.rotation.threads import Threads
 from shared.rotation.who_reads import readers_of_one
 from shared.settings import Settings
 from shared.telemetry import event
@@ -44,14 +45,14 @@ def _look(call: Call, app: App, settings: Settings) -> Answer | TextAnswer:
         return of_unknown_run() if run is None else _document(page.one_run(run, facts, world.clock.now(), link))
     patrol = wiring.open_with(settings, settings.http_budget, make_world=app.make_world)
     secret = call.query.get("secret")
-    if secret is not None:
-        check_names(patrol.inventory, Request(names=(secret,), door="http"))
-    seen = overview(patrol.inventory, patrol.world, settings.mark)
-    if secret is None:
+    place = None if secret is None else places_of(patrol.inventory, (secret,))[secret]
+    seen = overview(patrol.inventory, patrol.world, settings.mark, Threads(settings.parallel_users, app.enter))
+    if place is None:
         return _document(page.estate(seen, facts, link, wanted, call.query.get("code", "")))
-    versions = patrol.world.vault.versions(secret).versions
-    readers = readers_of_one(patrol.inventory, patrol.world, settings.mark, secret)
-    return _document(page.one_pat(seen, secret.casefold(), versions, patrol.inventory, facts, link, readers))
+    row = next(row for row in seen.status.pats if row.place == place)
+    versions = patrol.world.vault_at(row.address).versions(row.secret).versions
+    readers = readers_of_one(patrol.inventory, patrol.world, settings.mark, row)
+    return _document(page.one_pat(seen, row, versions, patrol.inventory, facts, link, readers))
 
 
 def _wanted(query: Mapping[str, str]) -> Wanted:
@@ -60,7 +61,7 @@ def _wanted(query: Mapping[str, str]) -> Wanted:
     wrong = []
     if "secret" in query:
         try:
-            texts.secret_name(query["secret"])
+            texts.secret_reference(query["secret"])
         except ValueError as failure:
             wrong.append(Mistake("secret", str(failure)))
     if any(looks_like_a_pat(word) for word in words.split()):

@@ -43,7 +43,9 @@ def _no_default(schema: dict[str, Any]) -> None:
 
 
 SecretName = Annotated[
-    str, AfterValidator(texts.secret_name), WithJsonSchema({"type": "string", "pattern": f"^{texts.SECRET_NAME}$"})
+    str,
+    AfterValidator(texts.secret_reference),
+    WithJsonSchema({"type": "string", "pattern": f"^{texts.SECRET_REFERENCE}$"}),
 ]
 Secrets = Annotated[list[SecretName], Field(min_length=1)]
 Instant = Annotated[

@@ -29,18 +29,18 @@ from shared.functions.http_requests import read_emergency, read_rotate
 from shared.functions.http_roles import check
 from shared.functions.rotation_timer import Send
 from shared.functions.time_limit import NotInTime, within
-from shared.model.clock import check_clock
 from shared.model.errors import Code, PatrolError, Unclear
 from shared.model.items import Inventory, Named
 from shared.model.ports import Events
-from shared.model.request import Request
+from shared.model.request import Request, places
 from shared.model.run_ids import is_id
 from shared.report.kept_run import put_together
 from shared.report.report import Report, Row, in_order, owned
-from shared.report.rows import left
+from shared.report.rows import in_vault, left
 from shared.rotation.enroll import EnrollmentSeen, enrollments
+from shared.rotation.looked import look as look_at_status
+from shared.rotation.looked import with_enrollments
 from shared.rotation.run import names_tokens, run_all
-from shared.rotation.status import status, with_enrollments
 from shared.rotation.threads import Threads, nothing
 from shared.rotation.world import World
 from shared.settings import ROOT, Settings
@@ -115,10 +115,8 @@ def pats(call: Call, app: App) -> Answer:
 
     def look(settings: Settings) -> Answer:
         patrol = wiring.open_with(settings, settings.http_budget, make_world=app.make_world)
-        listing = patrol.world.vault.listing()
-        check_clock(listing.ahead)
-        now = patrol.world.clock.now() + listing.ahead
-        seen = status(patrol.inventory, listing, patrol.world.vault, settings.mark, now)
+        threads = Threads(settings.parallel_users, app.enter)
+        seen = look_at_status(patrol.inventory, patrol.world, settings.mark, threads).status
         return Answer(HTTPStatus.OK, with_enrollments(seen, _enrollments(patrol)).to_json())
 
     return read_only("pats", call, app, look)
@@ -185,6 +183,7 @@ class _Progress:
     """What is known of a run while it works, for the answer that cannot wait for its end."""
 
     started: datetime
+    home: str
     inventory: Inventory | None = None
     rows: list[Row] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -199,17 +198,21 @@ class _Progress:
             return None
         with self.lock:
             rows = tuple(self.rows)
-        has = {row.secret.casefold() for row in rows}
-        wanted = None if request.names is None else {name.casefold() for name in request.names}
-        items: list[Named] = [item for item in self.inventory.items() if wanted is None or item.key in wanted]
-        items += [token for token in self.inventory.tokens if token.key in (wanted or ())]
-        rest = [left(item) for item in items if item.key not in has]
-        return Report(request.run_id, self.started, now, in_order(owned([*rows, *rest], self.inventory.owners())))
+        inventory, wanted = self.inventory, places(self.inventory, request)
+        has = {row.name.casefold() for row in rows}
+        items: list[Named] = [item for item in inventory.items() if wanted is None or item.place in wanted]
+        items += [token for token in inventory.tokens if token.place in (wanted or ())]
+        rest = [
+            in_vault(left(item), item.vault, item.vault.host or self.home, inventory)
+            for item in items
+            if inventory.called(item).casefold() not in has
+        ]
+        return Report(request.run_id, self.started, now, in_order(owned([*rows, *rest], inventory.owners())))
 
 
 def _run(settings: Settings, app: App, request: Request, send: Send | None = None) -> Answer:
     """Do what is asked for and wait for it; with `send` only plan it, and say where to look."""
-    progress = _Progress(app.now())
+    progress = _Progress(app.now(), settings.vault_host)
 
     def work() -> Report | Dispatched:
         patrol = app.open(settings, request.run_id)

@@ -27,20 +27,23 @@ ReadFiles = Callable[[], InventoryFiles]
 """Reads what PATS_FILE names, wherever that is. Raises Misconfigured."""
 
 
-def check(files: InventoryFiles) -> tuple[Problem, ...]:
-    """Every problem at once. Empty when a run would work on every item."""
-    return pats_yaml.check_files(files) if files.several else pats_yaml.check(only_text(files))
+def check(files: InventoryFiles, home: str | None = None) -> tuple[Problem, ...]:
+    """Every problem at once. Empty when a run would work on every item.
+
+    `home`: the host of KEY_VAULT_URL; "" where that is not set, None where nobody asks.
+    """
+    return pats_yaml.check_files(files, home) if files.several else pats_yaml.check(only_text(files), home)
 
 
-def load(files: InventoryFiles) -> Inventory:
+def load(files: InventoryFiles, home: str | None = None) -> Inventory:
     """Read for a run. What reads as before is not checked again: an instance has many messages of one run."""
     with _CHECKING:
-        return _load_again(files)
+        return _load_again(files, home)
 
 
 @lru_cache(maxsize=1)
-def _load_again(files: InventoryFiles) -> Inventory:
-    return pats_yaml.load_files(files) if files.several else pats_yaml.load(only_text(files))
+def _load_again(files: InventoryFiles, home: str | None) -> Inventory:
+    return pats_yaml.load_files(files, home) if files.several else pats_yaml.load(only_text(files), home)
 
 
 def only_text(files: InventoryFiles) -> str:

@@ -11,11 +11,12 @@ from shared.inventory.mistakes import Found, shown
 from shared.inventory.parts import Part
 from shared.inventory.yaml_text import Place
 from shared.model.items import User
+from shared.model.vaults import VaultAddress
 
 
 @dataclass(slots=True)
 class Names:
-    """Where each secret was named, by casefolded name.
+    """Where each secret was named, by its place: vaults may have secrets of one name.
 
     In one file a name that comes twice stops the run: two writers of one secret would replace each other's values. Of
     `several` files it takes both items out and no others, so that one team's mistake does not stop every team.
@@ -25,13 +26,14 @@ class Names:
     first: dict[str, tuple[str, Place]] = field(default_factory=dict)
     again: dict[str, list[Place]] = field(default_factory=dict)
 
-    def take(self, name: str, item: Place, at: Place) -> list[Found]:
+    def take(self, name: str, vault: VaultAddress, item: Place, at: Place) -> list[Found]:
         """`item`: how a message says where it was named; `at`: the place of the name itself."""
-        _, before = self.first.setdefault(name.casefold(), (name, item))
+        key = vault.key_of(name)
+        _, before = self.first.setdefault(key, (vault.written(name), item))
         if before is item:
             return []
-        self.again.setdefault(name.casefold(), []).append(item)
-        return [Found(at, _twice(name, [before]), stops=not self.several)]
+        self.again.setdefault(key, []).append(item)
+        return [Found(at, _twice(vault.written(name), [before]), stops=not self.several)]
 
     def clashes(self) -> Iterator[tuple[str, Found]]:
         """Of several files: each name that comes again, and what is wrong where it was named first."""

@@ -20,6 +20,7 @@ from shared.inventory.recipients import Recipients
 from shared.inventory.schema import DefaultsPart, FilePart, ItemPart, UserPart
 from shared.inventory.service_principals import Principals
 from shared.inventory.times import Times
+from shared.inventory.vaults import Vaults, host_in
 from shared.inventory.yaml_text import Lines, Place, Unreadable
 from shared.model import durations
 from shared.model.credentials import SignIn
@@ -28,6 +29,7 @@ from shared.model.inventory_files import InventoryFiles
 from shared.model.items import InvalidItem, Inventory, Item, Named, Strategy, User
 from shared.model.notices import InvalidRecipient
 from shared.model.pats import PatId
+from shared.model.vaults import VaultAddress
 
 BUILT_IN: Mapping[str, str] = {
     "lifetime": "30d",
@@ -53,13 +55,16 @@ class Problem:
     file: str = ""
 
 
-def check(text: str) -> tuple[Problem, ...]:
-    """Every problem at once, by line. Empty when a run would work on every item."""
+def check(text: str, home: str | None = None) -> tuple[Problem, ...]:
+    """Every problem at once, by line. Empty when a run would work on every item.
+
+    `home`: the host of KEY_VAULT_URL; "" where that is not set, None where nobody asks.
+    """
     try:
         parts = Parts.of_one(yaml_text.parse(text))
     except Unreadable as problem:
         return (Problem("", problem.line, unreadable(problem)),)
-    mistakes = [mistake for mistake in _examine(parts).problems if not mistake.echo]
+    mistakes = [mistake for mistake in _examine(parts, home).problems if not mistake.echo]
     if not mistakes:
         return ()
     lines = Lines(text)
@@ -67,11 +72,11 @@ def check(text: str) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda problem: problem.line or 0))
 
 
-def check_files(files: InventoryFiles) -> tuple[Problem, ...]:
+def check_files(files: InventoryFiles, home: str | None = None) -> tuple[Problem, ...]:
     """The same of several files together, file by file."""
     parts = of_several(files)
     problems = [Problem("", unread.line, unread.says, unread.name) for unread in parts.unread]
-    for mistake in _examine(parts).problems:
+    for mistake in _examine(parts, home).problems:
         if not mistake.echo:
             file, inner = split(mistake.path)
             line, name = (None, "") if file is None else (file.line(mistake.at), file.name)
@@ -79,8 +84,10 @@ def check_files(files: InventoryFiles) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda problem: (problem.file, problem.line or 0)))
 
 
-def load(text: str) -> Inventory:
-    """Read for a run. Raises Misconfigured for unreadable YAML, an invalid `sign_in` or a secret named twice."""
+def load(text: str, home: str | None = None) -> Inventory:
+    """Read for a run; `home` as for `check`. Raises Misconfigured for unreadable YAML, an invalid `sign_in` or a secret
+    named twice.
+    """
     try:
         parts = Parts.of_one(yaml_text.parse(text))
     except Unreadable as problem:
@@ -88,7 +95,7 @@ def load(text: str) -> Inventory:
         cause = f"pats.yaml is not readable{where}: {unreadable(problem)}."
         remedy = "Correct that line; `patrol check` reads it again."
         raise Misconfigured(Code.INVENTORY_UNREADABLE, cause, remedy) from None
-    examined = _examine(parts)
+    examined = _examine(parts, home)
     stopping = [mistake for mistake in examined.problems if mistake.stops]
     if stopping or examined.sign_in is None:
         lines = Lines(text)
@@ -98,10 +105,10 @@ def load(text: str) -> Inventory:
     return examined.inventory(examined.sign_in)
 
 
-def load_files(files: InventoryFiles) -> Inventory:
+def load_files(files: InventoryFiles, home: str | None = None) -> Inventory:
     """The same of several files. Raises Misconfigured where none, or more than one, says how to sign in."""
     parts = of_several(files)
-    examined = _examine(parts)
+    examined = _examine(parts, home)
     stopping = [mistake for mistake in examined.problems if mistake.stops]
     if stopping or examined.sign_in is None:
         code = Code.INVENTORY_INVALID if parts.parts else Code.INVENTORY_UNREADABLE
@@ -134,10 +141,11 @@ class _Examined:
     recipients: Recipients = field(default_factory=Recipients)
     administrator: str = ""
     unread: list[str] = field(default_factory=list)
+    vaults: Vaults = field(default_factory=Vaults)
 
     def inventory(self, sign_in: SignIn) -> Inventory:
         """What a run can use of it."""
-        return Inventory(
+        read = Inventory(
             sign_in,
             tuple(self.users),
             tuple(self.invalid),
@@ -149,11 +157,12 @@ class _Examined:
             self.administrator,
             tuple(self.unread),
         )
+        return self.vaults.among(read)
 
 
-def _examine(parts: Parts) -> _Examined:
+def _examine(parts: Parts, home: str | None) -> _Examined:
     """One pass for both readers: every problem, and what a run can use."""
-    examined = _Examined(problems=list(parts.problems))
+    examined = _Examined(problems=list(parts.problems), vaults=Vaults(home))
     head = parts.head
     for unread in parts.unread:
         _items_unknown(unread, examined)
@@ -168,9 +177,10 @@ def _examine(parts: Parts) -> _Examined:
     examined.problems += head.inside(wrong)
     for part in parts.parts:
         everyone = context.defaults, context.bad_defaults, context.credentials.all, context.named, context.bounds
-        examined.principals.add(service_principals.read(part, *everyone))
+        examined.principals.add(service_principals.read(part, *everyone, context.vaults))
     examined.problems += examined.principals.problems
     _set_aside(context.named, examined)
+    examined.problems += context.vaults.problems
     return examined
 
 
@@ -201,13 +211,18 @@ def _of_head(head: Part, parts: Parts, examined: _Examined) -> _Context:
     if "overlap" in defaults:
         examined.overlap = durations.parse(defaults["overlap"])
     examined.recipients = recipients.read(head.raw.get("notify"))
+    if (elsewhere := examined.vaults.wrong(("defaults", "vault"), defaults.get("vault"))) is not None:
+        problems.append(elsewhere)
+        bad["vault"] = elsewhere.says
+        del defaults["vault"]
+    examined.vaults.note(defaults.get("vault"))
     examined.problems += head.inside([*wrong, *problems, *examined.recipients.problems])
     for problem in parts.problems:
         if problem.path[-1:] == ("notify",):
             examined.recipients.invalid.append(InvalidRecipient(shown(problem.path), sentence([problem])))
     names = credentials.of(part.raw for part in parts.parts)
-    named, bounds = Names(parts.several), Bounds.of(head)
-    return _Context(defaults, bad, names, named, quarrels(parts.parts), bounds, parts.problems)
+    named, bounds, vaults = Names(parts.several), Bounds.of(head), examined.vaults
+    return _Context(defaults, bad, names, named, quarrels(parts.parts), bounds, vaults, parts.problems)
 
 
 def _items_unknown(unread: Unread, examined: _Examined) -> None:
@@ -226,16 +241,17 @@ def _set_aside(named: Names, examined: _Examined) -> None:
     if not wrong:
         return
     examined.problems += wrong.values()
-    clashing = [item for user in examined.users for item in user.items if item.key in wrong]
+    clashing = [item for user in examined.users for item in user.items if item.place in wrong]
     examined.users = [user.without(wrong.keys()) for user in examined.users]
-    examined.invalid += [_invalid(item, wrong[item.key]) for item in clashing]
+    examined.invalid += [_invalid(item, wrong[item.place]) for item in clashing]
     tokens = examined.principals.tokens
-    examined.principals.invalid += [_invalid(token, wrong[token.key]) for token in tokens if token.key in wrong]
-    examined.principals.tokens = [token for token in tokens if token.key not in wrong]
+    examined.principals.invalid += [_invalid(token, wrong[token.place]) for token in tokens if token.place in wrong]
+    examined.principals.tokens = [token for token in tokens if token.place not in wrong]
 
 
 def _invalid(item: Named, problem: Found) -> InvalidItem:
-    return InvalidItem(item.secret, item.username, item.organization, sentence([problem]), owner=item.owner)
+    says = sentence([problem])
+    return InvalidItem(item.secret, item.username, item.organization, says, owner=item.owner, vault=item.vault)
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,10 +264,13 @@ class _Context:
     named: Names
     quarrels: Mapping[str, Sequence[Place]]
     bounds: Bounds
+    vaults: Vaults
     misplaced: Sequence[Found] = ()
     usernames: set[tuple[Place, str]] = field(default_factory=set)
     copies: consumers.Copies = field(default_factory=consumers.Copies)
     spoilt: Sequence[Found] = ()
+    vault: Any = None
+    """What the user says of it, as written."""
 
 
 def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None:
@@ -273,11 +292,17 @@ def _user(path: Place, raw: Any, context: _Context, examined: _Examined) -> None
     elif context.named.several and username.casefold() in context.quarrels:
         problems.append(otherwise(username, path, context.quarrels[username.casefold()]))
     context.usernames.add(entry)
+    vault = host_in(raw.get("vault"))
+    if (elsewhere := context.vaults.wrong((*path, "vault"), vault)) is not None:
+        problems.append(elsewhere)
+    context.vaults.note(vault)
+    context = replace(context, vault=raw.get("vault"))
     if pats is not None and not isinstance(pats, list):
         problems.append(Found((*path, "pats"), "must be a list of PATs"))
     examined.problems += problems
     # A key that patrol does not know may be a comment gone wrong; these say whether to work.
-    lasting = [mistake for mistake in problems if mistake.path[-1] in sign_in_kinds.NEEDED]
+    # And in a vault that nobody meant nothing is published.
+    lasting = [mistake for mistake in problems if mistake.path[-1] in (*sign_in_kinds.NEEDED, "vault")]
     items: list[Item] = []
     for number, one in enumerate(pats if isinstance(pats, list) else []):
         item = _item((*path, "pats", number), one, username, context, examined, [*context.spoilt, *lasting])
@@ -302,7 +327,10 @@ def _item(
     then, wrong_then = consumers.read(given.get("then"), (*path, "then"))
     problems += wrong_then
     name = texts.if_it_is(texts.secret_name, given.get("secret")) or shown(path)
-    twice = context.named.take(name, path, (*path, "secret"))
+    default = context.defaults.get("vault"), context.bad_defaults.get("vault")
+    vault, known, elsewhere = context.vaults.of(path, (given.get("vault"), context.vault), *default)
+    problems += elsewhere
+    twice = context.named.take(name, vault, path, (*path, "secret")) if known else []
     if context.named.several:
         problems += twice
     else:
@@ -316,7 +344,7 @@ def _item(
     item = None
     if part is not None:
         # Values are compared only in an item whose keys all read well: a misspelt one may be half of the comparison.
-        item, more = _effective(path, part, username, context)
+        item, more = _effective(path, part, username, vault, context)
         problems += [*more, *context.copies.twice(then, path)]
         where = part.organization or context.defaults.get("organization", "")
         problems += context.bounds.outside(path, part.scopes, where)
@@ -327,13 +355,15 @@ def _item(
         return item
     own = given.get("organization") or context.defaults.get("organization")
     organization = texts.if_it_is(texts.organization_name, own)
-    examined.invalid.append(InvalidItem(name, username, organization, sentence(wrong)))
+    examined.invalid.append(InvalidItem(name, username, organization, sentence(wrong), vault=vault))
     return None
 
 
-def _effective(path: Place, part: ItemPart, username: str, context: _Context) -> tuple[Item | None, list[Found]]:
+def _effective(
+    path: Place, part: ItemPart, username: str, vault: VaultAddress, context: _Context
+) -> tuple[Item | None, list[Found]]:
     """The item with the defaults filled in, and what its values get wrong together."""
-    given = {key: getattr(part, key) for key in DefaultsPart.model_fields}
+    given = {key: getattr(part, key) for key in DefaultsPart.model_fields if key != "vault"}
     for key, says in context.bad_defaults.items():
         if key in given and given[key] is None:
             return None, [Found(path, f"needs `{key}` of the defaults, and that {says}", echo=True)]
@@ -360,6 +390,7 @@ def _effective(path: Place, part: ItemPart, username: str, context: _Context) ->
         adopt=PatId(part.adopt) if isinstance(part.adopt, str) else part.adopt,
         decommission=part.decommission,
         recover_deleted=part.recover_deleted,
+        vault=vault,
     )
     return item, []
 

@@ -59,6 +59,11 @@ Scope = Annotated[
     WithJsonSchema({"anyOf": [{"enum": sorted(scopes.KNOWN)}, {"type": "string", "pattern": f"^{texts.SCOPE}$"}]}),
 ]
 Owner = Annotated[str, AfterValidator(texts.owner), WithJsonSchema({"type": "string", "pattern": f"^{texts.OWNER}$"})]
+Vault = Annotated[
+    str,
+    AfterValidator(texts.vault_address),
+    WithJsonSchema({"type": "string", "pattern": "^[Hh][Tt][Tt][Pp][Ss]://[0-9A-Za-z.-]+(:443)?/*$"}),
+]
 Server = Annotated[
     str, AfterValidator(texts.server), WithJsonSchema({"type": "string", "pattern": f"^{texts.SERVER}$"})
 ]
@@ -128,6 +133,7 @@ class DefaultsPart(_Part):
     hold_for_readers: Duration | None = _told(
         "How much longer the replaced PAT works while a reader of it has not read the new one; 0d unless given."
     )
+    vault: Vault | None = _told("Address of the Key Vault it is published to; that of KEY_VAULT_URL unless given.")
 
 
 class SonarQubePart(_Part):
@@ -206,6 +212,7 @@ class UserPart(_Part):
         "true: there is no password. A person signs in once: `patrol enroll UPN`, or POST /api/enroll.", False
     )
     owner: Owner | None = _told("Whom these PATs belong to: an e-mail address, shown in reports, notices and the page.")
+    vault: Vault | None = _told("Where its PATs are published that do not say otherwise.")
     pats: list[ItemPart] | None = Field(
         default=None, description="Its PATs; [] for a former user whose PATs still end."
     )
@@ -214,6 +221,7 @@ class UserPart(_Part):
 class EntraTokenPart(_Part):
     secret: SecretName = Field(description="The Key Vault secret that is published.")
     organization: Organization | None = _told("Where a new token is proved; it works in every one of the tenant.")
+    vault: Vault | None = _told("Address of the Key Vault it is published to; that of `defaults` unless given.")
     refresh_below: Share | None = _told("Replaced when less than this share of its life is left; 50% unless given.")
     paused: bool = _told("true: nothing is done to it, and it expires.", False)
     adopt: bool = _told("true: take over a secret that exists.", False)

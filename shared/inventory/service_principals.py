@@ -12,8 +12,10 @@ from shared.inventory.mistakes import Found, sentence, shown, validate
 from shared.inventory.names import Names
 from shared.inventory.parts import Part
 from shared.inventory.schema import ServicePrincipalPart
+from shared.inventory.vaults import Vaults
 from shared.inventory.yaml_text import Place
 from shared.model.items import InvalidItem, TokenItem
+from shared.model.vaults import VaultAddress
 
 KEY = "service_principals"
 
@@ -40,6 +42,7 @@ def read(
     credentials: frozenset[str],
     named: Names,
     bounds: Bounds,
+    vaults: Vaults,
 ) -> Principals:
     """`named`: where each secret was named so far; those of tokens are added."""
     found = Principals()
@@ -53,7 +56,8 @@ def read(
         found.invalid.append(InvalidItem(shown(at), "", "", sentence([problem])))
         return found
     for number, entry in enumerate(raw):
-        _principal((*at, number), entry, _Context(defaults, bad_defaults, credentials, named, bounds), found)
+        context = _Context(defaults, bad_defaults, credentials, named, bounds, vaults)
+        _principal((*at, number), entry, context, found)
     return found
 
 
@@ -64,6 +68,7 @@ class _Context:
     credentials: frozenset[str]
     named: Names
     bounds: Bounds
+    vaults: Vaults
 
 
 def _principal(path: Place, raw: Any, context: _Context, found: Principals) -> None:
@@ -74,8 +79,12 @@ def _principal(path: Place, raw: Any, context: _Context, found: Principals) -> N
     secret = texts.if_it_is(texts.secret_name, token.get("secret"))
     name = secret or shown((*path, "entra_token"))
     at: Place = (*path, "entra_token", "secret")
-    if secret:
-        _name(at, secret, context, problems)
+    vault, known, wrong = context.vaults.of(
+        at[:-1], (token.get("vault"),), context.defaults.get("vault"), context.bad_defaults.get("vault")
+    )
+    problems += wrong
+    if secret and known:
+        _name(at, secret, vault, context, problems)
     organization = ""
     if part is not None:
         organization = part.entra_token.organization or context.defaults.get("organization", "")
@@ -95,16 +104,17 @@ def _principal(path: Place, raw: Any, context: _Context, found: Principals) -> N
                 adopt=part.entra_token.adopt,
                 recover_deleted=part.entra_token.recover_deleted,
                 owner=part.owner or "",
+                vault=vault,
             )
         )
         return
     own = texts.if_it_is(texts.organization_name, token.get("organization"))
     owner = texts.if_it_is(texts.owner, given.get("owner"))
-    found.invalid.append(InvalidItem(name, client_id, own, sentence(problems), owner=owner))
+    found.invalid.append(InvalidItem(name, client_id, own, sentence(problems), owner=owner, vault=vault))
 
 
-def _name(at: Place, secret: str, context: _Context, problems: list[Found]) -> None:
-    problems += context.named.take(secret, at, at)
+def _name(at: Place, secret: str, vault: VaultAddress, context: _Context, problems: list[Found]) -> None:
+    problems += context.named.take(secret, vault, at, at)
     if secret.casefold() in context.credentials:
         problems.append(Found(at, f"{secret} holds a credential; publish the token under another name"))
 

@@ -15,9 +15,12 @@ from shared.inventory import portal_scopes
 from shared.model import durations
 from shared.model.secret_text import looks_like_a_pat, printable
 from shared.model.tags import OWN_PREFIXES
+from shared.model.vaults import host_of, wrong_address
 
 GUID = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 SECRET_NAME = r"[0-9A-Za-z-]{1,127}"
+SECRET_REFERENCE = rf"([0-9A-Za-z][0-9A-Za-z.-]{{0,252}}/)?{SECRET_NAME}"
+"""As callers name a secret: where several vaults have one of its name, with the vault's label or host before it."""
 ORGANIZATION = r"[0-9A-Za-z]([0-9A-Za-z-]{0,48}[0-9A-Za-z])?"
 SHARE = r"[1-9][0-9]?%"
 SERVER = r"https://[0-9A-Za-z.:\[\]-]+(/[0-9A-Za-z._~/-]*)?"
@@ -77,6 +80,25 @@ def secret_name(text: str) -> str:
     if own is not None:
         raise ValueError(f"must not begin with {own}: such names are patrol's own")
     return text
+
+
+def secret_reference(text: str) -> str:
+    """Raises ValueError, in words."""
+    vault, slash, name = text.rpartition("/")
+    secret_name(name if slash else text)
+    if slash and (not re.fullmatch(SECRET_REFERENCE, text) or looks_like_a_pat(vault)):
+        raise ValueError(
+            "must be the name of a Key Vault secret, with no more before it than its vault's label: kv-agents/build-pat"
+        )
+    return text
+
+
+def vault_address(text: str) -> str:
+    """A vault's host. Raises ValueError, in words."""
+    problem = wrong_address(text)
+    if problem is not None:
+        raise ValueError(f"{problem}: write a vault's address, such as https://contoso.vault.azure.net")
+    return host_of(text)
 
 
 def organization_name(text: str) -> str:

@@ -126,12 +126,17 @@ def read_instant(text: str | None) -> datetime | None:
 MOST_SKEW = timedelta(minutes=5)
 
 
+def is_skewed(ahead: timedelta) -> bool:
+    """Whether this machine's clock differs too much from a vault's."""
+    return abs(ahead) > MOST_SKEW
+
+
 def check_clock(ahead: timedelta) -> None:
     """Stop a machine with a wrong clock before it rotates the estate (rule 15). Raises Misconfigured.
 
     `ahead`: the vault's clock minus ours.
     """
-    if abs(ahead) > MOST_SKEW:
+    if is_skewed(ahead):
         minutes = round(abs(ahead).total_seconds() / 60)
         much = f"{minutes} minutes" if minutes < 120 else f"{round(minutes / 60)} hours"
         side = "behind" if ahead > timedelta(0) else "ahead of"

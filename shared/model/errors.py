@@ -56,6 +56,7 @@ class Code(StrEnum):
     ITEM_INVALID = "item-invalid"
     INVENTORY_FILE_UNREADABLE = "inventory-file-unreadable"
     SECRET_UNKNOWN = "secret-unknown"
+    SECRET_AMBIGUOUS = "secret-ambiguous"
     PAUSED = "paused"
     OWNER_CHANGED = "owner-changed"
     EDITED = "edited"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Mapping
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
@@ -19,6 +19,7 @@ from shared.model.errors import Code
 from shared.model.notices import InvalidRecipient, Recipient
 from shared.model.pats import PatId
 from shared.model.tags import ENROLLED_PREFIX
+from shared.model.vaults import HOME, VaultAddress
 
 
 class Strategy(StrEnum):
@@ -49,11 +50,17 @@ class Item:
     owner: str = ""
     """Whom it belongs to: an e-mail address."""
     then: tuple[Consumer, ...] = ()
+    vault: VaultAddress = HOME
 
     @property
     def key(self) -> str:
-        """Key Vault names are case-insensitive."""
+        """Its name in its vault: Key Vault names are case-insensitive."""
         return self.secret.casefold()
+
+    @property
+    def place(self) -> str:
+        """What it is known by among all vaults."""
+        return self.vault.key_of(self.secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +79,16 @@ class TokenItem:
     adopt: bool = False
     recover_deleted: bool = False
     owner: str = ""
+    vault: VaultAddress = HOME
 
     @property
     def key(self) -> str:
         return self.secret.casefold()
+
+    @property
+    def place(self) -> str:
+        """See `Item.place`."""
+        return self.vault.key_of(self.secret)
 
     @property
     def username(self) -> str:
@@ -96,6 +109,10 @@ class Named(Protocol):
     def organization(self) -> str: ...
     @property
     def owner(self) -> str: ...
+    @property
+    def vault(self) -> VaultAddress: ...
+    @property
+    def place(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,10 +129,16 @@ class InvalidItem:
     code: Code = Code.ITEM_INVALID
     remedy: str = ""
     owner: str = ""
+    vault: VaultAddress = HOME
 
     @property
     def key(self) -> str:
         return self.secret.casefold()
+
+    @property
+    def place(self) -> str:
+        """See `Item.place`."""
+        return self.vault.key_of(self.secret)
 
 
 def digest(username: str) -> str:
@@ -150,9 +173,9 @@ class User:
         owners = dict.fromkeys((*self.owners, *other.owners))
         return replace(self, items=(*self.items, *other.items), owners=tuple(owners))
 
-    def without(self, keys: Container[str]) -> User:
-        """Without the items of these secrets."""
-        return replace(self, items=tuple(item for item in self.items if item.key not in keys))
+    def without(self, places: Container[str]) -> User:
+        """Without the items at these places."""
+        return replace(self, items=tuple(item for item in self.items if item.place not in places))
 
     @property
     def digest(self) -> str:
@@ -162,7 +185,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Owners:
-    """Whom secrets and technical users belong to, each by its casefolded name."""
+    """Whom secrets and technical users belong to, each by its casefolded name, as rows call it."""
 
     of_secrets: Mapping[str, str] = field(default_factory=dict)
     of_users: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
@@ -182,6 +205,9 @@ class Inventory:
     Tokens have a timer of their own, so what is wrong with one does not fail a run over PATs, nor the other way round.
 
     `unread`: files that could not be read. Any name may stand in one of them, so nothing is known to be in none.
+
+    `more_vaults`: named where there is no item (any more): what patrol published there is still looked at. `home`: the
+    host of KEY_VAULT_URL, "" where that is not known.
     """
 
     sign_in: SignIn
@@ -194,16 +220,18 @@ class Inventory:
     invalid_recipients: tuple[InvalidRecipient, ...] = ()
     administrator: str = ""
     unread: tuple[str, ...] = ()
+    more_vaults: tuple[VaultAddress, ...] = ()
+    home: str = ""
+    in_several: frozenset[str] = frozenset()
+    """Casefolded names of secrets that several vaults have: of these callers write `label/name`."""
 
     def items(self) -> tuple[Item, ...]:
         return tuple(item for user in self.users for item in user.items)
 
     def owners(self) -> Owners:
         """Whom things belong to."""
-        named: list[Named] = [*self.items(), *self.invalid, *self.tokens, *self.invalid_tokens]
-        return Owners(
-            {one.key: one.owner for one in named if one.owner}, {user.key: user.owners for user in self.users}
-        )
+        secrets = {self.called(one).casefold(): one.owner for one in self.all_named() if one.owner}
+        return Owners(secrets, {user.key: user.owners for user in self.users})
 
     def credential_names(self) -> frozenset[str]:
         """The secrets that hold what patrol signs in, pushes and tells with, casefolded: nothing is published there."""
@@ -219,9 +247,72 @@ class Inventory:
         return frozenset({token.key for token in self.tokens} | {token.key for token in self.invalid_tokens})
 
     def nameable(self) -> frozenset[str] | None:
-        """The same as `managed`; None while a file cannot be read, because any name may stand in it."""
-        return None if self.unread else self.managed()
+        """What rows call everything of `pats.yaml`, casefolded; None while a file cannot be read: any name may stand in
+        it.
+        """
+        return None if self.unread else frozenset(self.called(one).casefold() for one in self.all_named())
+
+    def token_places(self) -> frozenset[str]:
+        """Of the secrets that hold tokens, in all vaults."""
+        return frozenset({token.place for token in self.tokens} | {token.place for token in self.invalid_tokens})
 
     def managed(self) -> frozenset[str]:
         """Casefolded names of all secrets that `pats.yaml` names as published, of both kinds."""
         return self.token_keys() | {item.key for item in self.items()} | {item.key for item in self.invalid}
+
+    def places_called(self, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+        """The places of what callers mean by a name, by `label/name`, or by the whole host in place of the label."""
+        vaults: dict[str, dict[VaultAddress, str]] = {}
+        for one in self.all_named():
+            vaults.setdefault(one.key, {})[one.vault] = one.place
+        found = {}
+        for name in names:
+            vault, _, secret = name.casefold().rpartition("/")
+            places = vaults.get(secret, {})
+            found[name] = tuple(place for at, place in places.items() if not vault or vault in self._names_of(at))
+        return found
+
+    def written(self, place: str) -> str:
+        """A place as callers write it where its name alone is not enough."""
+        return place if "/" in place or not self.home else f"{VaultAddress(self.home).label}/{place}"
+
+    def called(self, item: Named) -> str:
+        """An item as callers write it, and tables show it."""
+        return self.called_at(item.vault, item.secret)
+
+    def called_at(self, address: VaultAddress, secret: str) -> str:
+        """The same of a secret of one vault."""
+        return self.written(address.written(secret)) if secret.casefold() in self.in_several else secret
+
+    def _names_of(self, address: VaultAddress) -> tuple[str, str]:
+        at = address if address.host else VaultAddress(self.home)
+        return at.label, at.host
+
+    def all_named(self) -> tuple[Item | TokenItem | InvalidItem, ...]:
+        """Everything that has a secret, of both kinds, whether it can be worked on or not."""
+        found: list[Item | TokenItem | InvalidItem] = [*self.items(), *self.invalid]
+        return (*found, *self.tokens, *self.invalid_tokens)
+
+    def vaults(self) -> tuple[VaultAddress, ...]:
+        """Where something is or was published: the vault of KEY_VAULT_URL, then the others by their hosts."""
+        named = {one.vault for one in self.all_named()} | set(self.more_vaults)
+        return (HOME, *sorted(named - {HOME}))
+
+    def by_vault(self) -> dict[VaultAddress, Inventory]:
+        """What each vault has of it: every user, with its items there alone."""
+        if self.vaults() == (HOME,):
+            return {HOME: self}
+        return {address: self._in(address) for address in self.vaults()}
+
+    def _in(self, address: VaultAddress) -> Inventory:
+        users = tuple(
+            replace(user, items=tuple(item for item in user.items if item.vault == address)) for user in self.users
+        )
+        return replace(
+            self,
+            users=users,
+            invalid=tuple(item for item in self.invalid if item.vault == address),
+            tokens=tuple(item for item in self.tokens if item.vault == address),
+            invalid_tokens=tuple(item for item in self.invalid_tokens if item.vault == address),
+            more_vaults=(),
+        )

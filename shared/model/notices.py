@@ -72,7 +72,10 @@ class InvalidRecipient:
 
 @dataclass(frozen=True, slots=True)
 class NoticeItem:
-    """One PAT or token that a notice is about. `version`: of its secret, where this run wrote one."""
+    """One PAT or token that a notice is about. `version`: of its secret, where this run wrote one.
+
+    `secret`: as callers write it, `label/name` where several vaults have one of its name. `vault`: its host.
+    """
 
     secret: str
     username: str = ""
@@ -80,6 +83,7 @@ class NoticeItem:
     expires_on: datetime | None = None
     version: str = ""
     owner: str = ""
+    vault: str = ""
 
 
 @dataclass(frozen=True, slots=True)

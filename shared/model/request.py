@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -30,14 +31,28 @@ class Request:
     door: str = "command-line"
 
 
-def check_names(inventory: Inventory, request: Request) -> None:
-    """Refuse a request that names an unknown secret before anything is attempted. Raises Misconfigured."""
-    known = inventory.managed()
-    unknown = [name for name in request.names or () if name.casefold() not in known]
-    if unknown:
+def places(inventory: Inventory, request: Request) -> frozenset[str] | None:
+    """What a request names, as `Named.place`; None: everything. Raises Misconfigured, before anything is attempted, for
+    a name that nothing has, and for one that is in several vaults.
+    """
+    return None if request.names is None else frozenset(places_of(inventory, request.names).values())
+
+
+def places_of(inventory: Inventory, names: Iterable[str]) -> dict[str, str]:
+    """The place of each name. Raises as `places`."""
+    found = inventory.places_called(names)
+    if unknown := [name for name, places in found.items() if not places]:
         unread = f" {' and '.join(inventory.unread)} cannot be read, and may name it." if inventory.unread else ""
         raise Misconfigured(
             Code.SECRET_UNKNOWN,
             f"pats.yaml has no item for the secret {', '.join(sorted(unknown))}; nothing was attempted.{unread}",
             "Correct the name; `patrol status` and `GET /api/pats` list the known ones.",
         )
+    if several := {name: places for name, places in found.items() if len(places) > 1}:
+        sentences = [f"{name}: {' or '.join(inventory.written(place) for place in several[name])}" for name in several]
+        raise Misconfigured(
+            Code.SECRET_AMBIGUOUS,
+            f"Several vaults have a secret of that name ({'; '.join(sorted(sentences))}); nothing was attempted.",
+            "Write the vault's label before the name, as shown.",
+        )
+    return {name: places[0] for name, places in found.items()}

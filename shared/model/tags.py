@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from shared.model.pats import PatId
+from shared.model.vaults import VaultAddress
 
 MANAGED_BY = "managed-by"
 AUTHORIZATION_ID = "authorization-id"
@@ -44,7 +45,11 @@ class Mark:
     @classmethod
     def of(cls, deployment: str, vault_host: str) -> Mark:
         """The mark of a deployment; `vault_host` is that of its PATs."""
-        return cls(f"patrol/{deployment}-{hashlib.sha256(vault_host.lower().encode()).hexdigest()[:6]}")
+        return cls(f"patrol/{deployment}-{_of_host(vault_host)}")
+
+    def in_vault(self, address: VaultAddress) -> Mark:
+        """The mark of the same deployment in another of its vaults."""
+        return Mark(f"{self.text.rpartition('-')[0]}-{_of_host(address.host)}") if address.host else self
 
     def display_name(self, secret: str) -> str:
         """What a PAT that is minted for `secret` is called."""
@@ -55,6 +60,10 @@ class Mark:
         prefix = f"{self.text}/".casefold()
         name = display_name.casefold()
         return name.removeprefix(prefix) if name.startswith(prefix) and "/" not in name.removeprefix(prefix) else None
+
+
+def _of_host(host: str) -> str:
+    return hashlib.sha256(host.lower().encode()).hexdigest()[:6]
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,7 +36,10 @@ _TOGETHER = ("patrol rotate ", "patrol emergency ", "patrol status ")
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is in the way of one item. `since`: from when on that is known; `ends`: when its value stops working."""
+    """What is in the way of one item. `since`: from when on that is known; `ends`: when its value stops working.
+
+    `secret`: as callers write it, `label/name` where several vaults have one of its name. `vault`: its host.
+    """
 
     code: str
     cause: str
@@ -46,6 +49,7 @@ class Trouble:
     organization: str = ""
     ends: datetime | None = None
     since: datetime | None = None
+    vault: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +110,8 @@ def of_row(row: Row, *, ends: datetime | None = None, since: datetime | None = N
     if row.error is None or row.outcome not in (Outcome.FAILED, Outcome.BLOCKED):
         return None
     error = row.error
-    return Trouble(
-        error.code.value, error.message, error.remedy, row.secret, row.username, row.organization, ends, since
-    )
+    code, who = error.code.value, (row.name, row.username, row.organization)
+    return Trouble(code, error.message, error.remedy, *who, ends, since, row.vault)
 
 
 def _cause(code: str, cause: str, remedy: str, items: tuple[Trouble, ...]) -> Cause:

@@ -40,10 +40,10 @@ GIVEN_UP = timedelta(minutes=30)
 
 @dataclass(frozen=True, slots=True)
 class MessageOpen:
-    """What one message is to do; `items` as (secret, organization)."""
+    """What one message is to do; `items` as (secret, organization, host of its vault, what rows call it)."""
 
     username: str
-    items: tuple[tuple[str, str], ...]
+    items: tuple[tuple[str, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +177,9 @@ def _work(waiting: MessageOpen, parts: Iterable[MessageDone], over: bool) -> _Me
     rows = _rows(portions)
     error = next((part.error for part in last if part.error is not None), None)
     ended_at = max((part.finished_at for mine in portions for part in mine if part.final), default=None)
-    has = {row.secret.casefold() for row in rows}
-    untold = [item for item in waiting.items if item[0].casefold() not in has]
-    rows += [_untold(waiting.username, *item, error, ended=ended_at is not None, over=over) for item in untold]
+    has = {(vault, row.secret.casefold()) for row in rows for vault in (row.vault, "")}
+    untold = [item for item in waiting.items if ("".join(item[2:3]), item[0].casefold()) not in has]
+    rows += [_untold(waiting.username, item, error, ended=ended_at is not None, over=over) for item in untold]
     return _MessageWork(tuple(rows), tuple(leftover for part in last for leftover in part.leftovers), error, ended_at)
 
 
@@ -189,22 +189,25 @@ def _rows(portions: list[list[MessageDone]]) -> list[Row]:
         return []
     *earlier, last = [[row for part in mine for row in part.items] for mine in portions]
     did = [row for rows in earlier for row in rows if row.outcome is Outcome.DONE]
-    changed = {row.secret.casefold() for row in did}
-    return [*did, *(row for row in last if row.outcome is not Outcome.HELD or row.secret.casefold() not in changed)]
+    changed = {(row.vault, row.secret) for row in did}
+    return [*did, *(row for row in last if row.outcome is not Outcome.HELD or (row.vault, row.secret) not in changed)]
 
 
-def _untold(username: str, secret: str, organization: str, error: Failure | None, *, ended: bool, over: bool) -> Row:
+def _untold(username: str, item: tuple[str, ...], error: Failure | None, *, ended: bool, over: bool) -> Row:
     """The row of an item of which no delivery says anything."""
-    if ended and error is not None:
-        says = f"{secret}: {error.message} {error.remedy}"
-        return Row(secret, username, organization, Verb.HOLD, Outcome.FAILED, Because.NOT_SEEN, says, error=error)
-    if ended:
+    secret, organization, vault, called = (*item, "", "")[:4]
+    told = (Outcome.LEFT, Because.QUEUED)
+    known = error if ended else None
+    if known is not None:
+        says, told = f"{known.message} {known.remedy}", (Outcome.FAILED, Because.NOT_SEEN)
+    elif ended:
         says = "it was not this user's in pats.yaml any more when its turn came; nothing was done."
     elif over:
         says = "its message was not worked off in time; nothing was told of it. The next run looks at it again."
     else:
         says = "waits in the queue."
-    return Row(secret, username, organization, Verb.HOLD, Outcome.LEFT, Because.QUEUED, f"{secret}: {says}")
+    row = Row(secret, username, organization, Verb.HOLD, *told, f"{called or secret}: {says}", error=known)
+    return replace(row, vault=vault, called=called)
 
 
 # --- as JSON ----------------------------------------------------------------------------------------------------------
@@ -245,7 +248,7 @@ def read_run(found: Mapping[str, Any]) -> KeptRun:
         dry_run=found["dry_run"],
         running=finished is None,
         waiting=tuple(
-            MessageOpen(message["username"], tuple((item[0], item[1]) for item in message["items"]))
+            MessageOpen(message["username"], tuple((item[0], item[1], *item[2:]) for item in message["items"]))
             for message in found["waiting"]
         ),
         deadline=read_instant(found["deadline"]),

@@ -25,7 +25,7 @@ OF_THE_DEPLOYMENT = frozenset(
         Code.CLIENT_CERTIFICATE_UNUSABLE,
     }
 )
-_OF_THE_CALLER = frozenset({Code.SECRET_UNKNOWN})
+_OF_THE_CALLER = frozenset({Code.SECRET_UNKNOWN, Code.SECRET_AMBIGUOUS})
 # What a service in doubt says differs from one run to the next, and is one cause all the same.
 _WITHOUT_WORDS = re.compile(r".*-(unclear|unavailable|unreachable)")
 WARNINGS = frozenset(
@@ -45,8 +45,9 @@ class Happened:
     """A run as it ended. `kind`: over PATs, or a refresh of tokens; `whole`: over all of them, and it changed things.
 
     `ends`: when the published values stop working, by casefolded secret. `soon`: PATs of which less than half of the
-    time to replace them is left, as (secret, username, organization). `managed`: casefolded names of pats.yaml; None
-    where a file of it cannot be read. `owners`: whom things belong to.
+    time to replace them is left, as (secret, username, organization, vault). `managed`: casefolded names of pats.yaml;
+    None where a file of it cannot be read. Names are as rows have them. `home`: the host of KEY_VAULT_URL. `owners`:
+    whom things belong to.
     """
 
     report: Report
@@ -54,9 +55,10 @@ class Happened:
     whole: bool
     emergency: bool = False
     ends: Mapping[str, datetime] = field(default_factory=dict)
-    soon: tuple[tuple[str, str, str], ...] = ()
+    soon: tuple[tuple[str, str, str, str], ...] = ()
     managed: frozenset[str] | None = frozenset()
     owners: Owners = field(default_factory=Owners)
+    home: str = ""
 
 
 def met(happened: Happened) -> dict[str, tuple[Event, Cause]]:
@@ -76,13 +78,13 @@ def met(happened: Happened) -> dict[str, tuple[Event, Cause]]:
     found: dict[str, tuple[Event, Cause]] = {}
     for event, mine in troubles.items():
         for cause in grouped(mine):
-            key = _key(event, cause)
+            key = _key(event, cause, happened.home)
             before = found.get(key)
             found[key] = (event, cause if before is None else _joined(before[1], cause))
     return found
 
 
-def _key(event: Event, cause: Cause) -> str:
+def _key(event: Event, cause: Cause, home: str) -> str:
     """What a cause is known by from one run to the next: nothing in it counts, times, or names an item."""
     first = cause.items[0]
     if event is Event.BLOCKED:
@@ -91,6 +93,8 @@ def _key(event: Event, cause: Cause) -> str:
         return f"{event} {cause.code} {first.username.casefold()}"
     if cause.code in OF_AN_ORGANIZATION:
         return f"{event} {cause.code} {first.organization.casefold()}"
+    if cause.code in OF_THE_DEPLOYMENT and first.vault not in ("", home):
+        return f"{event} {cause.code} {first.vault}"  # one vault of several
     if cause.code in OF_THE_DEPLOYMENT or cause.code == PAT_EXPIRING or _WITHOUT_WORDS.fullmatch(cause.code):
         return f"{event} {cause.code}"
     if event is Event.WARNING:
@@ -105,16 +109,16 @@ def _joined(one: Cause, other: Cause) -> Cause:
 
 
 def ends_of(row: Row, happened: Happened) -> datetime | None:
-    return row.expires_on or happened.ends.get(row.secret.casefold())
+    return row.expires_on or happened.ends.get(row.name.casefold())
 
 
 def _ending(row: Row, since: datetime) -> Trouble:
-    says = row.says.removeprefix(f"{row.secret}: ")
-    cause = f"{says[:1].upper()}{says[1:]}"
-    return Trouble(row.because.value, cause, "", row.secret, row.username, row.organization, row.expires_on, since)
+    says = row.says.removeprefix(f"{row.name}: ")
+    cause, who = f"{says[:1].upper()}{says[1:]}", (row.name, row.username, row.organization)
+    return Trouble(row.because.value, cause, "", *who, row.expires_on, since, row.vault)
 
 
-def _expiring(secret: str, username: str, organization: str, happened: Happened) -> Trouble:
+def _expiring(secret: str, username: str, organization: str, vault: str, happened: Happened) -> Trouble:
     return Trouble(
         PAT_EXPIRING,
         "Less than half of the time to replace the published PAT is left, and no run has replaced it: what uses it "
@@ -125,6 +129,7 @@ def _expiring(secret: str, username: str, organization: str, happened: Happened)
         organization,
         happened.ends.get(secret.casefold()),
         happened.report.started_at,
+        vault,
     )
 
 

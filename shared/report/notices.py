@@ -78,7 +78,7 @@ def decided(memory: Memory, happened: Happened, audience: Audience, now: datetim
         _owe_cause(owed, key, open_[key], cause, happened, audience, now)
     for notice in (_emergency(happened, audience, now), _deeds(happened, audience, now)):
         rows = happened.report.items
-        whose = _owners(happened, ((row.secret, row.username) for row in rows if row.outcome is not Outcome.HELD))
+        whose = _owners(happened, ((row.name, row.username) for row in rows if row.outcome is not Outcome.HELD))
         to = _takers(audience, notice.event, whose) if notice is not None else {}
         if notice is not None and to:
             owed[notice.id] = Owed(notice, to)
@@ -121,7 +121,8 @@ def settled(memory: Memory, taken: Collection[Delivery], not_taken: Collection[D
 def _seen(before: Open | None, event: Event, cause: Cause, happened: Happened, now: datetime) -> Open:
     secrets = frozenset(cause.secrets)
     since = cause.since or happened.report.started_at
-    made = Open(event, cause.code, cause.subject, cause.cause, cause.remedy, happened.kind, since, now, secrets)
+    subject = _elsewhere(cause, happened.home) or cause.subject
+    made = Open(event, cause.code, subject, cause.cause, cause.remedy, happened.kind, since, now, secrets)
     if before is None:
         return made
     kept = {name.casefold() for name in secrets}
@@ -137,7 +138,7 @@ def _held_up(one: Open, happened: Happened, now: datetime) -> frozenset[str] | N
         return None if same else one.secrets
     rows: dict[str, list[Row]] = {}
     for row in report.items:
-        rows.setdefault(row.secret.casefold(), []).append(row)
+        rows.setdefault(row.name.casefold(), []).append(row)
     users = {row.username.casefold() for row in report.items if row.outcome is Outcome.DONE}
     if one.code in OF_A_USER and one.subject.casefold() in users:
         return None
@@ -206,7 +207,7 @@ def _owe_cause(
         day = (now - one.since) // timedelta(days=1) if reminder else 0
         notice = replace(
             _notice(audience, happened, now, one.event, cause.code, key, f"{one.since} {reminder} {day}"),
-            subject=cause.subject or _vault_of(cause.code, audience),
+            subject=_vault_of(cause, audience) or cause.subject,
             cause=_short(cause.cause),
             remedy=_short(cause.remedy),
             reminder=reminder,
@@ -226,14 +227,14 @@ def _owe_recovery(
     to: dict[str, datetime | None] = {name: None for name in one.told if name in known}
     if not to:
         return
-    rows = {row.secret.casefold(): row for row in happened.report.items if row.outcome is Outcome.DONE}
+    rows = {row.name.casefold(): row for row in happened.report.items if row.outcome is Outcome.DONE}
     items = [
         _item_of_row(rows[name.casefold()], happened) if name.casefold() in rows else NoticeItem(name)
         for name in sorted(one.secrets, key=str.casefold)
     ]
     notice = replace(
         _notice(audience, happened, now, Event.RECOVERED, one.code, key, str(one.since)),
-        subject=one.subject or _vault_of(one.code, audience),
+        subject=one.subject or (audience.vault if one.code in OF_THE_DEPLOYMENT else ""),
         cause=_short(f"Well again since {instant(happened.report.finished_at)}. It was: {one.cause}"),
         since=one.since,
     )
@@ -247,7 +248,7 @@ def _emergency(happened: Happened, audience: Audience, now: datetime) -> Notice 
         return None
     wrong = [error for row in report.items if row.outcome is not Outcome.DONE and (error := row.error) is not None]
     wrong += [report.misconfigured] if report.misconfigured is not None else []
-    replaced = sorted({row.secret for row in report.items if row.version}, key=str.casefold)
+    replaced = sorted({row.name for row in report.items if row.version}, key=str.casefold)
     if not wrong and not any(row.outcome is Outcome.DONE for row in report.items):
         return None
     said = []
@@ -274,7 +275,7 @@ def _deeds(happened: Happened, audience: Audience, now: datetime) -> Notice | No
     many = Counter(_DEEDS[row.step] for row in rows)
     notice = replace(
         _notice(audience, happened, now, Event.DONE, Event.DONE.value, happened.report.run_id, ""),
-        subject=rows[0].secret if len({row.secret for row in rows}) == 1 else "",
+        subject=rows[0].name if len({row.name for row in rows}) == 1 else "",
         cause=f"Done: {', '.join(f'{number} {deed}' for deed, number in sorted(many.items()))}.",
     )
     return _with_items(notice, _items_of_rows(rows, happened), happened)
@@ -300,11 +301,12 @@ def _owner_of(item: NoticeItem, happened: Happened) -> str:
 
 
 def _item_of(trouble: Trouble) -> NoticeItem:
-    return NoticeItem(trouble.secret, trouble.username, trouble.organization, trouble.ends)
+    who = (trouble.secret, trouble.username, trouble.organization)
+    return NoticeItem(*who, trouble.ends, vault=trouble.vault)
 
 
 def _item_of_row(row: Row, happened: Happened) -> NoticeItem:
-    return NoticeItem(row.secret, row.username, row.organization, ends_of(row, happened), row.version)
+    return NoticeItem(row.name, row.username, row.organization, ends_of(row, happened), row.version, row.vault)
 
 
 def _items_of_rows(rows: Iterable[Row], happened: Happened) -> list[NoticeItem]:
@@ -312,8 +314,16 @@ def _items_of_rows(rows: Iterable[Row], happened: Happened) -> list[NoticeItem]:
     return [_item_of_row(row, happened) for row in sorted(rows, key=lambda row: bool(row.version))]
 
 
-def _vault_of(code: str, audience: Audience) -> str:
-    return audience.vault if code in OF_THE_DEPLOYMENT else ""
+def _vault_of(cause: Cause, audience: Audience) -> str:
+    if cause.code not in OF_THE_DEPLOYMENT:
+        return ""
+    return _elsewhere(cause, audience.vault) or ("" if cause.subject else audience.vault)
+
+
+def _elsewhere(cause: Cause, home: str) -> str:
+    """The vault of several that alone is the cause."""
+    hosts = {item.vault for item in cause.items}
+    return hosts.pop() if cause.code in OF_THE_DEPLOYMENT and len(hosts) == 1 and not hosts <= {"", home} else ""
 
 
 def _named(names: list[str]) -> str:

@@ -65,6 +65,15 @@ class Row:
     """The version of the secret that the step wrote, or gave a later expiry; "" where it did neither."""
     owner: str = ""
     """Whom the item belongs to, where pats.yaml says so."""
+    vault: str = ""
+    """The host of the secret's vault; "" for what is no item's."""
+    called: str = ""
+    """`label/name` where several vaults have a secret of that name: how people and commands name it."""
+
+    @property
+    def name(self) -> str:
+        """As tables and commands name it."""
+        return self.called or self.secret
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,8 @@ class Leftover:
     username: str
     organization: str
     says: str
+    vault: str = ""
+    """The host of the secret's vault."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,13 +162,15 @@ def in_order(rows: Iterable[Row]) -> tuple[Row, ...]:
 
 def owned(rows: Iterable[Row], owners: Owners) -> list[Row]:
     """Rows with whom they belong to."""
-    return [replace(row, owner=", ".join(owners.of(row.secret, row.username))) for row in rows]
+    return [replace(row, owner=", ".join(owners.of(row.name, row.username))) for row in rows]
 
 
 def row_json(row: Row) -> dict[str, object]:
     """A row as every report's JSON has it."""
     return {
         "secret": row.secret,
+        "vault": row.vault or None,
+        **({"called": row.called} if row.called else {}),
         "username": row.username,
         "organization": row.organization,
         "step": row.step.value,
@@ -183,8 +196,10 @@ def read_row(found: Mapping[str, Any]) -> Row:
         says=found["says"],
         expires_on=read_instant(found["expires_on"]),
         error=read_failure(found["error"]),
-        # Older reports name neither.
+        # Older reports name none of these.
         version=found.get("version") or "",
+        vault=found.get("vault") or "",
+        called=found.get("called") or "",
         owner=found.get("owner") or "",
     )
 
@@ -211,6 +226,7 @@ def leftover_json(leftover: Leftover) -> dict[str, object]:
     """A leftover as every report's JSON has it."""
     return {
         "secret": leftover.secret,
+        "vault": leftover.vault or None,
         "authorization_id": leftover.authorization_id,
         "username": leftover.username,
         "organization": leftover.organization,
@@ -220,7 +236,14 @@ def leftover_json(leftover: Leftover) -> dict[str, object]:
 
 def read_leftover(found: Mapping[str, Any]) -> Leftover:
     """What `leftover_json` made; raises as `read_row` does."""
-    return Leftover(found["secret"], found["authorization_id"], found["username"], found["organization"], found["says"])
+    return Leftover(
+        found["secret"],
+        found["authorization_id"],
+        found["username"],
+        found["organization"],
+        found["says"],
+        found.get("vault") or "",
+    )
 
 
 def failure_json(failure: Failure | None) -> dict[str, object] | None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 
 from shared.model.clock import instant
 from shared.model.errors import Busy, PatrolError, defect
-from shared.model.items import InvalidItem, Item, Named
+from shared.model.items import InvalidItem, Inventory, Item, Named
 from shared.model.ports import (
     Events,
 )
@@ -22,6 +24,7 @@ from shared.model.steps import (
     Step,
     Wait,
 )
+from shared.model.vaults import VaultAddress
 from shared.report.report import Failure, Outcome, Row, Verb
 
 _NOW_AND_THEN = {
@@ -159,6 +162,27 @@ def invalid_row(item: InvalidItem) -> Row:
     )
 
 
+def in_vault(row: Row, address: VaultAddress, host: str, inventory: Inventory) -> Row:
+    """The row as one of this vault; where several have a secret of its name, it is called by its label as well."""
+    if row.secret.casefold() not in inventory.in_several:
+        return replace(row, vault=host)
+    called = inventory.written(address.key_of(row.secret))
+    return replace(
+        row,
+        vault=host,
+        called=called,
+        says=renamed(row.says, row.secret, called),
+        error=None if row.error is None else replace(row.error, remedy=renamed(row.error.remedy, row.secret, called)),
+    )
+
+
+def renamed(text: str, secret: str, called: str) -> str:
+    """The text with `called` for the secret's name where it begins with it, and in the commands that it names."""
+    word = re.compile(rf"(?<![\w/-]){re.escape(secret)}(?![\w-])")
+    text = re.sub(r"`[^`\n]+`", lambda command: word.sub(called, command[0]), text)
+    return f"{called}: {text.removeprefix(f'{secret}: ')}" if text.startswith(f"{secret}: ") else text
+
+
 def tell_row(tell: Events, row: Row) -> None:
     """Log one row, unless it is held."""
     # What is held is in the report; a line for each of thousands of healthy PATs on every run would be noise.
@@ -166,4 +190,13 @@ def tell_row(tell: Events, row: Row) -> None:
         return
     code = row.error.code if row.error else None
     name = f"item.{row.outcome}"
-    tell(name, secret=row.secret, step=row.step, because=row.because, code=code, expires=row.expires_on, says=row.says)
+    tell(
+        name,
+        secret=row.secret,
+        vault=row.vault or None,
+        step=row.step,
+        because=row.because,
+        code=code,
+        expires=row.expires_on,
+        says=row.says,
+    )

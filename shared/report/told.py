@@ -183,6 +183,7 @@ def item_json(item: NoticeItem) -> dict[str, object]:
         "expires_on": instant(item.expires_on),
         "version": item.version or None,
         "owner": item.owner or None,
+        "vault": item.vault or None,
     }
 
 
@@ -201,10 +202,9 @@ def _read_notice(found: Mapping[str, Any]) -> Notice:
 
 def _read_item(found: Mapping[str, Any]) -> NoticeItem:
     ends, version = read_instant(found["expires_on"]), found["version"] or ""
-    # What was kept before owners were has none.
-    return NoticeItem(
-        found["secret"], found["username"], found["organization"], ends, version, found.get("owner") or ""
-    )
+    # What an older version kept has neither.
+    owner, vault = found.get("owner") or "", found.get("vault") or ""
+    return NoticeItem(found["secret"], found["username"], found["organization"], ends, version, owner, vault)
 
 
 def _at(text: str) -> datetime:

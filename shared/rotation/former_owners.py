@@ -13,30 +13,34 @@ from shared.model.errors import Code, PatrolError
 from shared.model.items import User
 from shared.model.pats import Owner
 from shared.model.secret_state import is_ours
-from shared.rotation.run_context import Run
+from shared.rotation.run_context import Run, WholeRun
 from shared.rotation.user import UserWorkDone
 
 
-def look_for_former_owners(parts: Iterable[UserWorkDone], run: Run) -> list[UserWorkDone]:
+def look_for_former_owners(parts: Iterable[UserWorkDone], whole: WholeRun) -> list[UserWorkDone]:
     """What the listings of such owners show, where this run has not read them anyway. Never raises.
 
     Costs one listing of versions for each secret of a user whose full look this is, and one of PATs for each owner
     found. Only where looks are remembered: else every run would be one.
     """
     read = {(part.user.key, organization) for part in parts for organization in part.listed}
-    secrets = {name for share in run.estate.shares.values() if share.older_versions for name in _of(share.user, run)}
-    found = run.threads.side_by_side([partial(_named, name, run) for name in sorted(secrets)])
+    run, shares = whole.any, [share for share in whole.observed.shares.values() if share.older_versions]
+    looks = []
+    for one in whole.each.values():
+        secrets = {name for share in shares for name in _of(share.user, one)}
+        looks += [partial(_named, name, one) for name in sorted(secrets)]
+    found = run.threads.side_by_side(looks)
     owners = {owner.key: owner for named in found for owner in named if owner.key not in read}
-    users = {user.key: user for user in run.estate.inventory.users}
+    users = {user.key: user for user in whole.observed.inventory.users}
     asked = [(users[key[0]], owner) for key, owner in sorted(owners.items()) if key[0] in users]
     return run.threads.side_by_side([partial(_list, user, owner, run) for user, owner in asked])
 
 
 def _of(user: User, run: Run) -> set[str]:
-    """Secrets that are the user's by pats.yaml, or by the current version of what was seen."""
+    """Secrets of a vault that are the user's by pats.yaml, or by the current version of what was seen."""
     stamps = {name: tags.read(row.tags) for name, row in run.listing.secrets.items() if is_ours(row.tags, run.mark)}
     mine = {name for name, stamp in stamps.items() if stamp is not None and stamp.username.casefold() == user.key}
-    return mine | {item.key for item in user.items if item.key in stamps}
+    return mine | {item.key for item in user.items if item.vault == run.estate.address and item.key in stamps}
 
 
 def _named(secret: str, run: Run) -> set[Owner]:
@@ -44,7 +48,7 @@ def _named(secret: str, run: Run) -> set[Owner]:
     if run.deadline.passed():
         return set()
     try:
-        listing = run.world.vault.versions(secret)
+        listing = run.vault.versions(secret)
     except PatrolError as failure:
         run.tell("secret.failed", secret=secret, code=failure.code)
         return set()

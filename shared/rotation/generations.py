@@ -57,6 +57,11 @@ class Generations:
             return False
         return self.made_before is None or pat.validity.starts <= whole_seconds(self.made_before)
 
+    def succeeds(self, pat: PatId) -> bool:
+        """Whether a version says that it took the place of this PAT."""
+        stamps = [version.stamp for version in self.versions]
+        return any(stamp is not None and pat in {old.id for old in stamp.predecessors} for stamp in stamps)
+
     def owners(self) -> list[Owner]:
         """Everybody who may have minted for this item: pats.yaml says who does now, versions who did."""
         item = self.item
@@ -95,11 +100,11 @@ def emergency(
     """
     name = item.secret
     for _ in range(REPLACED_AT_MOST):
-        versions = run.world.vault.versions(name)
+        versions = run.vault.versions(name)
         meant = Generations(item, versions, Because.EMERGENCY, published, made_before, in_overlap)
         rows, dead = _end_all(meant, run)
         # Read again: only what lies under the version that is current now may be disabled.
-        current = run.world.vault.current(name)
+        current = run.vault.current(name)
         if not current.version.names(published):
             stamp = current.version.stamp
             if stamp is None or not is_ours(current.version.tags, run.mark):
@@ -117,7 +122,7 @@ def leaked_before_minting(item: Item, run: Run, refusal: PatrolError | None = No
 
     What another run has published since it was asked for did not leak, and consumers have it (rule 8).
     """
-    versions, before = run.world.vault.versions(item.secret), run.asked.published_before
+    versions, before = run.vault.versions(item.secret), run.asked.published_before
     return _end_all(Generations(item, versions, Because.EMERGENCY, made_before=before, refusal=refusal), run)[0]
 
 
@@ -125,9 +130,9 @@ def decommission(item: Item, version: VersionSeen, run: Run) -> list[Row]:
     """Disable the secret, then end its PATs: nobody reads a value that is about to die. Gives the rows of the PATs."""
     allowed = may_end.decommissioned(version, item)
     if version.enabled and allowed is not None:
-        gate.disable(run.world.vault, allowed)
+        gate.disable(run.vault, allowed)
         run.tell("secret.disabled", secret=item.secret)
-    versions = run.world.vault.versions(item.secret)
+    versions = run.vault.versions(item.secret)
     rows, dead = _end_all(Generations(item, versions, Because.DECOMMISSIONED), run)
     run.publisher.remember(item.secret, version, partial(without, ended=frozenset(dead)))
     return rows
@@ -155,12 +160,16 @@ def _end_all(meant: Generations, run: Run) -> tuple[list[Row], set[PatId]]:
         rows += _ask_everybody_else(meant, listings, run)
     # After the PATs the versions, and after them what is current: what a run at the same moment published in between is
     # named by a version then, or current, and what it has only minted is too young to end.
-    versions = run.world.vault.versions(meant.item.secret)
+    versions = run.vault.versions(meant.item.secret)
     current = None if meant.spared is None else _published(meant, listings, run)
     for one in listings:
         owner, listed, named = one.owner, one.pats, meant.named(one.owner)
         for pat in listed.values():
-            allowed = _allowed(meant, pat, owner, versions, current, run)
+            try:
+                allowed = _allowed(meant, pat, owner, versions, current, run)
+            except PatrolError as failure:
+                rows.append(_lives(meant.item, owner, pat.id, meant.because, failure))
+                continue
             if allowed is not None:
                 rows.append(_ended(meant, one, allowed, run, dead))
             elif meant.is_meant(pat) and _in_doubt(meant, pat, versions, run):
@@ -269,12 +278,17 @@ def _in_doubt(meant: Generations, pat: Pat, versions: VersionListing, run: Run) 
 def _allowed(
     meant: Generations, pat: Pat, owner: Owner, versions: VersionListing, current: Current | None, run: Run
 ) -> MayEnd | None:
+    """Raises what the vault says that the item has left, where the PAT is from there."""
     if not meant.is_meant(pat):
         return None
-    name = meant.item.secret
+    name, mark = meant.item.secret, run.mark
+    left = run.elsewhere.left_by(pat, name)
+    if left is not None and meant.succeeds(pat.id):
+        # Named by no version here, it is judged by those of its own vault.
+        mark, versions = run.elsewhere.marks[left], run.world.vault_at(left).versions(name)
     if current is None or meant.made_before is None:
-        return may_end.given_up(pat, name, owner, run.mark, versions, meant.because)
-    return may_end.replaced_generation(pat, name, owner, run.mark, current, meant.made_before, versions)
+        return may_end.given_up(pat, name, owner, mark, versions, meant.because)
+    return may_end.replaced_generation(pat, name, owner, mark, current, meant.made_before, versions)
 
 
 def _ended(meant: Generations, one: _Listed, allowed: MayEnd, run: Run, dead: set[PatId]) -> Row:
@@ -326,7 +340,7 @@ def _disable_older(meant: Generations, current: Current, run: Run) -> list[Row]:
         if allowed is None:
             continue
         try:
-            gate.disable(run.world.vault, allowed)
+            gate.disable(run.vault, allowed)
         except PatrolError as failure:
             owner = Owner(meant.item.username, meant.item.organization)
             cause = f"An older version of the secret can still be read. {failure.cause}"

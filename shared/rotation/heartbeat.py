@@ -91,6 +91,7 @@ class Heartbeat:
             soon=standing.soon,
             managed=self.inventory.nameable(),
             owners=self.inventory.owners(),
+            home=self.world.vault_host,
         )
         rows = notices.tell_end(self.world, to, happened, waits=request.door == "http")
         if not rows:

@@ -32,12 +32,15 @@ def held_for_readers(ending: Ending, predecessor: Predecessor, run: Run, now: Va
     over, expires = overlap_end(predecessor, ending.secret, ending.overlap(run)), listed.validity.ends
     if hold <= timedelta(0) or predecessor.at_once or now >= min(over + hold, expires):
         return None
-    log = run.logs.seen(run.world.vault_host, now)
+    # What was published in a vault that the item has left is read there.
+    left = run.elsewhere.left_by(listed, ending.name)
+    vault = run.vault if left is None else run.world.vault_at(left)
+    log = run.logs.seen(run.estate.host if left is None else run.world.host_of(left), now)
     known, failure = (None, log) if isinstance(log, PatrolError) else (log, None)
     versions: tuple[VersionSeen, ...] = ()
     try:
         if known is not None and known.whole:
-            versions = tuple(run.world.vault.versions(ending.name))
+            versions = tuple(vault.versions(ending.name))
     except PatrolError as unlisted:
         known, failure = None, unlisted
     found = kept(predecessor, versions, ending.name, known, over, hold, expires, now)

@@ -18,6 +18,7 @@ from shared.model.steps import Because, Decommission, Fail, Hold, Mend, Recover,
 from shared.report.report import Failure, Outcome, Row, Verb
 from shared.report.rows import failed, held, left, verb_of, why_then, would
 from shared.rotation import generations, rotate
+from shared.rotation.elsewhere import left_behind
 from shared.rotation.held import held_for_readers
 from shared.rotation.observe import item_seen, secret_again
 from shared.rotation.publish import published
@@ -119,7 +120,7 @@ class ItemWork:
         if emergency:
             until = self.run.deadline.within(EMERGENCY_WAITS)
         try:
-            held_by = self.run.world.flight.take(self.item.secret, until)
+            held_by = self.run.world.flight.take(self.item.place, until)
             turn = held_by.__enter__()
         except Busy:
             if not emergency and not (last and (seen.gone or is_pressing(self.item, seen, now))):
@@ -138,9 +139,9 @@ class ItemWork:
         now, idle = run.clock.now(), turn.idle()
         if idle is None or idle > now - run.estate.looked_at + _SEEN_TOO_SOON:
             return self, seen, step
-        secret = secret_again(item.secret, run.world.vault, run.mark)
+        secret = secret_again(item.secret, run.vault, run.mark)
         listed = run.organizations.active(self.user.api, item.organization)
-        seen = item_seen(item, secret, listed, self.user.api, run.world.vault, run.mark, now)
+        seen = item_seen(item, secret, listed, self.user.api, run.vault, run.mark, now)
         return replace(self, listed=listed), seen, plan(item, seen, now, run.asked)
 
     def do_now(self, seen: Seen, step: Step) -> tuple[Ended, Secret | None]:
@@ -282,6 +283,8 @@ class ItemWork:
         old = seen.pat
         if isinstance(secret, Unmarked) and isinstance(item.adopt, str):
             old = self.listed.get(item.adopt)
+        if isinstance(secret, Nothing):
+            old = left_behind(item, self.listed, self.run.elsewhere, self.run.world)
         emergency = because is Because.EMERGENCY
         first: list[Row] = []
         try:
@@ -301,14 +304,13 @@ class ItemWork:
 
     def _recover(self) -> tuple[Row, list[Row], Secret | None]:
         run, item = self.run, self.item
-        run.world.vault.recover(item.secret)
+        run.vault.recover(item.secret)
         run.tell("secret.recovered", secret=item.secret)
-        secret = secret_again(item.secret, run.world.vault, run.mark)
+        secret = secret_again(item.secret, run.vault, run.mark)
         if not isinstance(secret, Published):
             return held(item, Because.DELETED, None, None), [], None
-        now = run.clock.now()
-        seen = item_seen(item, secret, self.listed, self.user.api, run.world.vault, run.mark, now)
-        return self._main(seen, plan(item, seen, now, run.asked))
+        seen = item_seen(item, secret, self.listed, self.user.api, run.vault, run.mark, run.clock.now())
+        return self._main(seen, plan(item, seen, run.clock.now(), run.asked))
 
     def _still_alive(self, failure: PatrolError, secret: Secret) -> PatrolError:
         if not isinstance(secret, Published) or self.run.asked.revoke_first:

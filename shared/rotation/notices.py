@@ -21,6 +21,7 @@ from shared.model.notices import Audience, Recipient, narrowed
 from shared.model.secret_state import VaultListing
 from shared.model.secret_text import SecretText
 from shared.model.tags import Mark
+from shared.model.vaults import VaultAddress
 from shared.report.met import Happened
 from shared.report.notices import Delivery, claimed, decided, settled
 from shared.report.report import Failure, RecipientRow
@@ -43,15 +44,29 @@ class Standing:
     """What a run knows of published values at its end: see `Happened`."""
 
     ends: Mapping[str, datetime] = field(default_factory=dict)
-    soon: tuple[tuple[str, str, str], ...] = ()
+    soon: tuple[tuple[str, str, str, str], ...] = ()
 
     @classmethod
-    def of(cls, listing: VaultListing, soon: Iterable[tuple[Item, datetime]] = ()) -> Standing:
+    def of(
+        cls,
+        inventory: Inventory,
+        listings: Mapping[VaultAddress, VaultListing],
+        soon: Iterable[tuple[Item, datetime]] = (),
+    ) -> Standing:
         """`soon`: as rules/due.py found them."""
         soon = tuple(soon)
-        ends = {key: seen.expires_on for key, seen in listing.secrets.items() if seen.expires_on is not None}
-        ends |= {item.key: at for item, at in soon}
-        return cls(ends, tuple((item.secret, item.username, item.organization) for item, _ in soon))
+        ends = {
+            inventory.called_at(address, key).casefold(): seen.expires_on
+            for address, listing in listings.items()
+            for key, seen in listing.secrets.items()
+            if seen.expires_on is not None
+        }
+        ends |= {inventory.called(item).casefold(): at for item, at in soon}
+        told = [
+            (inventory.called(item), item.username, item.organization, item.vault.host or inventory.home)
+            for item, _ in soon
+        ]
+        return cls(ends, tuple(told))
 
 
 def audience(inventory: Inventory, mark: Mark, world: World) -> Audience:

@@ -26,6 +26,7 @@ from shared.model.secret_state import (
     classify,
 )
 from shared.model.tags import Mark
+from shared.model.vaults import VaultAddress
 from shared.rotation.threads import Threads
 from shared.rules import lock_out
 from shared.rules.orphans import held_by_current
@@ -183,8 +184,10 @@ class LazyListing(Mapping[str, SecretSeen]):
         return sum(seen is not None for seen in self._seen.values())
 
 
-def look_up(user: User, names: frozenset[str] | None, vault: Vault, threads: Threads) -> VaultListing:
-    """What the vault has of one user: its remembered refusal, and its items, only those of `names` if given.
+def look_up(
+    user: User, address: VaultAddress, wanted: frozenset[str] | None, vault: Vault, threads: Threads
+) -> VaultListing:
+    """What a vault has of one user: its remembered refusal, and its items there, only those `wanted` if given.
 
     Raises Misconfigured when the vault cannot be read at all; an item that cannot be looked at fails later, alone.
     """
@@ -200,6 +203,7 @@ def look_up(user: User, names: frozenset[str] | None, vault: Vault, threads: Thr
         with suppress(PatrolError):
             found.get(key)
 
-    wanted = [item.key for item in user.items if names is None or item.key in names]
-    threads.side_by_side([partial(look, key) for key in wanted])
+    mine = [item for item in user.items if item.vault == address]
+    keys = [item.key for item in mine if wanted is None or item.place in wanted]
+    threads.side_by_side([partial(look, key) for key in keys])
     return VaultListing(found, found.ahead)

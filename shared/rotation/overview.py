@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.model.clock import check_clock
 from shared.model.errors import PatrolError
 from shared.model.items import Inventory
 from shared.model.secret_state import VaultListing
@@ -15,7 +14,9 @@ from shared.model.tags import Mark
 from shared.report.history import History
 from shared.report.kept_run import Brief, KeptRun
 from shared.report.report import Failure
-from shared.rotation.status import Status, status
+from shared.rotation.looked import look
+from shared.rotation.status import Status
+from shared.rotation.threads import Threads
 from shared.rotation.world import World
 
 LATEST = 30
@@ -62,14 +63,11 @@ class Overview:
     endings: tuple[Ending, ...] = ()
 
 
-def overview(inventory: Inventory, world: World, mark: Mark) -> Overview:
-    """Raises Misconfigured: a vault that cannot be read, a wrong clock. What the storage keeps silent about is told."""
-    listing = world.vault.listing()
-    check_clock(listing.ahead)
-    now = world.clock.now() + listing.ahead
-    found = status(inventory, listing, world.vault, mark, now)
+def overview(inventory: Inventory, world: World, mark: Mark, threads: Threads | None = None) -> Overview:
+    """Raises Misconfigured: no vault that can be read, a wrong clock. What the storage keeps silent about is told."""
+    found = look(inventory, world, mark, threads or Threads())
     runs = kept_runs(world.runs, len(inventory.items()))
-    return Overview(found, runs, endings(inventory, listing, runs))
+    return Overview(found.status, runs, endings(inventory, found.home, runs))
 
 
 def endings(inventory: Inventory, listing: VaultListing, runs: Runs) -> tuple[Ending, ...]:

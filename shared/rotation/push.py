@@ -80,7 +80,7 @@ def _push(item: Item, to: Consumer, secret: Published, run: Run) -> Pushed:
             run.tell("pat.pushed", secret=item.secret, authorization_id=pushed, consumer=str(to))
         # A run at the same moment can publish and push between the reading and the push: then this push put an older
         # copy back, and the tag of the newer version would hide that.
-        current = run.world.vault.current(item.secret)
+        current = run.vault.current(item.secret)
         if _ours(current, run.mark).authorization_id == pushed:
             break
         current = _tagged(item, current, lambda tag: without_taker(tag, to), run)
@@ -99,7 +99,7 @@ def _given(item: Item, current: Current, run: Run) -> Given:
     version = current.version
     return Given(
         run_id=run.request.run_id,
-        vault=run.world.vault_host,
+        vault=run.estate.host,
         secret=item.secret,
         version=version.version,
         username=item.username,

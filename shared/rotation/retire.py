@@ -18,6 +18,7 @@ from shared.model.ports import PatApi
 from shared.model.secret_state import Published, VersionListing, VersionSeen
 from shared.model.steps import Because
 from shared.model.tags import Predecessor, Stamp, read
+from shared.model.vaults import HOME, VaultAddress
 from shared.report.report import Failure, Leftover, Outcome, Row, Verb
 from shared.report.rows import failed, why_then
 from shared.rotation import gate
@@ -49,6 +50,7 @@ class Handover:
     predecessor: Predecessor
     owner: Owner
     due: bool
+    vault: VaultAddress = HOME
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,8 @@ class Ending:
     def fate(self, predecessor: Predecessor, run: Run, now: VaultInstant) -> Fate:
         """What becomes of one predecessor at `now`."""
         listed = self.listed.get(predecessor.id)
-        overlap = self.overlap(run)
-        return fate(predecessor, self.secret, listed, self.item, self.name, run.mark, overlap, now)
+        mark = run.mark if listed is None else run.mark_of(listed, self.name)
+        return fate(predecessor, self.secret, listed, self.item, self.name, mark, self.overlap(run), now)
 
 
 @dataclass(slots=True)
@@ -113,7 +115,7 @@ def retire(ending: Ending, run: Run) -> Ended:
     name, pat = ending.name, ending.secret.stamp.authorization_id
     try:
         # Read before anything is ended: on a secret that changed meanwhile, the tags seen no longer count.
-        versions = run.world.vault.versions(name) if any(predecessor.pushed for predecessor in due) else None
+        versions = run.vault.versions(name) if any(predecessor.pushed for predecessor in due) else None
         now_there = _Now(*_current(name, pat, run), versions)
         over |= {predecessor for predecessor in due if _end(ending, predecessor, now_there, run, ended)}
         if over:
@@ -126,9 +128,7 @@ def retire(ending: Ending, run: Run) -> Ended:
 
 def _judged(ending: Ending, run: Run, ended: Ended) -> tuple[list[Predecessor], set[Predecessor]]:
     """What is to be revoked, and what is over already; what is neither and needs a word is told in `ended`."""
-    due: list[Predecessor] = []
-    over: set[Predecessor] = set()
-    now = run.clock.now()
+    due, over, now = list[Predecessor](), set[Predecessor](), run.clock.now()
     for predecessor in ending.secret.stamp.predecessors:
         if ending.only not in (None, predecessor.id) or predecessor.at_once:
             continue
@@ -165,7 +165,7 @@ def _end(ending: Ending, predecessor: Predecessor, there: _Now, run: Run, ended:
         ending.item,
         ending.name,
         ending.owner,
-        run.mark,
+        run.mark_of(ending.listed[predecessor.id], ending.name),
         ending.overlap(run),
         there.version,
         there.at,
@@ -202,7 +202,7 @@ def _current(name: str, pat: PatId, run: Run) -> tuple[VersionSeen, VaultInstant
         current = run.publisher.current(name, pat)
     except Denied:
         # A disabled version cannot be read, and its answer looks like a missing permission: find it among all.
-        listing = run.world.vault.versions(name)
+        listing = run.vault.versions(name)
         newest = listing.newest()
         if newest is None or newest.enabled:
             raise
@@ -248,7 +248,7 @@ class _Orphan:
 
 def _end_orphan(orphan: _Orphan, of: Circumstances, item: Item | None, api: PatApi, run: Run, ended: Ended) -> None:
     pat, known = orphan.pat, dict(run.organizations.known)
-    listing = run.world.vault.versions(orphan.name)
+    listing = run.vault.versions(orphan.name)
     for stamp in unexplained(pat, listing, known):
         if (witness := _witness(stamp, orphan.owner, api, run)) is not None:
             known[witness.id] = witness
@@ -265,7 +265,7 @@ def _end_orphan(orphan: _Orphan, of: Circumstances, item: Item | None, api: PatA
             ended.rows.append(_row(orphan, Because.NOT_PUSHED, failure, pat.id))
             return
         # The push took its time, and rule 2 wants what is ended to have been judged just before.
-        verdict = may_end.orphan(pat, orphan.name, orphan.owner, of, run.world.vault.versions(orphan.name), known)
+        verdict = may_end.orphan(pat, orphan.name, orphan.owner, of, run.vault.versions(orphan.name), known)
         if not isinstance(verdict, MayEnd):
             return
     gate.end(api, verdict, run.tell)
@@ -278,7 +278,7 @@ def _look_again(orphan: _Orphan, item: Item | None, run: Run, ended: Ended) -> N
 
     Either this look sees the late write, or whoever made it sees the end when it verifies.
     """
-    current = run.world.vault.look(orphan.name).seen
+    current = run.vault.look(orphan.name).seen
     stamp = None if current is None else read(current.tags)
     if stamp is None or stamp.authorization_id != orphan.pat.id or item is None or item.paused or item.decommission:
         return
@@ -310,7 +310,7 @@ def _is_dead(ending: Ending, predecessor: Predecessor, run: Run, ended: Ended) -
     now = run.clock.now()
     due = now >= overlap_end(predecessor, ending.secret, ending.overlap(run))
     try:
-        former = owner_of(run.world.vault.versions(ending.name), predecessor.id)
+        former = owner_of(run.vault.versions(ending.name), predecessor.id)
         if former is not None and not former.same(ending.owner):
             ended.handovers.append(Handover(ending.name, ending.item, predecessor, former, due))
             return False

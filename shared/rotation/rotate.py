@@ -158,7 +158,7 @@ def replace_dead(item: Item, dead: Pat, user: SignedIn, run: Run) -> Done:
     run.tell("pat.died", secret=item.secret, authorization_id=dead.id)
     # The access token may have expired and the time be over; a dead value cannot wait for the next run.
     run = run.with_deadline(Deadline.after(run.world.clock, MENDING))
-    secret = secret_again(item.secret, run.world.vault, run.mark)
+    secret = secret_again(item.secret, run.vault, run.mark)
     step = plan(item, Seen(secret), run.clock.now())
     if isinstance(step, Fail):
         raise NotDone(step.code, step.cause, step.remedy)

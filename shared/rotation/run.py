@@ -9,11 +9,13 @@ from functools import partial
 
 from shared.model.errors import PatrolError
 from shared.model.items import Inventory, Item, User
-from shared.model.request import Request, check_names
+from shared.model.request import Request, places_of
 from shared.model.secret_state import Nothing, VaultListing
+from shared.model.steps import Because
 from shared.model.tags import Mark
+from shared.model.vaults import VaultAddress
 from shared.report.report import Failure, Leftover, Report, Row, in_order, owned
-from shared.report.rows import invalid_row
+from shared.report.rows import failed, in_vault, invalid_row, tell_row
 from shared.rotation.canary import are_listed
 from shared.rotation.estate import observe, observe_user
 from shared.rotation.former_owners import look_for_former_owners
@@ -21,7 +23,7 @@ from shared.rotation.heartbeat import heartbeat
 from shared.rotation.notices import Standing
 from shared.rotation.observe import secret_seen
 from shared.rotation.retire import Handover
-from shared.rotation.run_context import Run
+from shared.rotation.run_context import Run, WholeRun
 from shared.rotation.still_read import still_read
 from shared.rotation.threads import Threads, nothing
 from shared.rotation.tokens import refresh
@@ -46,9 +48,9 @@ def run(
     Raises Misconfigured when nothing could be attempted.
     """
     with heartbeat("run", world, inventory, mark, request) as beat:
-        estate = observe(beat.world, inventory, mark, request)
-        work = Run.begin(estate, beat.world, request, threads or Threads(), watch)
-        done = _work(work, beat.started_at)
+        threads = threads or Threads()
+        observed = observe(beat.world, inventory, mark, request, threads)
+        done = _work(WholeRun.begin(observed, beat.world, request, threads, watch), beat.started_at)
         remember_looks(beat.world, done.looked_at)
         return beat.end(done.report, done.standing)
 
@@ -66,8 +68,8 @@ def run_user(
     Tells of items, not of the run. Raises Misconfigured when nothing could be attempted.
     """
     started = world.clock.now()
-    estate = observe_user(world, inventory, mark, request, share, threads)
-    done = _work(Run.begin(estate, world, request, threads, nothing), started)
+    observed = observe_user(world, inventory, mark, request, share, threads)
+    done = _work(WholeRun.begin(observed, world, request, threads, nothing), started)
     return done.report, done.looked_at
 
 
@@ -83,15 +85,14 @@ def run_all(
 
     Without names: the PATs only, because tokens have a timer of their own, and both for a dry run. Raises as `run`.
     """
-    check_names(inventory, request)
-    tokens = inventory.token_keys()
     if request.names is None:
         report = run(inventory, world, mark, request, threads, watch)
-        if not (request.dry_run and tokens):
+        if not (request.dry_run and inventory.token_places()):
             return report
         return _together(report, refresh(inventory, world, mark, request, threads, watch))
-    named = tuple(name for name in request.names if name.casefold() in tokens)
-    others = tuple(name for name in request.names if name.casefold() not in tokens)
+    at, tokens = places_of(inventory, request.names), inventory.token_places()
+    named = tuple(name for name in request.names if at[name] in tokens)
+    others = tuple(name for name in request.names if at[name] not in tokens)
     if not named:
         return run(inventory, world, mark, request, threads, watch)
     refreshed = refresh(inventory, world, mark, replace(request, names=named), threads, watch)
@@ -101,8 +102,8 @@ def run_all(
 
 
 def names_tokens(inventory: Inventory, request: Request) -> bool:
-    """Whether tokens are asked for by name."""
-    return any(name.casefold() in inventory.token_keys() for name in request.names or ())
+    """Whether tokens are asked for by name. Raises as `places`."""
+    return not inventory.token_places().isdisjoint(places_of(inventory, request.names or ()).values())
 
 
 def _together(report: Report, refreshed: Report) -> Report:
@@ -131,61 +132,113 @@ class _Done:
     standing: Standing
 
 
-def _work(run: Run, started: datetime) -> _Done:
-    works = [UserWork(user, run) for user in run.estate.users]
+def _work(whole: WholeRun, started: datetime) -> _Done:
+    run, observed = whole.any, whole.observed
+    rows = _unseen(whole)
+    works = [UserWork(user, whole) for user in observed.users]
     parts = run.threads.side_by_side([work.do for work in works if work.anything()])
     handovers = [handover for part in parts for handover in part.handovers]
-    owners = [UserWork(user, run) for user in run.estate.inventory.users]
+    owners = [UserWork(user, whole) for user in observed.inventory.users]
     if not run.dry:
-        listed = [*parts, *look_for_former_owners(parts, run)]
-        judged = _judged(listed, run)
-        orphans = [
-            partial(UserWork(part.user, run).end_orphans, part, judged)
-            for part in listed
-            if _has_orphans(part, judged, run)
-        ]
-        parts += run.threads.side_by_side(orphans)
-        parts += run.threads.side_by_side([job for owner in owners for job in _former(owner, handovers)])
-    wanted = run.estate.wanted
-    invalid = [item for item in run.estate.inventory.invalid if wanted is None or item.key in wanted]
-    rows = [*(row for part in parts for row in part.rows), *run.sign_ins.warnings()]
-    rows += [run.tell_row(invalid_row(item)) for item in invalid if run.estate.whole]
-    rows += _still_read(run)
-    soon: list[tuple[Item, datetime]] = []
+        parts += _ended_afterwards(whole, parts, owners, handovers)
+    rows += [row for part in parts for row in part.rows]
+    rows += run.sign_ins.warnings()
+    rows += _invalid(whole)
+    rows += [row for one in whole.each.values() for row in _still_read(one)]
     # Of one user's share, what was looked at: nothing is looked up for this.
-    listing = VaultListing(dict(run.listing.secrets), run.listing.ahead)
-    if wanted is None and not run.dry:
-        soon = tell_expiring(run, (item for user in run.estate.users for item in user.items), listing, rows)
+    listings = {
+        address: VaultListing(dict(one.listing.secrets), one.listing.ahead) for address, one in whole.each.items()
+    }
+    soon: list[tuple[Item, datetime]] = []
+    if observed.wanted is None and not run.dry:
+        for address, one in whole.each.items():
+            mine = [item for user in observed.users for item in user.items if item.vault == address]
+            soon += tell_expiring(one, mine, listings[address], rows)
     leftovers = {leftover for part in parts for leftover in part.leftovers}
-    leftovers |= {_ownerless(handover) for handover in handovers if not any(owner.owns(handover) for owner in owners)}
+    leftovers |= {
+        _ownerless(handover, whole) for handover in handovers if not any(owner.owns(handover) for owner in owners)
+    }
     refused = run.sign_ins.refused
     report = Report(
         run_id=run.request.run_id,
         started_at=started,
         finished_at=run.world.clock.now(),
-        items=in_order(owned(rows, run.estate.inventory.owners())),
+        items=in_order(owned(rows, observed.inventory.owners())),
         leftovers=tuple(
             sorted(leftovers, key=lambda leftover: (leftover.secret.casefold(), leftover.authorization_id))
         ),
-        unmanaged=run.estate.unmanaged(),
+        unmanaged=_unmanaged(whole),
         misconfigured=None if refused is None else Failure.of(refused),
     )
-    return _Done(report, _looked_at(run, parts), Standing.of(listing, soon))
+    return _Done(report, _looked_at(whole, parts), Standing.of(observed.inventory, listings, soon))
 
 
 def _still_read(run: Run) -> list[Row]:
-    """What a run over everything warns of; over the queue the dispatcher does."""
+    """What a run over everything warns of in a vault; over the queue the dispatcher does."""
     if run.estate.wanted is not None or run.dry or not run.estate.whole:
         return []
-    found = still_read(run.estate.inventory, run.listing, run.world, run.mark, run.logs, run.clock.now())
+    inventory, host = run.estate.inventory, run.estate.host
+    found = still_read(inventory, run.listing, run.world, run.mark, run.logs, run.clock.now(), run.vault, host)
     return [run.tell_row(row) for row in found]
 
 
-def _looked_at(run: Run, parts: Iterable[UserWorkDone]) -> tuple[User, ...]:
-    if run.dry or run.estate.wanted is not None:
+def _unseen(whole: WholeRun) -> list[Row]:
+    """Rows of the items in vaults that could not be looked at: nothing of them was touched (rule 5)."""
+    observed, run = whole.observed, whole.any
+    rows = []
+    mine = {item.place for user in observed.users for item in user.items}
+    for address, failure in observed.unseen.items():
+        items = [item for item in observed.inventory.items() if item.vault == address and item.place in mine]
+        host = run.world.host_of(address)
+        for item in filter(observed.is_wanted, items):
+            row = in_vault(failed(item, Because.NOT_SEEN, failure), address, host, observed.inventory)
+            run.watch(row)
+            tell_row(run.world.tell, row)
+            rows.append(row)
+    return rows
+
+
+def _invalid(whole: WholeRun) -> list[Row]:
+    """Rows of what pats.yaml spoilt, in whatever vault it is."""
+    observed, run = whole.observed, whole.any
+    rows = []
+    for item in filter(observed.is_wanted, observed.inventory.invalid if run.estate.whole else ()):
+        row = in_vault(invalid_row(item), item.vault, run.world.host_of(item.vault), observed.inventory)
+        run.watch(row)
+        tell_row(run.world.tell, row)
+        rows.append(row)
+    return rows
+
+
+def _unmanaged(whole: WholeRun) -> tuple[str, ...]:
+    """Of the vault of KEY_VAULT_URL by their names, of others with the label."""
+    found = [one.estate.address.written(name) for one in whole.each.values() for name in one.estate.unmanaged()]
+    return tuple(sorted(found, key=str.casefold))
+
+
+def _ended_afterwards(
+    whole: WholeRun, parts: list[UserWorkDone], owners: list[UserWork], handovers: list[Handover]
+) -> list[UserWorkDone]:
+    """After everybody's work: orphans, and what only a former owner can end."""
+    threads = whole.any.threads
+    listed = [*parts, *look_for_former_owners(parts, whole)]
+    judged = {address: _judged(listed, run) for address, run in whole.each.items()}
+    orphans = [
+        partial(UserWork(part.user, whole).end_orphans, part, judged)
+        for part in listed
+        if any(_has_orphans(part, judged[address], run) for address, run in whole.each.items())
+    ]
+    ended = threads.side_by_side(orphans)
+    return ended + threads.side_by_side([job for owner in owners for job in _former(owner, handovers)])
+
+
+def _looked_at(whole: WholeRun, parts: Iterable[UserWorkDone]) -> tuple[User, ...]:
+    """Whose full look was done: nowhere but where all vaults could be looked at."""
+    run, observed = whole.any, whole.observed
+    if run.dry or observed.wanted is not None or observed.unseen:
         return ()
     listed = {part.user.key for part in parts if part.listed}
-    return tuple(user for user in run.estate.users if run.estate.is_full_look(user) and user.key in listed)
+    return tuple(user for user in observed.users if run.estate.is_full_look(user) and user.key in listed)
 
 
 def _former(owner: UserWork, handovers: Iterable[Handover]) -> list[Callable[[], UserWorkDone]]:
@@ -194,20 +247,21 @@ def _former(owner: UserWork, handovers: Iterable[Handover]) -> list[Callable[[],
 
 
 def _judged(parts: Iterable[UserWorkDone], run: Run) -> dict[str, Circumstances]:
-    """What each secret is now. Of a secret that another user's work has (or will have), what the vault shows of it."""
-    parts = list(parts)
-    judged = {name: of for part in parts for name, of in part.judged.items()}
+    """What each secret of a vault is now; of one that another user's work has (or will have), what the vault shows."""
+    parts, address = list(parts), run.estate.address
+    judged = {name: of for part in parts for name, of in part.judged.get(address, {}).items()}
     if run.estate.wanted is not None:
         return judged
     items = {item.key: item for item in run.estate.inventory.items()}
     # An item that was worked on and is not judged is in doubt, or another runner's.
-    worked = {item.key for user in run.estate.users for item in user.items}
+    shares = run.estate.shares.values()
+    worked = {item.key for share in shares for item in share.user.items if item.vault == address}
     for name in _marked(parts, run) - worked - judged.keys():
         item = items.get(name)
         if item is None or item.paused:
             continue
         try:
-            secret = secret_seen(name, run.listing, run.world.vault, run.mark)
+            secret = secret_seen(name, run.listing, run.vault, run.mark)
         except PatrolError as failure:
             run.tell("secret.failed", secret=name, code=failure.code)
             continue
@@ -235,23 +289,36 @@ def _marked(parts: Iterable[UserWorkDone], run: Run) -> set[str]:
 def tell_expiring(
     run: Run, items: Iterable[Item], listing: VaultListing, rows: Iterable[Row]
 ) -> list[tuple[Item, datetime]]:
-    """Say which PATs are about to expire although a run has just done all it could. `rows`: of this run."""
-    ends_now = {row.secret.casefold(): row.expires_on for row in rows if row.expires_on is not None}
+    """Say which PATs of a vault are about to expire although a run has just done all it could. `rows`: of this run."""
+    mine = [row for row in rows if row.vault in ("", run.estate.host)]
+    ends_now = {row.secret.casefold(): row.expires_on for row in mine if row.expires_on is not None}
     found = expiring(items, listing, ends_now, run.mark, run.clock.now())
     tell_soon(run.world, found)
+    return found
+
+
+def expiring_soon(
+    world: World, items: Iterable[Item], listings: Mapping[VaultAddress, VaultListing], mark: Mark
+) -> list[tuple[Item, datetime]]:
+    """What the listings alone show of PATs that are about to expire."""
+    items, found = tuple(items), list[tuple[Item, datetime]]()
+    for address, listing in listings.items():
+        mine, now = [item for item in items if item.vault == address], world.clock.now() + listing.ahead
+        found += expiring(mine, listing, {}, mark.in_vault(address), now)
     return found
 
 
 def tell_soon(world: World, found: Iterable[tuple[Item, datetime]]) -> None:
     """Log what expires soon, so that alerts see it before it happens."""
     for item, ends in found:
-        world.tell("pat.expiring", secret=item.secret, username=item.username, expires=ends)
+        vault = world.host_of(item.vault)
+        world.tell("pat.expiring", secret=item.secret, vault=vault, username=item.username, expires=ends)
 
 
-def _ownerless(handover: Handover) -> Leftover:
-    owner = handover.owner
+def _ownerless(handover: Handover, whole: WholeRun) -> Leftover:
+    owner, host = handover.owner, whole.each[handover.vault].estate.host
     says = (
         f"{handover.secret}: its predecessor belongs to {owner.username}, who is not in pats.yaml. Put the user back "
         "under `users:` with `pats: []` until it has ended, or revoke it by hand."
     )
-    return Leftover(handover.secret, handover.predecessor.id, owner.username, owner.organization, says)
+    return Leftover(handover.secret, handover.predecessor.id, owner.username, owner.organization, says, host)

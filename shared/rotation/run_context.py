@@ -2,28 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
 from shared.model.clock import Deadline, VaultTime
 from shared.model.errors import Code, NotDone, Unclear
-from shared.model.items import User
+from shared.model.items import Item, User
 from shared.model.pats import Owner, Pat, PatId
-from shared.model.ports import Events, OwnedPats, PatApi
+from shared.model.ports import Events, OwnedPats, PatApi, Vault
 from shared.model.request import Request
 from shared.model.secret_state import VaultListing
 from shared.model.tags import Mark
+from shared.model.vaults import HOME, VaultAddress
 from shared.report.report import Row
-from shared.report.rows import tell_row
+from shared.report.rows import in_vault, tell_row
 from shared.rotation.consumers import Consumers
-from shared.rotation.estate import Estate
+from shared.rotation.elsewhere import Elsewhere
+from shared.rotation.estate import Estate, Observed
 from shared.rotation.publish import Publisher
 from shared.rotation.readers import LogsOfRun
 from shared.rotation.sign_in import SignIns
 from shared.rotation.threads import Threads
 from shared.rotation.world import World, asked_of
 from shared.rules.plan import Asked
+from shared.telemetry import with_vault
 
 SILENT_USERS = 2
 """So many users without an answer, and an organization is not asked again in a run: each costs two minutes."""
@@ -81,7 +84,10 @@ class SignedIn:
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run. `watch` hears each row as soon as it is one."""
+    """One run in one vault. `watch` hears each row as soon as it is one.
+
+    Sign-ins, consumers and what organizations showed are the whole run's.
+    """
 
     estate: Estate
     world: World
@@ -91,25 +97,14 @@ class Run:
     consumers: Consumers
     threads: Threads
     watch: Callable[[Row], None]
+    elsewhere: Elsewhere
     organizations: Organizations = field(default_factory=Organizations)
     logs: LogsOfRun = field(default_factory=lambda: LogsOfRun(None))
 
-    @classmethod
-    def begin(
-        cls, estate: Estate, world: World, request: Request, threads: Threads, watch: Callable[[Row], None]
-    ) -> Run:
-        inventory, mark = estate.inventory, estate.mark
-        return cls(
-            estate=estate,
-            world=world,
-            request=request,
-            sign_ins=SignIns(world, inventory.sign_in, estate.clock, mark, urgent=request.emergency),
-            publisher=Publisher(world.vault, mark, world.tell),
-            consumers=Consumers(world.consumers, world.credentials),
-            threads=threads,
-            watch=watch,
-            logs=LogsOfRun(world.logs),
-        )
+    def mark_of(self, listed: Pat, name: str) -> Mark:
+        """The mark that a PAT of the secret `name` must carry: that of the vault its item left, if it has it."""
+        left = self.elsewhere.left_by(listed, name)
+        return self.mark if left is None else self.elsewhere.marks[left]
 
     @property
     def asked(self) -> Asked:
@@ -126,6 +121,11 @@ class Run:
     @property
     def deadline(self) -> Deadline:
         return self.world.deadline
+
+    @property
+    def vault(self) -> Vault:
+        """The vault of what this is about: patrol's own notes are in the one of KEY_VAULT_URL."""
+        return self.estate.vault
 
     @property
     def listing(self) -> VaultListing:
@@ -147,8 +147,13 @@ class Run:
         """The same run, with its own time."""
         return replace(self, world=replace(self.world, deadline=deadline))
 
+    def here(self, row: Row) -> Row:
+        """The row as one of this vault."""
+        return in_vault(row, self.estate.address, self.estate.host, self.estate.inventory)
+
     def tell_row(self, row: Row) -> Row:
         """Tell a row, and give it."""
+        row = self.here(row)
         self.watch(row)
         tell_row(self.world.tell, row)
         return row
@@ -176,3 +181,61 @@ class Run:
         if not administrator:
             raise NotDone(Code.OWNER_CHANGED, "pats.yaml names no `administrator`.", "")
         return self.api_of(Owner(administrator, owner.organization)).administering(owner.username)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeRun:
+    """One run: what it does in each of its vaults, by address."""
+
+    observed: Observed
+    each: Mapping[VaultAddress, Run]
+
+    @classmethod
+    def begin(
+        cls, observed: Observed, world: World, request: Request, threads: Threads, watch: Callable[[Row], None]
+    ) -> WholeRun:
+        """Nobody has signed in yet."""
+        notes = observed.estates.get(HOME) or next(iter(observed.estates.values()))
+        sign_in, mark = observed.inventory.sign_in, observed.home_mark
+        sign_ins = SignIns(world, sign_in, notes.clock, mark, urgent=request.emergency)
+        consumers, organizations = Consumers(world.consumers, world.credentials), Organizations()
+        logs = LogsOfRun(world.logs)
+        each, everywhere = {}, Elsewhere.of(observed.inventory, mark)
+        for address, estate in observed.estates.items():
+            tell = with_vault(world.tell, estate.host)
+            each[address] = Run(
+                estate=estate,
+                world=replace(world, tell=tell),
+                request=request,
+                sign_ins=sign_ins,
+                publisher=Publisher(estate.vault, estate.mark, tell),
+                consumers=consumers,
+                threads=threads,
+                watch=watch,
+                elsewhere=everywhere.beside(address),
+                organizations=organizations,
+                logs=logs,
+            )
+        return cls(observed, each)
+
+    @property
+    def any(self) -> Run:
+        """In one of its vaults: for what is the same in all of them."""
+        return next(iter(self.each.values()))
+
+    def of(self, item: Item) -> Run:
+        """In the item's vault. Raises KeyError for one that could not be looked at."""
+        return self.each[item.vault]
+
+    def items_of(self, user: User) -> list[Item]:
+        """The user's items that were asked for, in the vaults that could be looked at."""
+        return [item for item in user.items if item.vault in self.each and self.observed.is_wanted(item)]
+
+    def organizations_of(self, user: User) -> list[str]:
+        """Where to look: where the items are, and when all is looked at where else the user may have minted."""
+        found = {item.organization.casefold(): item.organization for item in self.items_of(user)}
+        share = self.observed.shares.get(user.key)
+        if self.observed.wanted is None and share is not None:
+            for organization in share.organizations:
+                found.setdefault(organization.casefold(), organization)
+        return list(found.values())

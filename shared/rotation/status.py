@@ -28,6 +28,7 @@ from shared.model.secret_state import (
 )
 from shared.model.steps import Because, Decommission, Fail, Hold, Recover, Renew, Rotate, Step
 from shared.model.tags import Mark, Predecessor
+from shared.model.vaults import HOME, VaultAddress
 from shared.report.report import Failure, Verb, failure_json
 from shared.report.rows import CORRECT
 from shared.rotation.enroll import EnrollmentSeen
@@ -71,10 +72,26 @@ class ItemStatus:
     consumers: tuple[tuple[str, bool], ...] = ()
     """Who keeps a copy of the value, and whether it has the current one."""
     owner: str = ""
+    address: VaultAddress = HOME
+    vault: str = ""
+    """Its vault's host."""
+    called: str = ""
+    """`label/name` where several vaults have a secret of that name."""
+
+    @property
+    def name(self) -> str:
+        """As callers write it, and tables show it."""
+        return self.called or self.secret
 
     @property
     def key(self) -> str:
-        return self.secret.casefold()
+        """What it is known by among all vaults, as the name of a report's row."""
+        return self.name.casefold()
+
+    @property
+    def place(self) -> str:
+        """See `Item.place`."""
+        return self.address.key_of(self.secret)
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +120,27 @@ class Status:
         return seen
 
 
-def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark, now: datetime) -> Status:
-    """The state of every item at `now` (vault time). Asks the vault further only for unmarked secrets (rule 10).
+def status_of(inventory: Inventory, rows: Iterable[ItemStatus], blocks: Mapping[str, Block], now: datetime) -> Status:
+    """All rows in the order in which they are told."""
+    enrolled = frozenset(user.key for user in inventory.users if user.enrolled)
+    owners = inventory.owners()
+    told = (replace(row, owner=", ".join(owners.of(row.name, row.username))) for row in rows)
+    return Status(now, tuple(sorted(told, key=lambda item: (item.secret.casefold(), item.vault))), blocks, enrolled)
+
+
+def rows_of(
+    inventory: Inventory,
+    listing: VaultListing,
+    vault: Vault,
+    mark: Mark,
+    now: datetime,
+    blocks: Mapping[str, Block],
+) -> list[ItemStatus]:
+    """The state of every item of one vault at `now` (vault time). Asks it further only for unmarked secrets (rule 10).
 
     What fails then is that one item's: its state is told as far as pats.yaml and the listing know it (promise 5).
     """
-    blocks = blocked_users(inventory, listing)
-    enrolled = frozenset(user.key for user in inventory.users if user.enrolled)
+    enrolled = {user.key for user in inventory.users if user.enrolled}
     pat = partial(secret_seen, listing=listing, vault=vault, mark=mark, look_for_deleted=False)
 
     def token(name: str) -> TokenSecret:
@@ -122,7 +153,7 @@ def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark
         try:
             row = item_status(item, pat(item.secret), block, now)
         except Exception as failure:  # noqa: BLE001  # one failure stays one failure, whatever it is
-            row = _not_seen(item, "paused" if _is_paused(item) else None, block, failure)
+            row = not_seen(item, "paused" if is_paused(item) else None, block, failure)
         if block is None:
             return row
         return replace(row, last_failure=Failure.of(blocked(item.username, block, enrolled=key in enrolled)))
@@ -131,38 +162,20 @@ def status(inventory: Inventory, listing: VaultListing, vault: Vault, mark: Mark
         try:
             return token_status(item, token(item.secret), now)
         except Exception as failure:  # noqa: BLE001  # as above
-            return _not_seen(item, "paused" if item.paused else None, None, failure)
+            return not_seen(item, "paused" if item.paused else None, None, failure)
 
     def of_invalid(item: InvalidItem, look: Callable[[str], Secret | TokenSecret]) -> ItemStatus:
         try:
             return _invalid(item, look(item.secret), now)
         except Exception as failure:  # noqa: BLE001  # as above
-            return _not_seen(item, None, None, failure)
+            return not_seen(item, None, None, failure)
 
-    found = [
+    return [
         *(of_item(item) for item in inventory.items()),
         *(of_token(item) for item in inventory.tokens),
         *(of_invalid(item, pat) for item in inventory.invalid),
         *(of_invalid(item, token) for item in inventory.invalid_tokens),
     ]
-    owners = inventory.owners()
-    told = (replace(row, owner=", ".join(owners.of(row.secret, row.username))) for row in found)
-    return Status(now, tuple(sorted(told, key=lambda item: item.secret.casefold())), blocks, enrolled)
-
-
-def with_enrollments(seen: Status, enrollments: Iterable[EnrollmentSeen]) -> Status:
-    """The same, and until when enrolled users are good: items of one that has to be enrolled are blocked (rule 16)."""
-    known = tuple(enrollments)
-    over = {enrollment.username.casefold(): enrollment.failure() for enrollment in known if enrollment.is_over}
-
-    def row(item: ItemStatus) -> ItemStatus:
-        failure = over.get(item.username.casefold())
-        if failure is None or item.state == "blocked":
-            return item
-        why = Failure.of(failure)
-        return replace(item, state="blocked", step=Verb.HOLD, because=Because.BLOCKED, at=None, last_failure=why)
-
-    return replace(seen, pats=tuple(map(row, seen.pats)), enrollments=known)
 
 
 def blocked_users(inventory: Inventory, listing: VaultListing) -> dict[str, Block]:
@@ -247,7 +260,7 @@ def _failure(step: Step) -> Failure | None:
     return Failure(step.code, step.cause, step.remedy) if isinstance(step, Fail) else None
 
 
-def _not_seen(item: Named, state: str | None, block: Block | None, failure: Exception) -> ItemStatus:
+def not_seen(item: Named, state: str | None, block: Block | None, failure: Exception) -> ItemStatus:
     """An item whose secret the vault did not tell whole: only a listing of its versions says whose the newest one is.
 
     `state`: what pats.yaml alone says of it, if it does.
@@ -271,7 +284,7 @@ def _not_seen(item: Named, state: str | None, block: Block | None, failure: Exce
     )
 
 
-def _is_paused(item: Item) -> bool:
+def is_paused(item: Item) -> bool:
     """What is to be decommissioned is, paused or not."""
     return item.paused and not item.decommission
 
@@ -285,7 +298,7 @@ def _predecessors(item: Item, secret: Published) -> tuple[Predecessor, ...]:
 
 
 def _state(item: Item, secret: Secret, step: Step, ends: datetime | None, now: datetime) -> str:
-    if _is_paused(item):
+    if is_paused(item):
         return "paused"
     if isinstance(secret, Unmarked) and isinstance(step, Rotate):
         return "due"  # adopted: patrol takes it over at the next run
@@ -357,6 +370,8 @@ def _invalid(item: InvalidItem, secret: Secret | TokenSecret, now: datetime) -> 
 def _json(item: ItemStatus) -> Mapping[str, object]:
     return {
         "secret": item.secret,
+        "vault": item.vault or None,
+        **({"called": item.called} if item.called else {}),
         "username": item.username,
         "organization": item.organization,
         "owner": item.owner or None,

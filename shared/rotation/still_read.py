@@ -28,12 +28,19 @@ LATELY = timedelta(days=1)
 
 
 def still_read(
-    inventory: Inventory, listing: VaultListing, world: World, mark: Mark, logs: LogsOfRun, now: VaultInstant
+    inventory: Inventory,
+    listing: VaultListing,
+    world: World,
+    mark: Mark,
+    logs: LogsOfRun,
+    now: VaultInstant,
+    vault: Vault,
+    host: str,
 ) -> list[Row]:
-    """A row for each secret whose readers lag when half of the overlap is gone, or ask for a retired generation."""
+    """A row for each secret of a vault whose readers lag when half of the overlap is gone, or ask for a retired one."""
     if not logs.any:
         return []
-    log = logs.seen(world.vault_host, now)
+    log = logs.seen(host, now)
     if isinstance(log, PatrolError):
         world.tell("readers.unknown", code=log.code, says=str(log))
         return []
@@ -43,7 +50,7 @@ def still_read(
         if seen is None or not is_ours(seen.tags, mark) or world.deadline.passed():
             continue
         try:
-            found += list(_of_item(item, seen, log, now, world.vault))
+            found += list(_of_item(item, seen, log, now, vault))
         except PatrolError as failure:
             world.tell("secret.failed", secret=item.secret, code=failure.code)
     return found

@@ -42,6 +42,7 @@ class Refresh:
     """Where tokens are refreshed. `clock` shows vault time."""
 
     world: World
+    vault: Vault
     tenant: str
     mark: Mark
     clock: Clock
@@ -133,7 +134,7 @@ def _disable(run: Refresh, item: TokenItem, versions: tuple[Replaced, ...], curr
         if allowed is None:
             continue
         try:
-            gate.disable(run.world.vault, allowed)
+            gate.disable(run.vault, allowed)
         except Absent:
             pass
         except PatrolError as failure:
@@ -157,7 +158,7 @@ def _prove(run: Refresh, item: TokenItem, fresh: ServiceToken) -> None:
 def _publish(run: Refresh, item: TokenItem, fresh: ServiceToken, ends: datetime, written: dict[str, str]) -> str:
     """Gives the version, "" where the answer was lost."""
     try:
-        return run.world.vault.publish(item.secret, fresh.value, ends, written, TOKEN_CONTENT_TYPE).version
+        return run.vault.publish(item.secret, fresh.value, ends, written, TOKEN_CONTENT_TYPE).version
     except Unclear:
         if not _is_current(run, item, fresh):
             raise Unclear(
@@ -170,6 +171,6 @@ def _publish(run: Refresh, item: TokenItem, fresh: ServiceToken, ends: datetime,
 
 def _is_current(run: Refresh, item: TokenItem, fresh: ServiceToken) -> bool:
     try:
-        return run.world.vault.current(item.secret).value == fresh.value
+        return run.vault.current(item.secret).value == fresh.value
     except PatrolError:
         return False

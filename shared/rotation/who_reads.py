@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from shared.model import tags
@@ -12,9 +12,12 @@ from shared.model.errors import Code, Misconfigured, PatrolError
 from shared.model.items import Inventory
 from shared.model.pats import PatId
 from shared.model.readers import Use
+from shared.model.request import places_of
 from shared.model.secret_state import VaultListing, is_ours
 from shared.model.tags import Mark
+from shared.model.vaults import HOME, VaultAddress
 from shared.rotation.readers import LOOK_BACK
+from shared.rotation.status import ItemStatus
 from shared.rotation.world import World
 from shared.rules.readers import ReadBy, readers
 
@@ -42,6 +45,16 @@ class Readers:
     found: tuple[tuple[str, ReadBy], ...]
     uses: tuple[UsedBy, ...] = ()
     notes: tuple[str, ...] = ()
+    beside: tuple[Readers, ...] = ()
+    """Of the other vaults."""
+
+    @property
+    def everybody(self) -> tuple[tuple[str, ReadBy], ...]:
+        """In all vaults; a secret elsewhere than in the first has its vault's label before its name."""
+        named = [
+            (VaultAddress(one.vault).written(secret), reader) for one in self.beside for secret, reader in one.found
+        ]
+        return (*self.found, *named)
 
     def of(self, key: str) -> tuple[ReadBy, ...]:
         """Who reads one secret, by its casefolded name."""
@@ -52,25 +65,28 @@ class Readers:
         document: dict[str, object] = {
             "as_of": instant(self.as_of),
             "logs_until": instant(self.logs_until),
-            "readers": [self._reader(secret, one) for secret, one in self.found],
+            "readers": [
+                _reader(vault.vault, secret, one) for vault in (self, *self.beside) for secret, one in vault.found
+            ],
             "uses": [_use(one) for one in self.uses],
         }
         if self.notes:
             document["notes"] = list(self.notes)
         return document
 
-    def _reader(self, secret: str, one: ReadBy) -> Mapping[str, object]:
-        return {
-            "vault": self.vault,
-            "secret": secret,
-            "object_id": one.reader.object_id,
-            "app_id": one.reader.app_id,
-            "name": one.reader.name,
-            "first_read": instant(one.first_read),
-            "last_read": instant(one.last_read),
-            "last_version": one.last_version,
-            "verdict": one.verdict.value,
-        }
+
+def _reader(vault: str, secret: str, one: ReadBy) -> Mapping[str, object]:
+    return {
+        "vault": vault,
+        "secret": secret,
+        "object_id": one.reader.object_id,
+        "app_id": one.reader.app_id,
+        "name": one.reader.name,
+        "first_read": instant(one.first_read),
+        "last_read": instant(one.last_read),
+        "last_version": one.last_version,
+        "verdict": one.verdict.value,
+    }
 
 
 def _use(one: UsedBy) -> Mapping[str, object]:
@@ -85,7 +101,34 @@ def _use(one: UsedBy) -> Mapping[str, object]:
 
 
 def who_reads(inventory: Inventory, world: World, mark: Mark, names: Iterable[str] = ()) -> Readers:
-    """Of the named secrets, or of all that pats.yaml publishes.
+    """Of the named secrets, or of all that pats.yaml publishes, in each vault.
+
+    Raises as `_in_one` does for the first of them; what another one does not tell is a note.
+    """
+    places = frozenset(places_of(inventory, names).values())
+    parts, found = inventory.by_vault(), list[Readers]()
+    wanted = {
+        address: frozenset(one.key for one in part.all_named() if not places or one.place in places)
+        for address, part in parts.items()
+    }
+    notes = list[str]()
+    for address in [one for one in wanted if wanted[one]] or [HOME]:
+        host, vault = world.host_of(address), world.vault_at(address)
+        here = replace(world, vault=vault, vault_host=host)
+        try:
+            found.append(_in_one(here, mark.in_vault(address), wanted[address]))
+        except PatrolError as failure:
+            if not found:
+                raise
+            notes.append(f"Who reads in {host} is not known. {failure.cause} {failure.remedy}")
+    first, *others = found
+    uses = sorted((use for one in found for use in one.uses), key=lambda one: one.use.at, reverse=True)
+    told = dict.fromkeys([note for one in found for note in one.notes] + notes)
+    return replace(first, uses=tuple(uses), notes=tuple(told), beside=tuple(others))
+
+
+def _in_one(world: World, mark: Mark, wanted: frozenset[str]) -> Readers:
+    """In the vault of this world.
 
     Raises Misconfigured (no log is named, a vault that cannot be read, a wrong clock), and what asking the log raises:
     without it nobody knows. What the audit log does not tell is a note.
@@ -97,7 +140,6 @@ def who_reads(inventory: Inventory, world: World, mark: Mark, names: Iterable[st
     check_clock(listing.ahead)
     now = world.clock.now() + listing.ahead
     log = world.logs.seen(world.vault_host, now - LOOK_BACK)
-    wanted = frozenset(name.casefold() for name in names) or inventory.managed()
     rows = [row for key, row in listing.secrets.items() if key in wanted]
     found = [(row.name, one) for row in rows for one in readers(row.name, row.created, log)]
     found.sort(key=lambda pair: pair[0].casefold())
@@ -107,14 +149,14 @@ def who_reads(inventory: Inventory, world: World, mark: Mark, names: Iterable[st
     return Readers(now, log.until, world.vault_host, tuple(found), uses, (*notes, *unlisted, *more))
 
 
-def readers_of_one(inventory: Inventory, world: World, mark: Mark, name: str) -> Readers | None:
+def readers_of_one(inventory: Inventory, world: World, mark: Mark, row: ItemStatus) -> Readers | None:
     """The same of one secret for a page, on which a log that cannot be read is a note; None where no log is named."""
     if world.logs is None:
         return None
     try:
-        return who_reads(inventory, world, mark, (name,))
+        return who_reads(inventory, world, mark, (row.name,))
     except PatrolError as failure:
-        return Readers(world.clock.now(), None, world.vault_host, (), (), (f"{failure.cause} {failure.remedy}",))
+        return Readers(world.clock.now(), None, row.vault, (), (), (f"{failure.cause} {failure.remedy}",))
 
 
 Ids = Mapping[str, Mapping[PatId, str]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -25,6 +26,7 @@ from shared.model.ports import (
 )
 from shared.model.request import Request
 from shared.model.single_flight import Alone, SingleFlight
+from shared.model.vaults import HOME, VaultAddress
 from shared.report.history import History, NoHistory
 from shared.report.told import Forgetful, ToldBefore
 from shared.rotation.ledger import Ledger
@@ -32,11 +34,17 @@ from shared.rotation.links import NoLinks
 from shared.rules.plan import Asked
 
 
+def nowhere_else(address: VaultAddress) -> Vault:
+    """Of a world with the one vault. Raises LookupError."""
+    raise LookupError(f"no client for the vault {address.host}")
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """What a run reaches. `ledger` is the process's, so that its runs never send a refused password twice.
 
-    `vault_host`: where PATs are published.
+    `vault`, `vault_host`: the vault of KEY_VAULT_URL, where items are published that name no other, and where patrol
+    keeps its own notes. `elsewhere` opens the others, each with a pace of its own.
     """
 
     vault: Vault
@@ -61,6 +69,15 @@ class World:
     logs: VaultLogs | None = None
     """Where a setting names the logs of vaults."""
     audit: AuditLogs | None = None
+    elsewhere: Callable[[VaultAddress], Vault] = nowhere_else
+
+    def vault_at(self, address: VaultAddress) -> Vault:
+        """Where items of this address are published."""
+        return self.vault if address == HOME else self.elsewhere(address)
+
+    def host_of(self, address: VaultAddress) -> str:
+        """The vault's host, in lower case."""
+        return address.host or self.vault_host
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 
 from shared.model.items import Item, User
-from shared.model.secret_state import Published, Seen, VaultListing, expiry, is_ours
+from shared.model.secret_state import Published, SecretSeen, Seen, VaultListing, expiry, is_ours
 from shared.model.steps import Because, Rotate, Step
 from shared.model.tags import Mark
 
@@ -31,14 +31,15 @@ def expiring(
     return found
 
 
-def most_urgent_first(users: Iterable[User], listing: VaultListing) -> list[User]:
+def most_urgent_first(users: Iterable[User], rows_of: Callable[[User], list[SecretSeen | None]]) -> list[User]:
     """Users by the first expiry among their items, taking turns between organizations.
 
-    So that one organization which does not answer holds back nobody else's (promise 5).
+    So that one organization which does not answer holds back nobody else's (promise 5). `rows_of`: what the vaults'
+    listings show of a user's items, None for one that is not there.
     """
 
     def first_expiry(user: User) -> tuple[int, float]:
-        rows = [listing.secrets.get(item.key) for item in user.items]
+        rows = rows_of(user)
         if any(row is None for row in rows):
             return (0, 0.0)
         ends = [row.expires_on.timestamp() for row in rows if row is not None and row.expires_on is not None]

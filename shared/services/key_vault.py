@@ -44,7 +44,7 @@ Answer = TypeVar("Answer")
 
 
 class SecretVault:
-    """One vault as `ports.Vault` and `ports.Credentials`.
+    """One vault as `ports.Vault` and `ports.Credentials`. `named_by`: what to check where it cannot be reached.
 
     The SDK's own retries are off: it would send a write again after a 500, and sleep for whatever Retry-After says.
     """
@@ -57,8 +57,11 @@ class SecretVault:
         clock: Clock,
         deadline: Deadline,
         pace: Pace | None = None,
+        *,
+        named_by: str = "KEY_VAULT_URL",
     ) -> None:
         self._pace = pace or Pace()
+        self._named_by = named_by
         self._host = urlsplit(url).hostname or url
         self._clock = clock
         self._deadline = deadline
@@ -90,7 +93,7 @@ class SecretVault:
             raise Misconfigured(
                 Code.VAULT_UNREACHABLE,
                 f"{failure.cause} Without the listing nothing is minted, revoked or called an orphan.",
-                f"{failure.remedy} Check KEY_VAULT_URL." if isinstance(failure, Busy | Unclear) else failure.remedy,
+                f"{failure.remedy} Check {self._named_by}." if isinstance(failure, Busy | Unclear) else failure.remedy,
             ) from None
 
     def look(self, name: str) -> Look:

@@ -189,8 +189,8 @@ def _event(notice: Notice, items: tuple[NoticeItem, ...]) -> dict[str, Any]:
 
 def _item(notice: Notice, item: NoticeItem) -> dict[str, Any]:
     return {
-        "vault": notice.vault,
-        "secret": item.secret,
+        "vault": item.vault or notice.vault,
+        "secret": item.secret.rpartition("/")[2],
         "username": item.username,
         "organization": item.organization,
         "expires_on": instant(item.expires_on),

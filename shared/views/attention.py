@@ -110,7 +110,8 @@ def trouble_of(row: ItemStatus) -> Trouble | None:
         remedy = f"{runs} does, or says what is in the way."
     else:
         return None
-    return Trouble(code, cause, remedy, row.secret, row.username, row.organization, row.expires_on)
+    of_item = Trouble(code, cause, remedy, row.name, row.username, row.organization, row.expires_on)
+    return replace(of_item, vault=row.vault)
 
 
 def needs(seen: Overview) -> tuple[Need, ...]:
@@ -177,10 +178,11 @@ def _blocks(status: Status) -> Iterable[Trouble]:
         for row in mine:
             yield replace(
                 of_user,
-                secret=row.secret,
+                secret=row.name,
                 username=row.username,
                 organization=row.organization,
                 ends=row.expires_on,
+                vault=row.vault,
             )
         if not mine:
             yield of_user
@@ -192,11 +194,11 @@ def _failures(runs: Runs, rows: Mapping[str, ItemStatus]) -> dict[str, Trouble]:
     well: set[str] = set()
     for run in runs.reports:
         failing = {
-            row.secret.casefold(): trouble
+            row.name.casefold(): trouble
             for row in run.report.items
-            if (now := rows.get(row.secret.casefold())) and (trouble := _in_run(row, run, now)) is not None
+            if (now := rows.get(row.name.casefold())) and (trouble := _in_run(row, run, now)) is not None
         }
-        looked_at = {row.secret.casefold() for row in run.report.items if row.outcome not in _NOT_LOOKED}
+        looked_at = {row.name.casefold() for row in run.report.items if row.outcome not in _NOT_LOOKED}
         well |= looked_at - failing.keys()
         for key in failing.keys() - well:
             found[key] = replace(found.get(key, failing[key]), since=run.report.started_at)

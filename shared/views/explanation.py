@@ -10,6 +10,7 @@ from shared.model.clock import instant
 from shared.model.items import Inventory, Item, TokenItem
 from shared.model.secret_state import SecretSeen
 from shared.model.steps import Because
+from shared.model.vaults import HOME
 from shared.report.report import Verb
 from shared.report.rows import why_now
 from shared.rotation.status import ItemStatus
@@ -34,6 +35,8 @@ _RESTS = {
 
 def generations(row: ItemStatus, seen: SecretSeen | None, now: datetime) -> Fields:
     """What is published, and what of it still works at `now` (vault time)."""
+    if row.address != HOME or row.called:
+        yield "vault", row.vault
     yield "user", row.username
     yield "organization", row.organization
     if seen is None:
@@ -50,13 +53,13 @@ def generations(row: ItemStatus, seen: SecretSeen | None, now: datetime) -> Fiel
         yield "predecessor", f"{predecessor.id}, works on until {ends}"
 
 
-def effective_settings(inventory: Inventory, key: str) -> Fields:
+def effective_settings(inventory: Inventory, row: ItemStatus) -> Fields:
     """As pats.yaml asks for it, defaults included; nothing for what it does not ask for in order."""
     for item in inventory.items():
-        if item.key == key:
+        if item.place == row.place:
             yield from _of_pat(item)
     for token in inventory.tokens:
-        if token.key == key:
+        if token.place == row.place:
             yield from _of_token(token)
 
 

@@ -130,7 +130,7 @@ class _Gauges:
         )
 
     def _labels(self, row: ItemStatus) -> tuple[str, ...]:
-        return self._vault, row.secret, row.organization
+        return row.vault or self._vault, row.secret, row.organization
 
 
 def _gauge(name: str, says: str, labels: tuple[str, ...], samples: Iterable[tuple[tuple[str, ...], float]]) -> Metric:

@@ -81,7 +81,8 @@ class Wanted:
             for row in rows
             if (not self.states or row.state in self.states)
             and all(
-                word in f"{row.secret}\n{row.username}\n{row.organization}\n{row.owner}".casefold() for word in words
+                word in f"{row.secret}\n{row.vault}\n{row.username}\n{row.organization}\n{row.owner}".casefold()
+                for word in words
             )
         ]
 
@@ -169,7 +170,7 @@ def estate(seen: Overview, facts: Facts, link: Link = no_links, wanted: Wanted |
 
 def one_pat(
     seen: Overview,
-    key: str,
+    row: ItemStatus,
     versions: tuple[VersionSeen, ...],
     inventory: Inventory,
     facts: Facts,
@@ -180,14 +181,13 @@ def one_pat(
 
     `readers`: who reads it by the vault's log; None where no log is named.
     """
-    row = next(row for row in seen.status.pats if row.key == key)
-    now = seen.status.as_of
+    now, key = seen.status.as_of, row.key
     mine = [need for need in needs(seen) if key in {secret.casefold() for secret in need.cause.secrets}]
     said = [
-        (run.report.started_at, run.report.run_id, told.says.removeprefix(f"{told.secret}: "))
+        (run.report.started_at, run.report.run_id, told.says.removeprefix(f"{told.name}: "))
         for run in seen.runs.reports
         for told in run.report.items
-        if told.secret.casefold() == key
+        if told.name.casefold() == key
     ]
     return html.document(
         "pat.html.jinja",
@@ -197,7 +197,7 @@ def one_pat(
         listed=_listed(row, now, bool(mine)),
         needs=mine,
         line=line(versions, row, now),
-        settings=list(effective_settings(inventory, key)),
+        settings=list(effective_settings(inventory, row)),
         next=next_step(row, now),
         said=said,
         readers=readers,
@@ -338,7 +338,7 @@ def _told(run: KeptRun) -> Told:
     sentences: dict[str, list[str]] = {}
     for row in report.items:
         if row.outcome in (Outcome.DONE, Outcome.PLANNED, Outcome.LEFT, Outcome.BUSY):
-            sentences.setdefault(row.says.removeprefix(f"{row.secret}: "), []).append(row.secret)
+            sentences.setdefault(row.says.removeprefix(f"{row.name}: "), []).append(row.name)
     deeds = tuple((says, tuple(names)) for says, names in sentences.items())
     told = sum(len(cause.items) for cause in causes) + sum(len(names) for _, names in deeds)
     return Told(report.started_at, report.run_id, causes, deeds, len(report.items) - told)

@@ -36,11 +36,11 @@ def summed(report: Report, *, plan: bool = False) -> str:
         *_counted(rows, Outcome.PLANNED, _PLANNED, "to give to a consumer"),
         *_counted(rows, Outcome.DONE, _DONE, "given to a consumer"),
     ]
-    touched = {row.secret.casefold() for row in rows if row.outcome is not Outcome.HELD}
-    untouched = {row.secret.casefold() for row in rows} - touched
+    touched = {row.name.casefold() for row in rows if row.outcome is not Outcome.HELD}
+    untouched = {row.name.casefold() for row in rows} - touched
     if untouched:
         parts.append(f"{len(untouched)} untouched")
-    not_done = {row.secret.casefold() for row in rows if row.outcome not in WELL}
+    not_done = {row.name.casefold() for row in rows if row.outcome not in WELL}
     if not_done:
         parts.append(f"{len(not_done)} not done")
     head = "Plan" if plan or any(row.outcome is Outcome.PLANNED for row in rows) else report.outcome.capitalize()
@@ -56,8 +56,8 @@ def states(rows: Sequence[ItemStatus]) -> str:
 
 def dead(report: Report) -> str:
     """How an emergency ends that did all of it: what is dead, and who must read again now."""
-    names = sorted({row.secret for row in report.items if row.because not in _OF_NO_ITEM}, key=str.casefold)
-    given = sorted({row.secret for row in report.items if _is_push(row) and row.outcome is Outcome.DONE})
+    names = sorted({row.name for row in report.items if row.because not in _OF_NO_ITEM}, key=str.casefold)
+    given = sorted({row.name for row in report.items if _is_push(row) and row.outcome is Outcome.DONE})
     values = (
         "The old value is dead; whoever reads this secret must read it"
         if len(names) == 1

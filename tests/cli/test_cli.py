@@ -69,6 +69,7 @@ def test_run_prints_the_report_as_one_document(shell: Shell) -> None:
     row = document["items"][0]
     assert list(row) == [
         "secret",
+        "vault",
         "username",
         "organization",
         "step",

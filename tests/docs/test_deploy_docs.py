@@ -44,8 +44,9 @@ def test_every_parameter_output_and_variable_that_is_named_exists() -> None:
 def test_every_parameter_has_its_variable_for_azd_and_each_is_in_the_table() -> None:
     for_azd = json.loads((INFRA / "main.parameters.json").read_text())["parameters"]
     left = DECLARED - set(for_azd)
-    # azd passes text alone: a list has no variable, but for the consumers, and the code comes by `azd deploy`.
-    assert left == {"tags", "consumers", "packageUri", "authTenantId", "authAllowedApplications", "expectedReaders"}
+    # azd passes text alone: a list has no variable, but for consumers and vaults; code comes by `azd deploy`.
+    lists = {"tags", "consumers", "vaults", "authAllowedApplications", "expectedReaders"}
+    assert left == {*lists, "packageUri", "authTenantId"}
     rows = dict(re.findall(r"^\| `(PATROL_\w+)` \| `(\w+)` \|", DEPLOY, re.MULTILINE))
     wanted = {re.findall(r"\{(\w+)", row["value"])[0]: name for name, row in for_azd.items()}
     assert rows == {variable: name for variable, name in wanted.items() if variable.startswith("PATROL_")}

@@ -13,6 +13,7 @@ import pytest
 from tests.lab.bicep import (
     INFRA,
     PARAMETERS,
+    SUBSCRIPTION,
     Compiler,
     Refused,
     app_settings,
@@ -124,6 +125,15 @@ def test_enrollments_have_one_role_in_one_place(warm: Compiler, tmp_path: Path) 
     assert why(enrollmentsVaultName="contoso-enrolled") == [f"{kept}, in a vault of their own"]
 
 
+def test_rule_17_each_more_vault_has_the_role_and_a_private_endpoint(warm: Compiler, tmp_path: Path) -> None:
+    more = [_vault_id("web"), _vault_id("ops")]
+    private: dict[str, Any] = {"networkMode": "private", "addressPrefix": "10.20.0.0/24"}
+    without, made = warm.expanded(tmp_path, **private), warm.expanded(tmp_path, vaults=more, **private)
+    for kind, many in (("Microsoft.Network/privateEndpoints", 2), ("Microsoft.Authorization/roleAssignments", 2)):
+        assert len(of_type(made, kind)) == len(of_type(without, kind)) + many
+    assert warm.expanded(tmp_path, vaultsJson=json.dumps(more), **private) == made
+
+
 def test_consumers_as_text_get_what_consumers_as_a_list_get(warm: Compiler, tmp_path: Path) -> None:
     consumers = [{"secretName": "agents-linux-pat", "principalId": "44444444-0000-4000-8000-000000000001"}]
     assert warm.expanded(tmp_path, consumersJson=json.dumps(consumers)) == warm.expanded(tmp_path, consumers=consumers)
@@ -135,6 +145,10 @@ def test_the_instances_that_share_the_pace_follow_the_limit(warm: Compiler, tmp_
     assert site["properties"]["functionAppConfig"]["scaleAndConcurrency"]["maximumInstanceCount"] == 100
     given = app_settings(resources)
     assert (given["QUEUE_INSTANCES"], given["FAN_OUT_ABOVE"]) == ("100", "never")
+
+
+def _vault_id(name: str) -> str:
+    return f"/subscriptions/{SUBSCRIPTION}/resourceGroups/rg-{name}/providers/Microsoft.KeyVault/vaults/{name}"
 
 
 @pytest.mark.parametrize(
@@ -167,6 +181,9 @@ def test_the_instances_that_share_the_pace_follow_the_limit(warm: Compiler, tmp_
         ({"alertEmail": ""}, "6"),
         ({"consumersJson": "[]", "consumers": [{"secretName": "a", "principalId": "b"}]}, "both given"),
         ({"packageUri": "http://contoso.com/patrol.zip"}, "https://"),
+        ({"vaults": ["contoso-web"]}, "no resource id of a vault"),
+        ({"vaultsJson": "[]", "vaults": [_vault_id("web")]}, "both given"),
+        ({"vaults": [_vault_id("Creds")], "credentialsVaultName": "creds"}, "the vault of the PATs, the credentials"),
         ({"region": "westeurope"}, "BCP259"),
     ],
     ids=str,

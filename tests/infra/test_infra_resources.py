@@ -49,6 +49,11 @@ ROLES["existing-vaults"] = {
     (APP, SECRETS_USER, "rg-contoso-identity/contoso-technical-users"),
     (APP, LOGS_ROLE, "rg-contoso-pats/contoso-pats"),
     (APP, SECRETS_OFFICER, "rg-contoso-identity/contoso-enrollments"),
+    *(
+        (APP, role, f"rg-contoso-{team}/contoso-{team}")
+        for team in ("web", "ops")
+        for role in (SECRETS_OFFICER, LOGS_ROLE)
+    ),
     ("44444444-0000-4000-8000-000000000001", SECRETS_USER, "rg-contoso-pats/contoso-pats/agents-linux-pat"),
     ("44444444-0000-4000-8000-000000000002", SECRETS_USER, "rg-contoso-pats/contoso-pats/sonarqube-pat"),
 }
@@ -356,8 +361,17 @@ def test_the_app_is_told_of_a_log_where_it_may_read_one(name: str) -> None:
     if name != "existing-vaults":
         assert (told, may_read) == ("none", [])
         return
-    assert told.endswith("/resourceGroups/rg-contoso-pats/providers/Microsoft.KeyVault/vaults/contoso-pats")
-    assert [f"'{told}'" in row["id"] for row in may_read] == [True], "on that vault, and on nothing else"
+    vaults = told.split(",")
+    assert [vault.rpartition("/")[2] for vault in vaults] == ["contoso-pats", "contoso-web", "contoso-ops"]
+    assert sorted(vault for vault in vaults for row in may_read if f"'{vault}'" in row["id"]) == sorted(vaults)
+    assert len(may_read) == len(vaults), "on those vaults, and on nothing else"
+
+
+def test_rule_17_a_vault_of_another_subscription_has_its_role_in_that_subscription() -> None:
+    roles = of_type(committed("existing-vaults"), "Microsoft.Authorization/roleAssignments")
+    (there,) = [row for row in roles if "contoso-ops" in row["id"] and SECRETS_OFFICER in str(row["properties"])]
+    assert there["id"].count("00000000-0000-4000-8000-00000000cafe") >= 1
+    assert "00000000-0000-4000-8000-00000000cafe" in there["properties"]["roleDefinitionId"]
 
 
 def test_the_role_that_reads_a_log_reads_two_tables_and_nothing_else() -> None:

@@ -24,6 +24,7 @@ from shared.model.ports import Directory, EnrolledDirectory, OwnedPats, PatApi, 
 from shared.model.secret_state import CONTENT_TYPE, VersionSeen
 from shared.model.secret_text import SecretText
 from shared.model.tags import Mark, read
+from shared.model.vaults import HOME, VaultAddress
 
 
 @dataclass(slots=True)
@@ -44,29 +45,37 @@ class Watch:
     broken: list[str] = field(default_factory=list)
     refused: set[tuple[str, ...]] = field(default_factory=set)
 
-    @property
-    def vault(self) -> CloudVault:
-        return self.cloud.vaults[self.host]
+    def vault(self, host: str) -> CloudVault:
+        return self.cloud.vaults[host]
 
     def must(self, holds: bool, promise: str) -> None:
         if not holds and not self.by_hand:
             self.broken.append(promise)
 
-    def item(self, name: str) -> Item | None:
-        return next((item for item in self.items() if item.key == name.casefold()), None)
+    def item(self, name: str, host: str) -> Item | None:
+        mine = (item for item in self.items() if (item.vault.host or self.host) == host)
+        return next((item for item in mine if item.key == name.casefold()), None)
+
+    def made_for(self, pat: CloudPat) -> tuple[str, str] | None:
+        """The vault and the secret that a PAT of ours was minted for."""
+        for host in self.cloud.vaults:
+            mark = self.mark.in_vault(HOME if host == self.host else VaultAddress(host))
+            if (name := mark.secret_of(pat.display_name)) is not None:
+                return host, name
+        return None
 
     def holder(self, value: str) -> CloudPat | None:
         """The PAT that this value is, by the cloud's own books."""
         return next((pat for pat in self.cloud.pats.all() if pat.value == value), None)
 
-    def versions(self, name: str) -> list[Version]:
+    def versions(self, name: str, host: str) -> list[Version]:
         try:
-            return list(self.vault.secret(name).versions.values())
+            return list(self.vault(host).secret(name).versions.values())
         except KeyError:
             return []
 
-    def version(self, name: str, version: str) -> Version | None:
-        return next((one for one in self.versions(name) if one.id == version), None)
+    def version(self, name: str, host: str, version: str) -> Version | None:
+        return next((one for one in self.versions(name, host) if one.id == version), None)
 
     def ended(self, pat: CloudPat, *, administered: bool = False) -> None:
         """Promises 1 and 4: only ours ends, and no value that somebody may still read before its time.
@@ -74,14 +83,16 @@ class Watch:
         `administered`: by an administrator, who in an emergency ends what leaked although nothing takes its place.
         """
         self.must(self.emergency or not administered, "an administrator ended a PAT, and nobody said that it leaked")
-        name = self.mark.secret_of(pat.display_name)
-        item = None if name is None else self.item(name)
+        host, name = self.made_for(pat) or ("", "")
+        item = self.item(name, host) if name else None
         adopted = any(one.adopt == pat.authorization_id for one in self.items())
-        self.must(name is not None or adopted, f"promise 4: a PAT without our mark was ended ({pat.display_name})")
+        self.must(bool(name) or adopted, f"promise 4: a PAT without our mark was ended ({pat.display_name})")
         meant = administered or self.revoke_first
+        if name and item is None and not meant:
+            self._moved(pat, name, host)
         if item is None or item.decommission or meant or pat.state(self.cloud.now()) != "active":
             return
-        versions = sorted(self.versions(item.secret), key=lambda one: one.created)
+        versions = sorted(self.versions(item.secret, host), key=lambda one: one.created)
         holding = [number for number, version in enumerate(versions) if version.value == pat.value]
         if not holding:
             return
@@ -100,13 +111,30 @@ class Watch:
         at_once = [one for stamp in stamps for one in stamp.predecessors if one.at_once]
         return any(whole_seconds(pat.valid_from) <= one.retire_at for one in at_once)
 
+    def _moved(self, pat: CloudPat, name: str, host: str) -> None:
+        """What is published in a vault that its item left ends when its value elsewhere was current for the overlap."""
+        versions = sorted(self.versions(name, host), key=lambda one: one.created)
+        if not versions or versions[-1].value != pat.value or pat.state(self.cloud.now()) != "active":
+            return
+        over = False
+        for item in self.items():
+            there = self.versions(item.secret, item.vault.host or self.host) if item.key == name else []
+            lives = [
+                one for one in there if (held := self.holder(one.value)) and held.state(self.cloud.now()) == "active"
+            ]
+            first = min((one.created for one in lives), default=None)
+            since = None if first is None else datetime.fromtimestamp(first, UTC) + item.overlap - timedelta(seconds=1)
+            over = over or (since is not None and self.cloud.now() >= since)
+        self.must(over or self.emergency, f"promise 1: the value of {name} in a vault it left was ended too early")
+
 
 class WatchedVault:
     """A vault port whose writes are checked before they are made."""
 
-    def __init__(self, vault: Vault, watch: Watch) -> None:
+    def __init__(self, vault: Vault, watch: Watch, host: str) -> None:
         self._vault = vault
         self._watch = watch
+        self._host = host
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._vault, name)
@@ -135,7 +163,7 @@ class WatchedVault:
         tags: Mapping[str, str] | None = None,
         expires_on: datetime | None = None,
     ) -> VersionSeen:
-        there, stamp = self._watch.version(name, version.version), None if tags is None else read(tags)
+        there, stamp = self._watch.version(name, self._host, version.version), None if tags is None else read(tags)
         # What a person wrote there before is not patrol's to answer for.
         before = None if there is None else read(there.tags)
         changed = self._vault.change(name, version, tags=tags, expires_on=expires_on)
@@ -148,9 +176,9 @@ class WatchedVault:
         return changed
 
     def disable(self, name: str, version: str) -> None:
-        versions, item = self._watch.versions(name), self._watch.item(name)
+        versions, item = self._watch.versions(name, self._host), self._watch.item(name, self._host)
         decommissioned = item is None or item.decommission
-        newest = bool(versions) and self._watch.vault.secret(name).latest.id == version
+        newest = bool(versions) and self._watch.vault(self._host).secret(name).latest.id == version
         self._watch.must(decommissioned or not newest, f"rule 7: the newest version of {name} was disabled")
         self._vault.disable(name, version)
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import requests
@@ -34,6 +34,7 @@ from shared.model.errors import PatrolError
 from shared.model.inventory_files import InventoryFile, InventoryFiles
 from shared.model.items import Inventory, User
 from shared.model.ports import Links
+from shared.model.ports import Vault as VaultPort
 from shared.model.request import Request
 from shared.model.single_flight import Alone, SingleFlight
 from shared.model.tags import Mark
@@ -170,6 +171,7 @@ class Lab:
         apply(self.cloud, dict(self.estate or small_estate()))
         self.clock = LabClock(self.manual)
         self.trouble = Trouble()
+        self.trouble_at: dict[str, Trouble] = {}  # of one vault, by its host
         self.skew = timedelta(0)
         self.unreachable_for = ""
         self.large: Inventory | None = None  # instead of `users`: written out and read once
@@ -213,7 +215,7 @@ class Lab:
             files = {"platform.yaml": self.pats_yaml(), **self.teams}
             each = tuple(InventoryFile(name, files[name]) for name in sorted(files))
             return pats_yaml.load_files(InventoryFiles("the folder", each, True))
-        return self.large or _loaded(json.dumps(self._tree()))
+        return self.large or _loaded(json.dumps(self._tree()), self.settings.vault_host)
 
     def world(self, budget: timedelta = timedelta(minutes=20), grace: timedelta = GRACE) -> World:
         """Fresh adapters, as a new process has them: the SDK keeps Key Vault's challenges for the whole process."""
@@ -244,7 +246,7 @@ class Lab:
         recipients = NoticeRecipients(self.post, self.clock)
         deadline = Deadline.after(self.clock, budget)
         world = World(
-            vault=FakeVault(self.cloud, pats_vault, self.trouble),
+            vault=self._fake_vault(pats_vault),
             credentials=passwords,
             proofs=ClientCredentials(
                 passwords, ManagedAssertion(lambda: LabIdentity(self.cloud), self.settings.authority_host)
@@ -263,17 +265,25 @@ class Lab:
             flight=self.flight,
             runs=self.runs,
             told=self.told_before,
+            elsewhere=lambda address: self._fake_vault(address.host),
         )
         return self._watched(world)
 
     def _webhooks(self, recipients: NoticeRecipients, deadline: Deadline) -> Webhooks:
         return Webhooks(recipients, self.clock, deadline, self.settings.deployment_name)
 
+    def _fake_vault(self, host: str) -> FakeVault:
+        return FakeVault(self.cloud, host, self.trouble_at.get(host, self.trouble))
+
     def _watched(self, world: World) -> World:
         """Every write of a run is checked where it is made: tests/lab/invariants.py."""
-        vault = WatchedVault(world.vault, self.watch)
+        vault = WatchedVault(world.vault, self.watch, self.settings.vault_host)
+        others = wiring.Opened(
+            lambda address: cast(VaultPort, WatchedVault(world.elsewhere(address), self.watch, address.host))
+        )
         directory = WatchedDirectory(world.directory, self.watch)
-        return replace(world, vault=vault, directory=directory, enrolled=WatchedEnrolled(world.enrolled, self.watch))
+        enrolled = WatchedEnrolled(world.enrolled, self.watch)
+        return replace(world, vault=vault, directory=directory, enrolled=enrolled, elsewhere=others.at)
 
     def _waited(self, seconds: float) -> None:
         self.clock.sleep(timedelta(seconds=seconds))
@@ -385,9 +395,9 @@ class Lab:
 
 
 @cache
-def _loaded(json_text: str) -> Inventory:
+def _loaded(json_text: str, home: str) -> Inventory:
     """JSON is YAML, and quicker to write than to read: the same text is read once in a test process."""
-    return pats_yaml.load(json_text)
+    return pats_yaml.load(json_text, home)
 
 
 def _enrolled(user: Mapping[str, Any]) -> dict[str, Any]:

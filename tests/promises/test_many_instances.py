@@ -1,7 +1,8 @@
 """The queue with real parts: the dispatcher and eight instances as processes, on the TLS sandbox and Azurite.
 
-400 technical users with five PATs each, two or three of them due: 1,000. Key Vault's limit of 300 versions in 10 s is
-off and each instance may use all of it, because 1,000 versions would take 33 s however many instances there are;
+400 technical users with five PATs each in three vaults, two or three of them due: 1,000. Key Vault's limit of 300
+versions in 10 s is off and each instance may use all of it, because 1,000 versions would take a while however many
+instances there are;
 `make bench` measures with it. Instances are killed while scripted calls are under way and replaced as the host does,
 those calls lose their answer, and every seventh message comes twice or three times. What an instance had in hand comes
 again after 15 s, and after a failure after 2 s: 10 and 2 minutes with the real host.
@@ -27,8 +28,7 @@ import requests
 from azure.storage.blob import BlobServiceClient
 from azure.storage.queue import QueueServiceClient
 
-from sandbox.cloud.large_estate import HEALTHY, NEAR_EXPIRY, Size, estate, inventory_text, secret, user
-from sandbox.cloud.seed import PATS_VAULT, deployment
+from sandbox.cloud.large_estate import HEALTHY, NEAR_EXPIRY, OURS, Size, estate, inventory_text, secret, user, vault
 from sandbox.functions_host.azurite import (
     ACCOUNT,
     BLOB_HOST,
@@ -46,7 +46,7 @@ from shared.fan_out.queue_message import POISON, QUEUE, read
 from shared.model.tags import BLOCKED_PREFIX
 from tests.conftest import WORDS
 
-SIZE = Size(users=400, each=5)
+SIZE = Size(users=400, each=5, vaults=3)
 DUE = 1000
 INSTANCES = 8
 DOUBLE = 7
@@ -160,9 +160,10 @@ def is_due(number: int) -> bool:
 @pytest.fixture
 def app(npm: None, tmp_path: Path) -> Iterator[App]:
     whole = estate(SIZE)
+    published = {one["name"]: one for host in whole["vaults"][: SIZE.vaults] for one in host["secrets"]}
     for number, pat in enumerate(whole["pats"]):
         pat["valid_from"], pat["valid_to"] = NEAR_EXPIRY if is_due(number) else HEALTHY
-        whole["vaults"][0]["secrets"][number]["created"] = pat["valid_from"]
+        published[secret(number)]["created"] = pat["valid_from"]
     by_hand = {"organization": "contoso", "scope": "vso.code", "valid_from": "-5d", "valid_to": "+25d"}
     whole["pats"] += [
         {**by_hand, "owner": user(number), "display_name": "made by hand"} for number in range(0, 400, 20)
@@ -206,19 +207,20 @@ def app(npm: None, tmp_path: Path) -> Iterator[App]:
 
 def secrets_of(estate_now: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """The versions of each published secret, oldest first; patrol's notes of sign-ins (rule 12) are none."""
-    vault = next(one for one in estate_now["vaults"] if one["host"] == PATS_VAULT)
-    published = [one for one in vault["secrets"] if not one["name"].startswith(BLOCKED_PREFIX)]
+    hosts = [vault(number) for number in range(SIZE.vaults)]
+    secrets = [one for host in estate_now["vaults"] if host["host"] in hosts for one in host["secrets"]]
+    published = [one for one in secrets if not one["name"].startswith(BLOCKED_PREFIX)]
     return {one["name"]: one["versions"] for one in published}
 
 
 def not_ours(estate_now: dict[str, Any]) -> list[Any]:
-    pats = [{**one, "uses": 0} for one in estate_now["pats"] if not one["display_name"].startswith(deployment())]
+    pats = [{**one, "uses": 0} for one in estate_now["pats"] if not one["display_name"].startswith(OURS)]
     return [pats, secrets_of(estate_now)["somebody-elses"]]
 
 
 def live(estate_now: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Our live PATs by id."""
-    ours = [one for one in estate_now["pats"] if one["display_name"].startswith(deployment())]
+    ours = [one for one in estate_now["pats"] if one["display_name"].startswith(OURS)]
     return {one["authorization_id"]: one for one in ours if one["state"] == "active"}
 
 

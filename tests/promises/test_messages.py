@@ -39,6 +39,7 @@ from tests.lab.fakes import FakeFlight, Storage
 from tests.lab.http_calls import app, call, principal
 from tests.lab.lab import START, THEN, Lab, LabClock, LabIdentity, days, hours, item
 from tests.lab.readers import logged
+from tests.lab.several_vaults import two
 
 GOLDEN = Path(__file__).parents[1] / "lab/messages.txt"
 CREDENTIALS = "patrol-demo-creds.vault.azure.net"
@@ -316,6 +317,7 @@ CASES: dict[Code, Callable[[], Report | Answer | None]] = {
     Code.ITEM_INVALID: lambda: with_lab(lambda lab: lab.items.append(item("other-pat", scopes=["vso.cod"]))),
     Code.INVENTORY_FILE_UNREADABLE: lambda: with_lab(lambda lab: lab.teams.update({"team-web.yaml": "users:\n  - ["})),
     Code.SECRET_UNKNOWN: lambda: published().run("no-such-pat"),
+    Code.SECRET_AMBIGUOUS: lambda: two().run("build-pat"),
     Code.PAUSED: lambda: published(paused=True).run("build-pat", force=True),
     Code.OWNER_CHANGED: lambda: with_lab(moved_and_ended),
     Code.EDITED: lambda: with_lab(edited),

@@ -14,6 +14,7 @@ from shared.views import page
 from shared.views.page import Facts, Wanted
 from tests.lab.fakes import FakeTold
 from tests.lab.lab import Lab, hours, item, row
+from tests.views.estates import row_of
 
 WEB, DATA = "team-web@contoso.com", "team-data@contoso.com"
 
@@ -116,4 +117,6 @@ def test_the_page_shows_whom_a_pat_belongs_to_and_finds_it_by_that() -> None:
     assert WEB in document
     assert DATA in document
     assert DATA not in page.estate(seen, facts, wanted=Wanted(words="TEAM-WEB"))
-    assert f"owner <bdi>{WEB}</bdi>" in page.one_pat(seen, "web-pat", (), lab.inventory(), facts, page.no_links)
+    assert f"owner <bdi>{WEB}</bdi>" in page.one_pat(
+        seen, row_of(seen, "web-pat"), (), lab.inventory(), facts, page.no_links
+    )

@@ -381,7 +381,7 @@ def test_rule_14_users_take_turns_between_organizations_the_most_urgent_first() 
 
     rows: dict[str, SecretSeen] = {}
     users = [user("a", "One", 9), user("b", "one", 5), user("c", "two", 7), user("d", "one", None), User("e", "", ())]
-    ordered = most_urgent_first(users, VaultListing(rows))
+    ordered = most_urgent_first(users, lambda user: [rows.get(item.key) for item in user.items])
     assert [one.username for one in ordered] == ["d", "e", "c", "b", "a"]
 
 
@@ -391,7 +391,11 @@ def test_rule_14_a_user_is_as_urgent_as_its_first_expiry() -> None:
     two = User("two", "password", (an_item(secret="x"), an_item(secret="y")))
     one = User("one", "password", (an_item(secret="z"), an_item(secret="w")))
     half = User("half", "password", (an_item(secret="x"), an_item(secret="not there")))
-    assert most_urgent_first([one, two, half], VaultListing(rows)) == [half, two, one]
+    assert most_urgent_first([one, two, half], lambda user: [rows.get(item.key) for item in user.items]) == [
+        half,
+        two,
+        one,
+    ]
 
 
 @pytest.mark.parametrize(

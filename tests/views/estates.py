@@ -97,3 +97,8 @@ def one(number: int, now: datetime) -> ItemStatus:
         made_at=made,
         due_at=ends - days(7),
     )
+
+
+def row_of(seen: Overview, name: str = "website-build-pat") -> ItemStatus:
+    """What the status says of one secret."""
+    return next(row for row in seen.status.pats if row.secret == name)

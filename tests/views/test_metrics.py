@@ -14,6 +14,7 @@ import yaml
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as openmetrics
 from prometheus_client.parser import text_string_to_metric_families as prometheus
 
+from sandbox.cloud.seed import PATS_VAULT
 from shared.rotation.overview import Overview, Runs
 from shared.views import metrics
 from tests.lab.http_calls import app, principal, text_call
@@ -56,7 +57,7 @@ def test_an_estate_in_trouble_is_told_in_numbers(told: str) -> None:
     found, seen = samples(told), seen_of(troubled())
     linux = next(row for row in seen.status.pats if row.secret == "agents-linux-pat")
     assert linux.expires_on is not None
-    labels = {"vault": "kv.vault.azure.net", "secret": "agents-linux-pat", "organization": "contoso"}
+    labels = {"vault": PATS_VAULT, "secret": "agents-linux-pat", "organization": "contoso"}
     assert value(found, "patrol_pat_expiration_timestamp_seconds", **labels) == linux.expires_on.timestamp()
     assert value(found, "patrol_pat_due_timestamp_seconds", **labels) < linux.expires_on.timestamp()
     assert value(found, "patrol_pat_state", secret="feeds-read-pat", state="edited") == 1

@@ -21,7 +21,7 @@ from shared.views.attention import needs
 from shared.views.page import Wanted
 from tests.lab.fakes import FakeHistory
 from tests.lab.lab import Lab, days, hours, item
-from tests.views.estates import FACTS, NOW, large, seen_of, troubled
+from tests.views.estates import FACTS, NOW, large, row_of, seen_of, troubled
 from tests.views.test_html import HOSTILE, parsed
 
 
@@ -134,7 +134,7 @@ def test_the_foot_says_where_it_comes_from(document: str) -> None:
 def test_one_pat_has_its_generations_settings_and_plan() -> None:
     lab = troubled()
     seen, versions = seen_of(lab), lab.quick_world().vault.versions("website-build-pat").versions
-    told = shown(page.one_pat(seen, "website-build-pat", versions, lab.inventory(), FACTS, page.links("")))
+    told = shown(page.one_pat(seen, row_of(seen), versions, lab.inventory(), FACTS, page.links("")))
     for says in (
         "2026-11-27 02:00 current 2027-01-11 02:00",
         "2026-11-02 02:00 in overlap 2026-12-17 02:00",

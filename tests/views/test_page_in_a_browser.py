@@ -12,7 +12,7 @@ from shared.report.kept_run import KeptRun
 from shared.rotation.overview import Overview
 from shared.views import html, page
 from tests.lab.chromium import BROWSER, DRIVER, Browser, chromium
-from tests.views.estates import FACTS, seen_of, troubled
+from tests.views.estates import FACTS, row_of, seen_of, troubled
 from tests.views.test_html import HOSTILE
 
 pytestmark = [
@@ -33,7 +33,7 @@ def documents() -> dict[str, str]:
     link = page.links("a-key")
     return {
         "estate": page.estate(seen, FACTS, link, code="a-key"),
-        "one PAT": page.one_pat(seen, "website-build-pat", versions, lab.inventory(), FACTS, link),
+        "one PAT": page.one_pat(seen, row_of(seen), versions, lab.inventory(), FACTS, link),
         "one run": page.one_run(run, FACTS, seen.status.as_of, link),
         "message": html.message("Not enrolled", *HOSTILE, "Run `patrol enroll svc@contoso.com`.", tone="bad"),
     }

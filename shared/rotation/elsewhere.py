@@ -1,0 +1,71 @@
+"""Items that moved: what of them was published in a vault that they have left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from shared.model.errors import PatrolError
+from shared.model.items import Inventory, Item
+from shared.model.pats import Owner, Pat, PatId
+from shared.model.ports import Vault
+from shared.model.secret_state import is_ours
+from shared.model.tags import Mark, read
+from shared.model.vaults import VaultAddress
+from shared.rotation.world import World
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The deployment's vaults but one, by their marks. `places`: of everything in pats.yaml; None: nobody knows them.
+
+    A PAT with the mark of another vault belongs to an item that has left that vault only where pats.yaml has no item of
+    its name there any more.
+    """
+
+    marks: Mapping[VaultAddress, Mark]
+    places: frozenset[str] | None
+
+    @classmethod
+    def of(cls, inventory: Inventory, home_mark: Mark) -> Elsewhere:
+        """Of all vaults."""
+        marks = {address: home_mark.in_vault(address) for address in inventory.vaults()}
+        places = frozenset(one.place for one in inventory.all_named())
+        return cls(marks, None if inventory.unread else places)
+
+    def beside(self, own: VaultAddress) -> Elsewhere:
+        """Without one of them."""
+        return Elsewhere({address: mark for address, mark in self.marks.items() if address != own}, self.places)
+
+    def left_by(self, pat: Pat, name: str) -> VaultAddress | None:
+        """The vault that the item `name` left, where a PAT was minted for it there; None: it was not."""
+        for address, mark in self.marks.items():
+            if mark.secret_of(pat.display_name) == name.casefold():
+                managed = self.places is None or address.key_of(name) in self.places
+                return None if managed else address
+        return None
+
+
+def left_behind(item: Item, listed: Mapping[PatId, Pat], elsewhere: Elsewhere, world: World) -> Pat | None:
+    """The live PAT that is published in the vault that the item left, so that it ends once its overlap is over.
+
+    A vault that does not say holds up nothing (promise 5): its PAT lives until its own expiry.
+    """
+    try:
+        for pat in listed.values():
+            address = elsewhere.left_by(pat, item.secret)
+            if address is not None and _is_read(pat, item, elsewhere.marks[address], world.vault_at(address)):
+                return pat
+    except PatrolError as failure:
+        world.tell("secret.failed", secret=item.secret, code=failure.code)
+    return None
+
+
+def _is_read(pat: Pat, item: Item, mark: Mark, vault: Vault) -> bool:
+    """Whether consumers read this PAT there: two witnesses, in a version of ours for the same owner."""
+    seen = vault.look(item.secret).seen
+    stamp = None if seen is None else read(seen.tags)
+    if seen is None or stamp is None or not is_ours(seen.tags, mark):
+        return False
+    mine = Owner(stamp.username, stamp.organization).same(Owner(item.username, item.organization))
+    return mine and stamp.authorization_id == pat.id and seen.expires_on == pat.validity.ends
