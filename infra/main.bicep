@@ -231,6 +231,8 @@ var strangeLetters = replace(replace(replace(replace(deploymentName, '_', ' '), 
 var checkedConsumers = empty(consumersJson)
   ? consumers
   : empty(consumers) ? json(consumersJson) : fail('consumers and consumersJson are both given: give one')
+var consumerIds = [for consumer in checkedConsumers: consumer.principalId]
+var knownReaders = union(consumerIds, expectedReaders)
 var checkedPackage = empty(packageUri) || startsWith(packageUri, 'https://')
   ? packageUri
   : fail('packageUri does not begin with https://')
@@ -508,6 +510,8 @@ module app 'modules/function-app.bicep' = {
       VAULT_LOGS: empty(logsRoleId)
         ? 'none'
         : join(concat([resourceId(checkedPatsGroup, 'Microsoft.KeyVault/vaults', patsVault)], checkedVaults), ',')
+      // Nobody named is nothing known: else everybody would be told as unknown.
+      KNOWN_READERS: empty(knownReaders) ? 'none' : join(knownReaders, ',')
       HTTP_AUTH: useEntra ? 'entra' : 'function-key'
       AZURE_AUTHORITY_HOST: split(environment().authentication.loginEndpoint, '/')[2]
     }

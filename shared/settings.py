@@ -26,12 +26,13 @@ DEFAULT_AUTHORITY = "login.microsoftonline.com"
 _VAULT_ID = (
     r"/subscriptions/[0-9a-f-]{36}/resourceGroups/[^/?#\s]{1,90}/providers/Microsoft\.KeyVault/vaults/[0-9a-z-]{3,24}"
 )
+_OBJECT_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 
 _PATS_FILE = "pats.yaml"
 # Defaults that are no value of their own, in the words of the settings table.
 _REQUIRED, _SAME_VAULT, _FIRST_LABEL = "required", "`KEY_VAULT_URL`", "first label of the vault's host"
 _WITH_CREDENTIALS = "`CREDENTIALS_VAULT_URL`"
-_NO_LOGS = "none"
+_NO_LOGS = _NOBODY = "none"
 
 SHORTEST_BUDGET, LONGEST_BUDGET = timedelta(minutes=1), timedelta(minutes=25)
 # Azure's load balancer ends an HTTP request after 230 s, whatever the host would allow.
@@ -78,6 +79,7 @@ SETTINGS = (
     Setting(
         "VAULT_LOGS", "resource ids of the vaults whose logs tell who reads; several with commas between", _NO_LOGS
     ),
+    Setting("KNOWN_READERS", "object ids of who reads the PATs by right; several with commas between", _NOBODY),
     Setting("HTTP_AUTH", "`function-key`, or `entra` (App Service authentication with app roles)", "function-key"),
 )
 
@@ -117,6 +119,8 @@ class Settings:
     """Whether AZURE_CLIENT_ID would pick an identity, and stands beside a secret or password as in other tools."""
     vault_logs: tuple[str, ...] = ()
     """Resource ids of the vaults whose logs tell who reads (rule 18)."""
+    known_readers: frozenset[str] | None = None
+    """Object ids, in lower case, of who reads by right; None: nobody said."""
     storage: Storage | None = None
     """The Functions host's own; None on a laptop or in a cron job."""
 
@@ -160,6 +164,7 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
     inventory = _inventory(given["PATS_FILE"], root, authority, problems)
     storage = host_storage.read(given, problems)
     logs = _vault_logs(given["VAULT_LOGS"], problems)
+    known_readers = _known_readers(given["KNOWN_READERS"], problems)
     by_environment, has_secret = identity_of(environ)
     _stop_at(_unspoilt(environ, problems))
     return Settings(
@@ -181,6 +186,7 @@ def read(environ: Mapping[str, str], root: Path) -> Settings:
         platform_authenticates=given.get("WEBSITE_AUTH_ENABLED", "").casefold() == "true",
         storage=storage,
         vault_logs=logs,
+        known_readers=known_readers,
         site=_site(given.get("WEBSITE_HOSTNAME", "")),
     )
 
@@ -208,6 +214,18 @@ def _vault_logs(text: str, problems: list[str]) -> tuple[str, ...]:
             "/providers/Microsoft.KeyVault/vaults/contoso"
         )
         return ()
+    return found
+
+
+def _known_readers(text: str, problems: list[str]) -> frozenset[str] | None:
+    """Object ids, as those of VAULT_LOGS."""
+    if text == _NOBODY:
+        return None
+    found = frozenset(word.casefold() for word in re.split(r"[\s,]+", text) if word)
+    if not found or not all(re.fullmatch(_OBJECT_ID, word) for word in found):
+        problems.append(
+            "KNOWN_READERS is not valid: set it to object ids, such as 44444444-0000-4000-8000-000000000001, or to none"
+        )
     return found
 
 

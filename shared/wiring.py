@@ -276,6 +276,7 @@ class _Clients:
             told=self.told(),
             logs=self.logs(),
             audit=self.audit(),
+            known_readers=self.settings.known_readers,
             vault_host=self.settings.vault_host,
             elsewhere=elsewhere,
         )

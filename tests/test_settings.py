@@ -14,6 +14,7 @@ from shared import settings
 from shared.model.errors import Code, Misconfigured
 from shared.model.tags import Mark
 from shared.settings import SETTINGS, Settings
+from tests.lab.readers import AGENT, SONAR_APP
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 ROOT = Path("root")
@@ -59,6 +60,7 @@ def test_every_setting_can_be_given() -> None:
         HTTP_BUDGET="30s",
         HTTP_AUTH="entra",
         VAULT_LOGS=f"{LOGGED}, {LOGGED}-2",
+        KNOWN_READERS=f"{AGENT.upper()}, {SONAR_APP}",
         WEBSITE_AUTH_ENABLED="True",
         AZURE_AUTHORITY_HOST="https://login.microsoftonline.us/",
     )
@@ -68,6 +70,7 @@ def test_every_setting_can_be_given() -> None:
     assert (known.deployment_name, known.run_budget, known.parallel_users) == ("Prod-1", timedelta(minutes=10), 16)
     assert known.authority_host == "login.microsoftonline.us"
     assert known.vault_logs == (LOGGED, f"{LOGGED}-2")
+    assert known.known_readers == frozenset({AGENT, SONAR_APP})
     assert (known.http_budget, known.http_auth, known.platform_authenticates) == (timedelta(seconds=30), "entra", True)
 
 
@@ -89,6 +92,11 @@ def test_who_may_call_is_never_guessed(text: str) -> None:
 @pytest.mark.parametrize("text", ["contoso-pats", "https://contoso-pats.vault.azure.net", f"{LOGGED}/secrets/x", ","])
 def test_logs_are_named_by_resource_ids_of_vaults(text: str) -> None:
     assert "VAULT_LOGS is not valid" in refusal({"KEY_VAULT_URL": VAULT, "VAULT_LOGS": text})
+
+
+@pytest.mark.parametrize("text", ["agents", f"{AGENT};{SONAR_APP}", f"{AGENT}0", ","])
+def test_readers_are_known_by_object_ids(text: str) -> None:
+    assert "KNOWN_READERS is not valid" in refusal({"KEY_VAULT_URL": VAULT, "KNOWN_READERS": text})
 
 
 def test_an_absolute_path_of_the_inventory_stays_as_it_is(tmp_path: Path) -> None:
@@ -261,6 +269,7 @@ def test_every_default_in_the_table_is_the_one_that_is_used() -> None:
         "FAN_OUT_ABOVE",
         "QUEUE_INSTANCES",
         "VAULT_LOGS",
+        "KNOWN_READERS",
     }
     assert read(**written) == read()
 

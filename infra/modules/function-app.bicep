@@ -113,6 +113,7 @@ resource app 'Microsoft.Web/sites@2024-11-01' = {
       // The limit above: each instance takes its share of what the vault takes, so both are one number.
       QUEUE_INSTANCES: string(maximumInstanceCount)
       VAULT_LOGS: settings.VAULT_LOGS
+      KNOWN_READERS: settings.KNOWN_READERS
       HTTP_AUTH: settings.HTTP_AUTH
       AZURE_AUTHORITY_HOST: settings.AZURE_AUTHORITY_HOST
       AZURE_CLIENT_ID: identityClientId

@@ -11,6 +11,7 @@ from shared.rotation.who_reads import Readers, who_reads
 from shared.views.moments import distance, when
 
 _TONES = {Verdict.CURRENT: "good", Verdict.BEHIND: "bad", Verdict.PINNED: "bad", Verdict.UNSEEN: "warning"}
+_KNOWN = {True: Cell("known", "good"), False: Cell("unknown", "bad"), None: Cell("")}
 _SAYS = {
     Verdict.CURRENT: "it read the value that is published now",
     Verdict.BEHIND: "it was at the vault since the rotation, and last read an earlier value",
@@ -37,11 +38,13 @@ def readers(terminal: Terminal) -> int:
 def _show(screen: Screen, found: Readers) -> None:
     now = found.as_of
     if found.everybody:
-        rows = [
+        told = any(one.known is not None for _, one in found.everybody)
+        rows: list[tuple[Cell | str, ...]] = [
             (
                 secret,
                 one.reader.name or one.reader.object_id,
                 Cell(one.verdict.value, _TONES[one.verdict]),
+                *([_KNOWN[one.known]] if told else []),
                 distance(one.last_read, now),
                 when(one.first_read, now),
                 one.last_version,
@@ -49,10 +52,13 @@ def _show(screen: Screen, found: Readers) -> None:
             )
             for secret, one in found.everybody
         ]
-        head = ("secret", "reader", "verdict", "last read", "first read", "version", "app")
+        known = ("known",) if told else ()
+        head = ("secret", "reader", "verdict", *known, "last read", "first read", "version", "app")
         screen.table(head, rows, spare=("app", "version", "first read", "last read"))
         for verdict in dict.fromkeys(one.verdict for _, one in found.everybody):
             screen.sentence(f"{verdict.value}: {_SAYS[verdict]}.", "faint")
+        if found.unknown:
+            screen.sentence("unknown: KNOWN_READERS does not name it among those who read by right.", "warning")
     else:
         screen.sentence("The log shows no reader.")
     until = "shows nothing yet" if found.logs_until is None else f"reaches to {instant(found.logs_until)}"

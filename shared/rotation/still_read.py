@@ -1,4 +1,5 @@
-"""Warnings of a whole run where the vault's log may be read: who lags, and who asks for what is retired (rule 18).
+"""Warnings of a whole run where the vault's log may be read: who lags, who asks for what is retired (rule 18), and who
+reads without being known.
 
 They change nothing and fail nothing (promise 5): what cannot be read is told where somebody asks for readers.
 """
@@ -21,7 +22,7 @@ from shared.rotation.held import named
 from shared.rotation.readers import LogsOfRun
 from shared.rotation.world import World
 from shared.rules.overlap import overlap_end
-from shared.rules.readers import laggards, still_asked_for
+from shared.rules.readers import laggards, readers, still_asked_for
 
 LATELY = timedelta(days=1)
 """What was asked for before is told no more."""
@@ -37,7 +38,9 @@ def still_read(
     vault: Vault,
     host: str,
 ) -> list[Row]:
-    """A row for each secret of a vault whose readers lag when half of the overlap is gone, or ask for a retired one."""
+    """Rows for each secret of a vault whose readers lag when half of the overlap is gone, ask for a retired one, or are
+    unknown.
+    """
     if not logs.any:
         return []
     log = logs.seen(host, now)
@@ -50,10 +53,23 @@ def still_read(
         if seen is None or not is_ours(seen.tags, mark) or world.deadline.passed():
             continue
         try:
+            found += list(_unknown(item, seen, log, world.known_readers, now))
             found += list(_of_item(item, seen, log, now, vault))
         except PatrolError as failure:
             world.tell("secret.failed", secret=item.secret, code=failure.code)
     return found
+
+
+def _unknown(
+    item: Item, seen: SecretSeen, log: VaultLogSeen, by_right: frozenset[str] | None, now: VaultInstant
+) -> Iterator[Row]:
+    lately = [one for one in readers(item.secret, seen.created, log, by_right) if one.last_read >= now - LATELY]
+    if unknown := tuple(one for one in lately if one.known is False):
+        says = (
+            f"{named(unknown)} read it, and KNOWN_READERS does not name who that is. Name who reads by right there "
+            "(docs/readers.md); where it was not by right, run emergency."
+        )
+        yield _row(item, says)
 
 
 def _of_item(item: Item, seen: SecretSeen, log: VaultLogSeen, now: VaultInstant, vault: Vault) -> Iterator[Row]:

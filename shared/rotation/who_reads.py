@@ -56,6 +56,11 @@ class Readers:
         ]
         return (*self.found, *named)
 
+    @property
+    def unknown(self) -> bool:
+        """Whether somebody reads who is not known to do it by right."""
+        return any(one.known is False for _, one in self.everybody)
+
     def of(self, key: str) -> tuple[ReadBy, ...]:
         """Who reads one secret, by its casefolded name."""
         return tuple(one for secret, one in self.found if secret.casefold() == key)
@@ -86,6 +91,7 @@ def _reader(vault: str, secret: str, one: ReadBy) -> Mapping[str, object]:
         "last_read": instant(one.last_read),
         "last_version": one.last_version,
         "verdict": one.verdict.value,
+        "known": one.known,
     }
 
 
@@ -141,7 +147,7 @@ def _in_one(world: World, mark: Mark, wanted: frozenset[str]) -> Readers:
     now = world.clock.now() + listing.ahead
     log = world.logs.seen(world.vault_host, now - LOOK_BACK)
     rows = [row for key, row in listing.secrets.items() if key in wanted]
-    found = [(row.name, one) for row in rows for one in readers(row.name, row.created, log)]
+    found = [(row.name, one) for row in rows for one in readers(row.name, row.created, log, world.known_readers)]
     found.sort(key=lambda pair: pair[0].casefold())
     notes = [] if log.whole else ["Only a part of the vault's log came: there may be more readers."]
     ids, unlisted = _ids(listing, world, mark, wanted)

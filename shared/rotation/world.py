@@ -68,6 +68,8 @@ class World:
     told: ToldBefore = field(default_factory=Forgetful)
     logs: VaultLogs | None = None
     """Where a setting names the logs of vaults."""
+    known_readers: frozenset[str] | None = None
+    """Object ids of who reads by right, in lower case; None: no setting names them."""
     audit: AuditLogs | None = None
     elsewhere: Callable[[VaultAddress], Vault] = nowhere_else
 

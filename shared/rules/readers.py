@@ -6,7 +6,7 @@ Pure. A log is minutes late and may be silent; silence never ends anything early
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
@@ -24,19 +24,34 @@ SAME_SECOND = timedelta(seconds=1)
 
 @dataclass(frozen=True, slots=True)
 class ReadBy:
-    """What one reader read of one secret. `last_version`: the one it got last, as the log names it."""
+    """What one reader read of one secret. `last_version`: the one it got last, as the log names it.
+
+    `known`: whether it reads by right; None where nobody said who does.
+    """
 
     reader: Reader
     first_read: datetime
     last_read: datetime
     last_version: str
     verdict: Verdict
+    known: bool | None = None
 
 
-def readers(secret: str, published_at: datetime, log: VaultLogSeen) -> tuple[ReadBy, ...]:
-    """Everybody who read a secret whose current version was published then, last one first."""
+def readers(
+    secret: str, published_at: datetime, log: VaultLogSeen, by_right: frozenset[str] | None = None
+) -> tuple[ReadBy, ...]:
+    """Everybody who read a secret whose current version was published then, last one first.
+
+    `by_right`: object ids in lower case; None where nobody said.
+    """
     found = [_read_by(asked, published_at, log) for asked in _by_reader(log.of(secret)).values()]
-    return tuple(sorted(found, key=lambda one: (one.last_read, one.reader.key), reverse=True))
+    told = [replace(one, known=_is_known(one.reader, by_right)) for one in found]
+    return tuple(sorted(told, key=lambda one: (one.last_read, one.reader.key), reverse=True))
+
+
+def _is_known(reader: Reader, by_right: frozenset[str] | None) -> bool | None:
+    """By its object id, as the right to read is given; who has none in the log is unknown."""
+    return None if by_right is None else reader.object_id.casefold() in by_right
 
 
 def _by_reader(asked: Iterable[Asked]) -> dict[str, list[Asked]]:

@@ -34,7 +34,7 @@ TITLES: Mapping[str, str] = {
     Because.CREDENTIAL_NEAR_EXPIRY: "A credential ends soon",
     Because.ENROLLMENT_NEAR_END: "An enrollment ends soon",
     Because.HELD_FOR_READERS: "Kept for its readers",
-    Because.STILL_READ: "An old value is still read",
+    Because.STILL_READ: "Readers to look at",
     LATE: "The runs have stopped",
     Code.USER_BLOCKED: "Sign-in refused",
     Code.ENROLLMENT_NEEDED: "Somebody has to sign in once",

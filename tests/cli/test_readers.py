@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,23 @@ def test_the_command_and_the_door_tell_who_reads_and_what_the_pats_did(table: st
         (retired, "Library.AgentAdded", "10.2.3.4")
     ]
     assert document.keys() == {"as_of", "logs_until", "readers", "uses"}
+
+
+def test_who_is_no_known_reader_is_told_and_without_the_setting_nobody_knows(tmp_path: Path) -> None:
+    lab = estate()
+    document = call("readers", app(lab, tmp_path)).body
+    assert {one["known"] for one in rows(document)} == {None}
+    assert ">unknown</span>" not in text_call("page", app(lab, tmp_path), {"secret": "build-pat"}).text
+    shell = Shell(lab, tmp_path, environ={"VAULT_LOGS": RESOURCE})
+    assert "known" not in shell("readers")[1].partition("\n")[0]
+    lab.settings = replace(lab.settings, known_readers=frozenset({AGENT, SONAR_APP}))
+    document = call("readers", app(lab, tmp_path)).body
+    assert {one["object_id"]: one["known"] for one in rows(document)} == {AGENT: True, SONAR_APP: True, ALICE: False}
+    code, out, _ = shell("readers")
+    assert (code, "unknown: KNOWN_READERS does not name it" in " ".join(out.split())) == (0, True)
+    (line,) = [line for line in out.splitlines() if ALICE in line]
+    assert "unknown" in line
+    assert text_call("page", app(lab, tmp_path), {"secret": "build-pat"}).text.count(">unknown</span>") == 1
 
 
 def test_a_reader_that_was_not_seen_since_the_rotation_is_told_as_such(tmp_path: Path) -> None:

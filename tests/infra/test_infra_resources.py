@@ -367,6 +367,13 @@ def test_the_app_is_told_of_a_log_where_it_may_read_one(name: str) -> None:
     assert len(may_read) == len(vaults), "on those vaults, and on nothing else"
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_the_app_knows_the_consumers_as_readers(name: str) -> None:
+    told = app_settings(committed(name))["KNOWN_READERS"]
+    consumers = ["44444444-0000-4000-8000-000000000001", "44444444-0000-4000-8000-000000000002"]
+    assert told == (",".join(consumers) if name == "existing-vaults" else "none")
+
+
 def test_rule_17_a_vault_of_another_subscription_has_its_role_in_that_subscription() -> None:
     roles = of_type(committed("existing-vaults"), "Microsoft.Authorization/roleAssignments")
     (there,) = [row for row in roles if "contoso-ops" in row["id"] and SECRETS_OFFICER in str(row["properties"])]

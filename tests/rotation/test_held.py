@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -205,6 +206,23 @@ def test_rule_18_whoever_asks_for_a_retired_generation_is_told_for_a_day() -> No
     assert AGENT in says
     assert retired in says
     lab.wait(hours(20))
+    assert warnings(lab.run()) == []
+
+
+def test_a_reader_that_is_not_known_is_warned_of_for_a_day_whatever_it_read() -> None:
+    lab = logged()
+    lab.settings = replace(lab.settings, known_readers=frozenset({AGENT}))
+    lab.run()
+    reads(lab, AGENT)
+    lab.wait(hours(1))
+    assert warnings(lab.run()) == []
+    reads(lab, SONAR_APP)
+    lab.wait(hours(1))
+    report = lab.run()
+    (says,) = warnings(report)
+    assert (report.exit_code(), SONAR_APP in says, AGENT in says) == (0, True, False)
+    assert "KNOWN_READERS" in says
+    lab.wait(days(1))
     assert warnings(lab.run()) == []
 
 
