@@ -120,12 +120,13 @@ def show_status(screen: Screen, seen: Status, rows: Sequence[ItemStatus], troubl
             Cell(row.state, "bad" if row.because is Because.INVALID else _STATES.get(row.state, "bad")),
             when(row.expires_on, now),
             distance(row.expires_on, now),
-            ", ".join(f"ends {ahead(old.retire_at, now)}" for old in row.predecessors),
+            ", ".join(f"ends {ahead(old.retire_at, now)}{later}" for old in row.predecessors),
             _next(row, now),
             row.because.value,
         )
         for row in rows
         if not rest or not _is_quiet(row)
+        for later in ["" if row.held_until is None else " or later"]
     ]
     if cells:
         head = ("secret", "organization", "state", "works until", "ends", "predecessor", "next", "because")

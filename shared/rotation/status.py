@@ -38,7 +38,7 @@ from shared.rotation.token_refresh import token_seen
 from shared.rules import lock_out, token_plan
 from shared.rules.due import due_at, is_pressing
 from shared.rules.lock_out import Block, Facts
-from shared.rules.overlap import overlap_end, owed, owes_push
+from shared.rules.overlap import may_be_held_until, overlap_end, owed, owes_push
 from shared.rules.plan import plan
 
 
@@ -75,6 +75,8 @@ class ItemStatus:
     address: VaultAddress = HOME
     vault: str = ""
     """Its vault's host."""
+    held_until: datetime | None = None
+    """At most so long readers may hold the predecessor that ends first (rule 18); None: it ends, whoever reads."""
     called: str = ""
     """`label/name` where several vaults have a secret of that name."""
 
@@ -223,6 +225,7 @@ def item_status(item: Item, secret: Secret, block: Block | None, now: datetime) 
         due_at=due_at(item, published, ends) if published and ends else None,
         overdue=not item.paused and not item.decommission and is_pressing(item, Seen(secret), now),
         consumers=tuple((str(to), to not in owed(item, secret)) for to in item.then),
+        held_until=may_be_held_until(item, published, now) if published else None,
     )
 
 

@@ -37,6 +37,17 @@ def overlap_end(predecessor: Predecessor, secret: Published, overlap: timedelta)
     return max(predecessor.retire_at, secret.created + overlap)
 
 
+def may_be_held_until(item: Item, secret: Published, now: datetime) -> datetime | None:
+    """Until when the predecessor that ends first may be held for its readers at most (rule 18); None: nobody holds it.
+
+    By the vault alone, which names no reader: whether somebody does is the run's to find out.
+    """
+    ends = [(overlap_end(old, secret, item.overlap), old.at_once) for old in secret.stamp.predecessors]
+    over, at_once = min(ends, default=(now, True))
+    until = over + item.hold_for_readers
+    return None if at_once or until <= max(over, now) else until
+
+
 def overlap_of(item: Item | None, secret: Published, current: Pat | None, default: timedelta) -> timedelta:
     """How long the overlap lasts. Of a secret that left pats.yaml what was promised when its current PAT was made."""
     if item is not None:

@@ -50,7 +50,8 @@ def generations(row: ItemStatus, seen: SecretSeen | None, now: datetime) -> Fiel
         yield "its PAT", stamp.authorization_id
     for predecessor in row.predecessors:
         ends = f"{instant(predecessor.retire_at)} ({distance(predecessor.retire_at, now)})"
-        yield "predecessor", f"{predecessor.id}, works on until {ends}"
+        least = "" if row.held_until is None else " at least"
+        yield "predecessor", f"{predecessor.id}, works on{least} until {ends}"
 
 
 def effective_settings(inventory: Inventory, row: ItemStatus) -> Fields:
@@ -73,14 +74,18 @@ def next_step(row: ItemStatus, now: datetime) -> str:
     if row.step is Verb.HOLD:
         return f"Nothing: {_RESTS.get(row.because, row.because.value)}."
     why = why_now(row.because, of_token=row.is_token)
+    held = ""
+    if row.because is Because.OVERLAP_OVER and row.held_until is not None:
+        held = f", unless readers hold it until {instant(row.held_until)} at most (hold_for_readers)"
     if row.at is not None and row.at <= now:
-        return f"The next run {_DEEDS[row.step]}, because {_OVER if row.because is Because.OVERLAP_OVER else why}."
+        why = _OVER if row.because is Because.OVERLAP_OVER else why
+        return f"The next run {_DEEDS[row.step]}, because {why}{held}."
     if row.at is not None and row.expires_on is not None and row.because in (Because.NEAR_EXPIRY, Because.MAX_AGE):
         why = f"{why} then"
     if row.because is Because.OVERLAP_OVER:
         why = "its overlap is over then"
     when = f"Nothing before {instant(row.at)}; then a run" if row.at else "A run"
-    return f"{when} {_DEEDS[row.step]}, because {why}."
+    return f"{when} {_DEEDS[row.step]}, because {why}{held}."
 
 
 def _of_pat(item: Item) -> Fields:

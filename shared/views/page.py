@@ -268,7 +268,8 @@ def _next(row: ItemStatus, now: datetime) -> str:
     if row.step is Verb.HOLD:
         return "waits for a person" if row.fail or row.state == "blocked" else row.because.value.replace("-", " ")
     deed = _DEEDS[row.step]
-    return f"{deed} by the next run" if row.at is None or row.at <= now else f"{deed} {row.at:%Y-%m-%d}"
+    held = " or later" if row.step is Verb.RETIRE and row.held_until is not None else ""
+    return f"{deed} by the next run{held}" if row.at is None or row.at <= now else f"{deed} {row.at:%Y-%m-%d}{held}"
 
 
 def _change(row: ItemStatus, now: datetime) -> str:
@@ -278,7 +279,8 @@ def _change(row: ItemStatus, now: datetime) -> str:
     live = [old for old in row.predecessors if old.retire_at > now]
     if not live:
         return f"made {ago}"
-    return f"replaced {ago}; the old value works until {max(old.retire_at for old in live):%Y-%m-%d %H:%M}"
+    least = "" if row.held_until is None else " at least"
+    return f"replaced {ago}; the old value works{least} until {max(old.retire_at for old in live):%Y-%m-%d %H:%M}"
 
 
 def _ago(age: timedelta) -> str:
@@ -308,7 +310,7 @@ def _ahead(seen: Overview) -> tuple[Day, ...]:
         else:
             brings(row.due_at if row.step is Verb.RETIRE else row.at, what, row.secret)
         for old in row.predecessors:
-            brings(old.retire_at, "old value ends", row.secret)
+            brings(old.retire_at, "old value ends" if row.held_until is None else "old value may end", row.secret)
     for ending in seen.endings:
         brings(ending.at, f"{ending.what} ends", ending.name)
     return tuple(

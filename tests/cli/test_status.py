@@ -205,6 +205,25 @@ def test_what_is_due_or_over_by_now_is_the_next_run_s_work(shell: Shell) -> None
     assert "The next run rotates it, because the PAT is near expiry." in told
 
 
+def test_rule_18_an_old_pat_that_readers_may_hold_is_not_said_to_end(shell: Shell) -> None:
+    shell.lab.items[0]["hold_for_readers"] = "7d"
+    shell("run")
+    shell.lab.wait(hours(1))
+    shell("rotate", "build-pat", "--force")
+    told = in_one_line(shell("status", "build-pat")[1])
+    assert "works on at least until 2026-03-02 13:00 UTC" in told
+    held = "unless readers hold it until 2026-03-09 13:00 UTC at most (hold_for_readers)."
+    assert f"then a run retires its predecessor, because its overlap is over then, {held}" in told
+    shell.lab.wait(days(2))
+    told = in_one_line(shell("status", "build-pat")[1])
+    assert f"The next run retires its predecessor, because its overlap is over, {held}" in told
+    assert "ends now or later" in in_one_line(shell("status")[1])
+    shell.lab.wait(days(6))
+    told = in_one_line(shell("status", "build-pat")[1])
+    assert "The next run retires its predecessor, because its overlap is over." in told
+    assert "at least" not in told
+
+
 def test_a_state_that_no_item_is_in_is_said_to_have_none(shell: Shell) -> None:
     shell("run")
     assert "No item to show." in shell("status", "--state", "expired")[1]

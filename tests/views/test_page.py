@@ -114,6 +114,16 @@ def test_the_days_ahead_tell_what_is_replaced_and_what_ends(seen: Overview) -> N
     assert "1 credential ends patrol-client-secret" in ahead
 
 
+def test_rule_18_an_old_value_that_readers_may_hold_is_not_said_to_end(seen: Overview) -> None:
+    (row,) = [row for row in seen.status.pats if row.secret == "website-build-pat"]
+    held = replace(row, held_until=row.predecessors[0].retire_at + days(7))
+    pats = tuple(held if one is row else one for one in seen.status.pats)
+    text = shown(page.estate(replace(seen, status=replace(seen.status, pats=pats)), FACTS))
+    assert "Mon 2026-11-30 1 old value may end website-build-pat" in text
+    assert "replaced 7 hours ago; the old value works at least until 2026-11-30 02:00" in text
+    assert "old value ends 2026-11-30 or later" in text
+
+
 def test_runs_are_marks_with_words_that_lead_to_their_sentences(seen: Overview, document: str) -> None:
     run = seen.runs.latest[0]
     assert f'<a href="?run={run.run_id}&amp;code=a-key">' in document
