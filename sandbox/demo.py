@@ -15,10 +15,12 @@ from typing import Any
 import requests
 
 from sandbox.cloud import seed
+from sandbox.cloud.large_estate import OURS
 from sandbox.cloud.pat_values import read_instant
 from sandbox.process.running import ROOT, Running, start
 
 WIDTH = 118
+WEB_TEAM_S = seed.WEB_VAULT.partition(".")[0]
 ORGANIZATION_OF = {"sonarqube-pat": "fabrikam"}
 ITEMS = {
     "agents-linux-pat": "healthy",
@@ -28,6 +30,7 @@ ITEMS = {
     "release-notes-pat": "revoked by a person",
     "wiki-export-pat": "predecessor's overlap is over",
     "legacy-tool-pat": "made by hand, to adopt",
+    seed.WEB_SECRET: f"missing; for the web team's own vault, {WEB_TEAM_S}",
     "sonarqube-pat": "near expiry, renewed in place",
 }
 
@@ -82,7 +85,7 @@ def main() -> int:
     print(
         "patrol on a laptop: Entra ID, Azure DevOps and Key Vault are played by the sandbox; the app is the real one."
     )
-    stage.step("Starting the sandbox with two technical users, two organizations and PATs in every state")
+    stage.step("Starting the sandbox with two users, two organizations, PATs in every state and a team's own vault")
     with (
         start({**seed.demo_estate(), "recipients": [CHANNEL]}) as cloud,
         tempfile.TemporaryDirectory(prefix="patrol-demo-") as folder,
@@ -175,7 +178,8 @@ def _change(then: dict[str, Any], now: dict[str, Any], name: str) -> str:
     if new is None:
         return "still missing"
     if old is None:
-        return "minted: nothing was published"
+        own = f", into {WEB_TEAM_S} alone" if name == seed.WEB_SECRET else ""
+        return f"minted: nothing was published{own}"
     waiting = new["tags"].get("predecessors", "")
     if old["value"] != new["value"]:
         before = old["tags"].get("authorization-id")
@@ -194,6 +198,10 @@ def _check_first_run(stage: Stage, cloud: Running, before: dict[str, Any], after
         stage.check(f"{name}: the value in the vault works", _works(cloud, after, name))
     _check_strangers(stage, before, after)
     stage.check(
+        f"{seed.WEB_SECRET} is in the web team's vault and in no other",
+        _vaults_of(after, seed.WEB_SECRET) == [seed.WEB_VAULT],
+    )
+    stage.check(
         "the healthy one was not touched", _current(before, "agents-linux-pat") == _current(after, "agents-linux-pat")
     )
     old = _current(before, "agents-windows-pat")
@@ -205,12 +213,11 @@ def _check_second_run(stage: Stage, cloud: Running, before: dict[str, Any], late
     for name in ITEMS:
         stage.check(f"{name}: the value in the vault works", _works(cloud, later, name))
     _check_strangers(stage, before, later)
-    ours = f"{seed.deployment()}/"
     current = {_tag(later, name, "authorization-id") for name in ITEMS}
     live = {
         pat["authorization_id"]
         for pat in later["pats"]
-        if pat["display_name"].startswith(ours)
+        if pat["display_name"].startswith(OURS)
         and pat["state"] == "active"
         and pat["authorization_id"] not in _strangers(before)
     }
@@ -256,6 +263,10 @@ def _works(cloud: Running, estate: dict[str, Any], name: str) -> bool:
         timeout=10,
     )
     return bool(answer.status_code == requests.codes.ok)
+
+
+def _vaults_of(estate: Mapping[str, Any], name: str) -> list[str]:
+    return [vault["host"] for vault in estate["vaults"] if name in {secret["name"] for secret in vault["secrets"]}]
 
 
 def _current(estate: Mapping[str, Any], name: str) -> dict[str, Any] | None:

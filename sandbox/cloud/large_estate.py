@@ -71,9 +71,11 @@ def estate(size: Size) -> dict[str, Any]:
         "users": [{"upn": upn, "password": f"sandbox-password-{number:05d}"} for number, upn in enumerate(users)],
         "organizations": [{"name": "contoso", "guid": ORGANIZATIONS["contoso"], "members": users}],
         "pats": [*pats, *before],
+        # The sandbox takes the second one for that of the credentials.
         "vaults": [
-            *({"host": host, "secrets": secrets} for host, secrets in published.items()),
+            {"host": PATS_VAULT, "secrets": published.pop(PATS_VAULT)},
             {"host": CREDENTIALS_VAULT, "secrets": credentials},
+            *({"host": host, "secrets": secrets} for host, secrets in published.items()),
         ],
     }
 

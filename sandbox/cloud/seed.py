@@ -30,6 +30,8 @@ FEDERATED = {
 """The federated credential by which the app registration trusts the app's user-assigned identity."""
 PATS_VAULT = "patrol-demo-pats.vault.azure.net"
 CREDENTIALS_VAULT = "patrol-demo-creds.vault.azure.net"
+WEB_VAULT = "patrol-demo-web.vault.azure.net"
+WEB_SECRET = "web-deploy-pat"
 AGENTS = "svc-agents@contoso.com"
 SONAR = "svc-sonar@contoso.com"
 PERSON = "alice@contoso.com"
@@ -281,7 +283,7 @@ def small_estate() -> dict[str, Any]:
 
 
 def demo_estate() -> dict[str, Any]:
-    """Two users, two organizations, two vaults, and PATs in every state an operator meets."""
+    """Two users, two organizations, a team's vault of its own, and PATs in every state an operator meets."""
     healthy = _pat(1, "agents-linux-pat", "vso.agentpools_manage", ("-5d", "+25d"))
     near = _pat(2, "agents-windows-pat", "vso.agentpools_manage", ("-25d", "+5d"))
     expired = _pat(3, "build-feed-pat", "vso.packaging", ("-40d", "-10d"))
@@ -314,7 +316,11 @@ def demo_estate() -> dict[str, Any]:
             {"name": name, "guid": guid, "members": [AGENTS, SONAR, PERSON]} for name, guid in ORGANIZATIONS.items()
         ],
         "pats": [healthy, near, expired, revoked, before, after, renewed, own, foreign, legacy],
-        "vaults": [{"host": PATS_VAULT, "secrets": secrets}, {"host": CREDENTIALS_VAULT, "secrets": credentials}],
+        "vaults": [
+            {"host": PATS_VAULT, "secrets": secrets},
+            {"host": CREDENTIALS_VAULT, "secrets": credentials},
+            {"host": WEB_VAULT, "secrets": []},
+        ],
     }
 
 
@@ -348,6 +354,9 @@ users:
       - secret: legacy-tool-pat         # made by hand, to be taken over
         scopes: [vso.build]
         adopt: true
+      - secret: {WEB_SECRET}          # missing too; the web team reads it in a vault of its own
+        scopes: [vso.release_execute]
+        vault: https://{WEB_VAULT}
   - username: {SONAR}
     enrolled: true                      # a person signed in once, with MFA: there is no password
     pats:

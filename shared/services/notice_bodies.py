@@ -225,12 +225,14 @@ def _facts(notice: Notice) -> list[tuple[str, str]]:
 
 def _lines(notice: Notice, items: tuple[NoticeItem, ...]) -> list[str]:
     """The items one by one, and how many more there are."""
-    lines = [_line(item) for item in items]
+    lines = [_line(notice, item) for item in items]
     more = notice.items_in_all - len(items)
     return [*lines, f"and {more} more"] if more else lines
 
 
-def _line(item: NoticeItem) -> str:
+def _line(notice: Notice, item: NoticeItem) -> str:
+    elsewhere = item.vault if item.vault != notice.vault else ""
     until = f"works until {instant(item.expires_on)}" if item.expires_on else ""
     version = f"version {item.version}" if item.version else ""
-    return " · ".join(filter(None, (item.secret, item.username, item.organization, item.owner, until, version)))
+    told = (item.secret, elsewhere, item.username, item.organization, item.owner, until, version)
+    return " · ".join(filter(None, told))

@@ -100,6 +100,16 @@ def test_rule_19_each_kind_shows_each_event(kind: str, event: Event) -> None:
 
 
 @pytest.mark.parametrize("kind", list(Kind))
+def test_rule_17_an_item_of_another_vault_is_told_with_it(kind: Kind) -> None:
+    home, web = "contoso-pats.vault.azure.net", "contoso-web.vault.azure.net"
+    items = (NoticeItem("build-pat", vault=home), NoticeItem("web-pat", vault=web))
+    text = notice_bodies.body(kind, replace(a_notice(), items=items)).decode()
+    assert text.count(web) == 1
+    if kind is not Kind.WEBHOOK:
+        assert text.count(home) == 1, "once for all that are at home"
+
+
+@pytest.mark.parametrize("kind", list(Kind))
 @pytest.mark.parametrize("items", [0, 1, 50, 5000])
 def test_rule_19_a_notice_stays_under_20_kb_however_many_items(kind: Kind, items: int) -> None:
     notice = a_notice(items=min(items, 50), name="n" * 120, items_in_all=items, cause="c" * 1000, remedy="r" * 1000)
