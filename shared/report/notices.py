@@ -306,7 +306,7 @@ def _item_of(trouble: Trouble) -> NoticeItem:
 
 
 def _item_of_row(row: Row, happened: Happened) -> NoticeItem:
-    return NoticeItem(row.name, row.username, row.organization, ends_of(row, happened), row.version, row.vault)
+    return NoticeItem(row.name, row.username, row.organization, ends_of(row, happened), row.version, vault=row.vault)
 
 
 def _items_of_rows(rows: Iterable[Row], happened: Happened) -> list[NoticeItem]:

@@ -97,6 +97,17 @@ def test_rule_19_what_is_one_cause(one: Row, other: Row, same: bool) -> None:
     assert (met(happened(one)).keys() == met(happened(other)).keys()) is same
 
 
+def test_rule_17_each_item_of_a_notice_says_its_vault_and_whose_it_is_apart() -> None:
+    web = "contoso-web.vault.azure.net"
+    rows = (replace(fine("one"), vault=AUDIENCE.vault), replace(fine("two"), vault=web))
+    _, deliveries = claimed(decided(Memory(), happened(*rows), AUDIENCE, NOW), NOW, NOW + HOUR)
+    (notice,) = [one.notice for one in deliveries if one.notice.event is Event.DONE]
+    assert [(one.secret, one.vault, one.owner) for one in notice.items] == [
+        ("one", AUDIENCE.vault, ""),
+        ("two", web, ""),
+    ]
+
+
 def test_rule_19_a_named_request_that_looks_at_nothing_of_a_cause_says_nothing_of_it() -> None:
     memory, _ = told(Memory(), happened(failing("one")), NOW)
     memory, sent = told(memory, happened(fine("two"), at=NOW + HOUR, whole=False), NOW + HOUR)
