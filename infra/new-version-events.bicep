@@ -24,6 +24,10 @@ param functionId string = ''
 @secure()
 param webhookUrl string = ''
 
+@description('What each delivery to the webhook carries in the header X-Webhook-Key, by which it knows Event Grid; empty: none.')
+@secure()
+param webhookKey string = ''
+
 var filter = union(
   { includedEventTypes: ['Microsoft.KeyVault.SecretNewVersionCreated'] },
   empty(secretNames) ? {} : { advancedFilters: [{ operatorType: 'StringIn', key: 'subject', values: secretNames }] }
@@ -60,7 +64,15 @@ resource toWebhook 'Microsoft.EventGrid/systemTopics/eventSubscriptions@2025-02-
   parent: topic
   name: 'new-version-to-webhook'
   properties: {
-    destination: { endpointType: 'WebHook', properties: { endpointUrl: webhookUrl } }
+    destination: {
+      endpointType: 'WebHook'
+      properties: {
+        endpointUrl: webhookUrl
+        deliveryAttributeMappings: empty(webhookKey)
+          ? []
+          : [{ name: 'X-Webhook-Key', type: 'Static', properties: { isSecret: true, value: webhookKey } }]
+      }
+    }
     eventDeliverySchema: 'CloudEventSchemaV1_0'
     filter: filter
     retryPolicy: retryPolicy

@@ -53,6 +53,11 @@ def test_promise_7_a_webhook_s_address_is_in_no_file_and_no_output() -> None:
     assert "advancedFilters" not in told["filter"], "every secret of the vault"
     source = TEMPLATE.read_text()
     assert re.search(r"@secure\(\)\s+param webhookUrl", source)
+    assert re.search(r"@secure\(\)\s+param webhookKey", source)
+    sent = str(told["destination"]["properties"]["deliveryAttributeMappings"])
+    assert "parameters('webhookKey')" in sent
+    assert "X-Webhook-Key" in sent
+    assert re.search(r"name: 'X-Webhook-Key', type: 'Static', properties: \{ isSecret: true, ", source)
     assert "output " not in source
 
 

@@ -1,4 +1,4 @@
-"""deploy/kubernetes/consumers/restart-on-event: the receiver as it stands, told as patrol tells it."""
+"""deploy/kubernetes/consumers/restart-on-event: the receiver as it stands, told as patrol and Event Grid tell it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,8 @@ from shared.services import notice_bodies
 from tests.lab.consumers import SIGNING_KEY
 
 RECEIVER = KUBERNETES / "consumers/restart-on-event/receiver.py"
+EVENTS_KEY = "e" * 64
+NEW_VERSION = "Microsoft.KeyVault.SecretNewVersionCreated"
 
 
 @dataclass
@@ -62,7 +64,11 @@ def cluster() -> Iterator[tuple[Cluster, int]]:
 
 @pytest.fixture
 def address(cluster: tuple[Cluster, int], tmp_path: Path) -> Iterator[str]:
-    for folder, name, text in (("restart-key", "key", SIGNING_KEY), ("api", "token", "a-token-of-the-cluster")):
+    for folder, name, text in (
+        ("restart-key", "key", SIGNING_KEY),
+        ("events-key", "key", f"{EVENTS_KEY}\n"),
+        ("api", "token", "a-token-of-the-cluster"),
+    ):
         (tmp_path / folder).mkdir()
         (tmp_path / folder / name).write_text(text)
     with socket.socket() as free:
@@ -138,6 +144,72 @@ def test_a_new_version_restarts_what_reads_it_once_it_is_of_patrol(cluster: tupl
     assert told(address, key="whsec_" + "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4") == 401
     assert requests.post(address, data=b"{}", timeout=10).status_code == 401
     assert made.asked == []
+
+
+def told_by_event_grid(address: str, type_: str = NEW_VERSION, **more: Any) -> requests.Response:
+    """CloudEvents 1.0 as Event Grid delivers it, with the header of the subscription; `more`: headers and data."""
+    event = {
+        "id": "00eccf70-95a7-4e7c-8299-2eb17ee9ad64",
+        "source": "/subscriptions/x/resourceGroups/x/providers/Microsoft.KeyVault/vaults/contoso-pats",
+        "specversion": "1.0",
+        "type": type_,
+        "subject": "release-pat",
+        "time": "2026-11-27T12:00:00Z",
+        "data": {
+            "Id": f"https://contoso-pats.vault.azure.net/secrets/release-pat/{'a' * 32}",
+            "VaultName": "contoso-pats",
+            "ObjectType": "Secret",
+            "ObjectName": "release-pat",
+            "Version": "a" * 32,
+            "NBF": None,
+            "EXP": "1798286400",
+        },
+    }
+    event |= more.get("event", {})
+    headers = {
+        "Content-Type": "application/cloudevents+json; charset=utf-8",
+        "X-Webhook-Key": EVENTS_KEY,
+        **more.get("headers", {}),
+    }
+    with requests.Session() as session:
+        session.trust_env = False
+        return session.post(address, data=json.dumps(event), headers=headers, timeout=10)
+
+
+def test_event_grid_restarts_it_as_patrol_does_and_a_version_that_both_tell_once(
+    cluster: tuple[Cluster, int], address: str
+) -> None:
+    made = cluster[0]
+    assert told(address) == 204
+    assert told_by_event_grid(address).status_code == 204
+    assert len(made.asked) == 2
+    assert made.asked[0] == made.asked[1], "the same version changes nothing in the cluster"
+    data = {"vaultName": "contoso-pats", "objectName": "Release-PAT", "version": "b" * 32}
+    assert told_by_event_grid(address, event={"data": data}).status_code == 204
+    annotations = made.asked[2][3]["spec"]["template"]["metadata"]["annotations"]
+    assert annotations == {"patrol/version": "b" * 32}, "whatever case the names have"
+    made.status = 500
+    assert told_by_event_grid(address).status_code == 502, "Event Grid tells it again"
+
+
+def test_event_grid_is_known_by_its_key_alone(cluster: tuple[Cluster, int], address: str, tmp_path: Path) -> None:
+    for key in ("", "x" * 64, SIGNING_KEY):
+        assert told_by_event_grid(address, headers={"X-Webhook-Key": key}).status_code == 401
+    assert told_by_event_grid(address, "Microsoft.KeyVault.SecretNearExpiry").status_code == 204
+    (tmp_path / "events-key/key").write_text("\n")
+    assert told_by_event_grid(address, headers={"X-Webhook-Key": ""}).status_code == 401
+    (tmp_path / "events-key/key").unlink()
+    assert told_by_event_grid(address).status_code == 401, "without a Secret nobody is Event Grid"
+    assert cluster[0].asked == []
+
+
+def test_event_grid_is_answered_when_it_asks_whether_it_may_tell(address: str) -> None:
+    asked = requests.options(address, headers={"WebHook-Request-Origin": "eventgrid.azure.net"}, timeout=10)
+    assert (asked.status_code, asked.headers["WebHook-Allowed-Origin"]) == (200, "eventgrid.azure.net")
+    assert asked.headers["WebHook-Allowed-Rate"] == "*"
+    for origin in ("", "a b", "x\t.y"):
+        refused = requests.options(address, headers={"WebHook-Request-Origin": origin}, timeout=10)
+        assert (refused.status_code, "WebHook-Allowed-Origin" in refused.headers) == (400, False)
 
 
 def test_what_the_cluster_did_not_take_is_not_called_done(cluster: tuple[Cluster, int], address: str) -> None:

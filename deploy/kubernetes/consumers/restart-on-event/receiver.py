@@ -1,7 +1,9 @@
-"""Restarts the Deployments that read a secret only when they start, once patrol says that it has a new version.
+"""Restarts the Deployments that read a secret only when they start, once patrol or Event Grid says that it has a new
+version.
 
-Standard library alone. The version's id is written into the pods' template, so a version that is told twice restarts
-nothing twice. Answers 204 when the cluster took it, and 502 otherwise: patrol tells it again, and ends no PAT before.
+Standard library alone. The version's id is written into the pods' template, so a version that is told twice, or by
+both, restarts nothing twice. Answers 204 when the cluster took it, and 502 otherwise: then it is told again, and patrol
+ends no PAT before.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import ssl
 import sys
 import time
@@ -24,7 +27,8 @@ TOLERANCE, LARGEST = 300, 65536
 API = os.environ.get("KUBERNETES_API", "https://kubernetes.default.svc")
 FILES = Path(os.environ.get("FILES", "/var/run"))
 NAMESPACE = os.environ["NAMESPACE"]
-RESTARTS: dict[str, list[str]] = json.loads(os.environ["RESTARTS"])
+# Names of secrets are the same in upper and lower case.
+RESTARTS: dict[str, list[str]] = {name.casefold(): each for name, each in json.loads(os.environ["RESTARTS"]).items()}
 
 
 def is_of_patrol(headers: Mapping[str, str], body: bytes) -> bool:
@@ -36,6 +40,23 @@ def is_of_patrol(headers: Mapping[str, str], body: bytes) -> bool:
     signed = hmac.new(base64.b64decode(key.removeprefix("whsec_")), f"{id_}.{seconds}.".encode() + body, hashlib.sha256)
     mine = f"v1,{base64.b64encode(signed.digest()).decode()}"
     return any(hmac.compare_digest(mine, one) for one in headers.get("webhook-signature", "").split(" "))
+
+
+def is_of_event_grid(headers: Mapping[str, str]) -> bool:
+    """Whether it has the key that the subscription sends. Event Grid signs nothing; without a Secret nobody is it."""
+    file = FILES / "events-key" / "key"
+    key = file.read_bytes().strip() if file.exists() else b""
+    return bool(key) and hmac.compare_digest(key, headers.get("x-webhook-key", "").encode())
+
+
+def new_version(event: Mapping[str, Any]) -> tuple[str, str]:
+    """Which secret has a new version, and its id; "" for other events. The case of Microsoft's names differs."""
+    if event["type"] == "patrol.published":
+        return event["subject"], event["data"]["items"][0]["version"]
+    if event["type"] == "Microsoft.KeyVault.SecretNewVersionCreated":
+        data = {name.casefold(): value for name, value in event["data"].items()}
+        return data["objectname"], data["version"]
+    return "", ""
 
 
 def restart(deployment: str, version: str) -> None:
@@ -52,24 +73,32 @@ def restart(deployment: str, version: str) -> None:
 
 
 class Receiver(BaseHTTPRequestHandler):
-    """One address, for one kind of event."""
+    """One kind of event, from two who tell of it."""
+
+    def do_OPTIONS(self) -> None:
+        """Event Grid asks once whether it may tell us. That proves nobody: each delivery needs the key."""
+        origin = self.headers.get("WebHook-Request-Origin", "")
+        if not re.fullmatch(r"[0-9A-Za-z.-]{1,253}", origin):
+            return self.answer(400)
+        return self.answer(200, {"WebHook-Allowed-Origin": origin, "WebHook-Allowed-Rate": "*", "Allow": "POST"})
 
     def do_POST(self) -> None:
         length = self.headers.get("Content-Length", "")
         body = self.rfile.read(int(length)) if length.isdigit() and int(length) <= LARGEST else b""
-        if not is_of_patrol(self.headers, body):
+        if not is_of_patrol(self.headers, body) and not is_of_event_grid(self.headers):
             return self.answer(401)
-        event: dict[str, Any] = json.loads(body)
-        if event["type"] == "patrol.published":
-            try:
-                for deployment in RESTARTS.get(event["subject"], []):
-                    restart(deployment, event["data"]["items"][0]["version"])
-            except OSError:
-                return self.answer(502)
+        secret, version = new_version(json.loads(body))
+        try:
+            for deployment in RESTARTS.get(secret.casefold(), []):
+                restart(deployment, version)
+        except OSError:
+            return self.answer(502)
         return self.answer(204)
 
-    def answer(self, status: int) -> None:
+    def answer(self, status: int, headers: Mapping[str, str] = {}) -> None:
         self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
         self.send_header("Content-Length", "0")
         self.end_headers()
 
