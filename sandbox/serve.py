@@ -106,6 +106,8 @@ In a second shell:
   #   {served.url}/api/page?code={keys.functions["page"]}
   # For Prometheus.
   curl -H "x-functions-key: {keys.functions["metrics"]}" $PATROL/api/metrics
+  # Who reads what, and which version.
+  curl -H "x-functions-key: {keys.functions["readers"]}" $PATROL/api/readers
   # Enroll the user without a password: open the link in a browser that has the sandbox's proxy ({served.proxy})
   # and takes its certificates, such as chromium --proxy-server=... --ignore-certificate-errors.
   curl --fail-with-body -H "x-functions-key: {keys.functions["enroll"]}" $PATROL/api/enroll \\

@@ -126,7 +126,7 @@ Keys = tuple[SecretText, ...]
 class Given:
     """What a consumer is given: the value of a secret's current version, which holds the PAT of `username`.
 
-    `published_at`: vault time.
+    `published_at`: vault time; `owner`: whom pats.yaml names for it, if anybody.
     """
 
     run_id: str
@@ -138,6 +138,7 @@ class Given:
     expires_on: datetime | None
     published_at: datetime
     value: SecretText
+    owner: str = ""
 
 
 def taker(consumer: Consumer) -> Taker:

@@ -107,6 +107,7 @@ def _given(item: Item, current: Current, run: Run) -> Given:
         expires_on=version.expires_on,
         published_at=version.created,
         value=current.value,
+        owner=item.owner,
     )
 
 

@@ -56,7 +56,8 @@ class Webhooks:
         return ""
 
     def _notice(self, given: Given) -> Notice:
-        item = NoticeItem(given.secret, given.username, given.organization, given.expires_on, given.version)
+        known = (given.secret, given.username, given.organization, given.expires_on, given.version)
+        item = NoticeItem(*known, owner=given.owner)
         # The same however often one version is told, by whatever run.
         what = f"{self._deployment}/{given.vault}/{given.secret.casefold()}/{given.version}"
         return Notice(

@@ -122,13 +122,13 @@ def test_it_indexes_what_function_app_binds() -> None:
     functions = index(ROOT)
     assert set(functions) == {
         *("rotate_due", "rotate_user", "refresh_tokens"),
-        *("rotate", "emergency", "pats", "page", "metrics", "runs", "health"),
+        *("rotate", "emergency", "pats", "page", "metrics", "readers", "runs", "health"),
         *("enroll", "enroll_link", "enroll_callback"),
     }
     assert functions["rotate"].route == "rotate"
     assert functions["rotate"].trigger["authLevel"] == "function"
     assert functions["health"].trigger["authLevel"] == "anonymous"
-    assert {"rotate", "emergency", "pats", "page", "metrics", "runs", "enroll"} == set(new_keys().functions)
+    assert {"rotate", "emergency", "pats", "page", "metrics", "readers", "runs", "enroll"} == set(new_keys().functions)
     assert functions["rotate_user"].trigger["queueName"] == "patrol-rotations"
     assert functions["rotate_user"].outputs == {"aside": "patrol-rotations-poison"}
     assert functions["rotate_due"].outputs == functions["rotate"].outputs == {"messages": "patrol-rotations"}

@@ -29,7 +29,9 @@ def reached() -> tuple[Lab, Restarted, ConsumerServices, Keys]:
 
 def test_promise_7_it_is_told_secret_vault_and_version_and_never_the_value() -> None:
     lab, one, consumers, keys = reached()
-    assert consumers.push(TO, keys, replace(given(VALUE), published_at=PUBLISHED_AT)) == ""
+    assert (
+        consumers.push(TO, keys, replace(given(VALUE), published_at=PUBLISHED_AT, owner="team-web@contoso.com")) == ""
+    )
     (event,) = one.received
     assert VALUE not in json.dumps(event)
     assert event["type"] == "patrol.published"
@@ -45,6 +47,7 @@ def test_promise_7_it_is_told_secret_vault_and_version_and_never_the_value() -> 
         "organization": "contoso",
         "expires_on": None,
         "version": "1" * 32,
+        "owner": "team-web@contoso.com",
     }
 
 
