@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.cloud.seed import CLIENT, PATS_VAULT, demo_pats_yaml
+from sandbox.cloud.seed import CLIENT, PATS_VAULT, WEB_VAULT, demo_pats_yaml
 from sandbox.cloud.vault_log import resource_of
 from sandbox.functions_host.azurite import ACCOUNT, Ports, azurite, certificates_of, free_port
 from sandbox.functions_host.host import Keys
@@ -73,7 +73,7 @@ def serve(port: int, schedule: str) -> Iterator[Served]:
         settings = {
             "PATS_FILE": str(inventory),
             "ROTATION_SCHEDULE": schedule,
-            "VAULT_LOGS": resource_of(PATS_VAULT),
+            "VAULT_LOGS": f"{resource_of(PATS_VAULT)},{resource_of(WEB_VAULT)}",
             "WEBSITE_HOSTNAME": f"localhost:{port}",
             "AzureWebJobsStorage__accountName": ACCOUNT,
             "AzureWebJobsStorage__credential": "managedidentity",

@@ -117,27 +117,32 @@ def who_reads(inventory: Inventory, world: World, mark: Mark, names: Iterable[st
         address: frozenset(one.key for one in part.all_named() if not places or one.place in places)
         for address, part in parts.items()
     }
-    notes = list[str]()
+    notes, ids = list[str](), dict[str, dict[PatId, str]]()
     for address in [one for one in wanted if wanted[one]] or [HOME]:
         host, vault = world.host_of(address), world.vault_at(address)
         here = replace(world, vault=vault, vault_host=host)
         try:
-            found.append(_in_one(here, mark.in_vault(address), wanted[address]))
+            read, named = _in_one(here, mark.in_vault(address), wanted[address])
         except PatrolError as failure:
             if not found:
                 raise
             notes.append(f"Who reads in {host} is not known. {failure.cause} {failure.remedy}")
+            continue
+        found.append(read)
+        for organization, secrets in named.items():
+            ids.setdefault(organization, {}).update(secrets)
     first, *others = found
-    uses = sorted((use for one in found for use in one.uses), key=lambda one: one.use.at, reverse=True)
-    told = dict.fromkeys([note for one in found for note in one.notes] + notes)
-    return replace(first, uses=tuple(uses), notes=tuple(told), beside=tuple(others))
+    # An organization's log is asked once, for all vaults.
+    uses, silent = _uses(ids, world, first.as_of - LOOK_BACK)
+    told = dict.fromkeys((*(note for one in found for note in one.notes), *notes, *silent))
+    return replace(first, uses=uses, notes=tuple(told), beside=tuple(others))
 
 
-def _in_one(world: World, mark: Mark, wanted: frozenset[str]) -> Readers:
-    """In the vault of this world.
+def _in_one(world: World, mark: Mark, wanted: frozenset[str]) -> tuple[Readers, Ids]:
+    """In the vault of this world, and the ids of its PATs.
 
     Raises Misconfigured (no log is named, a vault that cannot be read, a wrong clock), and what asking the log raises:
-    without it nobody knows. What the audit log does not tell is a note.
+    without it nobody knows.
     """
     if world.logs is None:
         cause = "VAULT_LOGS names no log of a vault, so nobody knows who reads."
@@ -151,8 +156,7 @@ def _in_one(world: World, mark: Mark, wanted: frozenset[str]) -> Readers:
     found.sort(key=lambda pair: pair[0].casefold())
     notes = [] if log.whole else ["Only a part of the vault's log came: there may be more readers."]
     ids, unlisted = _ids(listing, world, mark, wanted)
-    uses, more = _uses(ids, world, now - LOOK_BACK)
-    return Readers(now, log.until, world.vault_host, tuple(found), uses, (*notes, *unlisted, *more))
+    return Readers(now, log.until, world.vault_host, tuple(found), notes=(*notes, *unlisted)), ids
 
 
 def readers_of_one(inventory: Inventory, world: World, mark: Mark, row: ItemStatus) -> Readers | None:

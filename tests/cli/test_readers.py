@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from sandbox.cloud.audit_log import entry
-from sandbox.cloud.seed import CREDENTIALS_VAULT, IDENTITY_PRINCIPAL, PATS_VAULT, demo_pats_yaml
-from sandbox.cloud.vault_log import recorded
+from sandbox.cloud.seed import CREDENTIALS_VAULT, IDENTITY_PRINCIPAL, PATS_VAULT, WEB_VAULT, demo_pats_yaml
+from sandbox.cloud.vault_log import recorded, resource_of
 from sandbox.process.running import ROOT, start
 from tests.lab.http_calls import app, call, principal, text_call
 from tests.lab.lab import Lab, days, hours, item
@@ -164,7 +164,7 @@ def test_the_product_as_it_is_asks_the_log_over_tls_with_its_managed_identity(tm
             "PATS_FILE": str(tmp_path / "pats.yaml"),
             "KEY_VAULT_URL": f"https://{PATS_VAULT}",
             "CREDENTIALS_VAULT_URL": f"https://{CREDENTIALS_VAULT}",
-            "VAULT_LOGS": RESOURCE,
+            "VAULT_LOGS": f"{RESOURCE},{resource_of(WEB_VAULT)}",
         }
         sandbox.run_product(["-m", "shared", "run", "--json"], cwd=ROOT, extra=extra)
         ran = sandbox.run_product(["-m", "shared", "readers", "--json"], cwd=ROOT, extra=extra)
