@@ -19,8 +19,9 @@ from sandbox.bench.beside_rows import beside
 from sandbox.bench.growth_rows import growth
 from sandbox.bench.one_run import CONNECTIONS, Measured, bench
 from sandbox.bench.queue_rows import queue
-from sandbox.bench.rows import LATENCY, Row, limit
+from sandbox.bench.rows import LATENCY, Row, limit, quiet_calls
 from sandbox.bench.start_rows import start
+from sandbox.bench.vault_rows import several
 from sandbox.cloud.large_estate import Size
 
 # What a run may take, as docs/performance.md explains it.
@@ -44,15 +45,6 @@ def calls_per_pat() -> list[Row]:
         limit("  the very first run: two more for each user, who gets a note", first.total / size.pats, 3.4 + notes),
         limit("calls per PAT, retiring run (revoke, read again, tags are 3)", retiring.total / size.pats, 3.4),
     ]
-
-
-def quiet_calls(size: Size) -> int:
-    """The formula: pages of the vault's listing, which has a note about each user; for each user its password, the note
-    read again, realm, token and one page of PATs per 100; and once discovery, the client secret, the identity's token
-    and one challenge for each of the two vaults."""
-    pages = -(-(size.pats + size.users) // 25)
-    each = 4 + max(1, -(-size.each // 100))
-    return pages + size.users * each + 5
 
 
 def quiet() -> list[Row]:
@@ -142,6 +134,7 @@ GROUPS: dict[str, Callable[[int], Iterable[Row]]] = {
     "beside": lambda _: beside(),
     "growth": lambda _: growth(),
     "queue": lambda _: queue(),
+    "vaults": lambda _: several(),
 }
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 
 from sandbox.cloud.large_estate import Size, estate
-from sandbox.cloud.seed import PATS_VAULT
 from sandbox.process.running import ROOT, Running, start
 
 LATENCY = 0.05
@@ -48,16 +48,33 @@ def _of_children() -> float:
     return spent.ru_utime + spent.ru_stime
 
 
+def batched(rows: Sequence[Any], most: int) -> Iterator[Sequence[Any]]:
+    for begin in range(0, len(rows), most):
+        yield rows[begin : begin + most]
+
+
+def quiet_calls(size: Size) -> int:
+    """The formula: pages of each vault's listing, of which the first has a note about each user; for each user its
+    password, the note read again, realm, token and one page of PATs per 100; and once discovery, the client secret,
+    the identity's token and one challenge for each vault and for that of the credentials."""
+    here, elsewhere = -(-size.pats // size.vaults) + size.users, size.pats // size.vaults
+    pages = -(-here // 25) + (size.vaults - 1) * -(-elsewhere // 25)
+    each = 4 + max(1, -(-size.each // 100))
+    return pages + size.users * each + 4 + size.vaults
+
+
 @contextmanager
 def seeded(size: Size, latency: float = LATENCY, routes: Mapping[str, int] | None = None) -> Iterator[Running]:
     """A sandbox with an estate of that size, and `latency` seconds on every answer."""
     whole = estate(size)
-    pats, secrets = whole["pats"], whole["vaults"][0]["secrets"]
-    first = {**whole, "pats": [], "vaults": [{"host": PATS_VAULT, "secrets": []}, whole["vaults"][1]]}
-    with start(first, routes=routes) as cloud:
-        for begin in range(0, len(pats), BATCH):
-            part = slice(begin, begin + BATCH)
-            cloud.client.seed({"pats": pats[part], "vaults": [{"host": PATS_VAULT, "secrets": secrets[part]}]})
+    pats, (home, credentials, *others) = whole["pats"], whole["vaults"]
+    empty = [{**vault, "secrets": []} for vault in (home, *others)]
+    with start({**whole, "pats": [], "vaults": [empty[0], credentials, *empty[1:]]}, routes=routes) as cloud:
+        for part in batched(pats, BATCH):
+            cloud.client.seed({"pats": part})
+        for vault in (home, *others):
+            for part in batched(vault["secrets"], BATCH):
+                cloud.client.seed({"vaults": [{**vault, "secrets": part}]})
         cloud.client.switch(latency=latency, irregular_vault_pages=False)
         yield cloud
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import pytest
 
-from sandbox.bench.__main__ import quiet_calls
+from sandbox.bench.rows import quiet_calls
 from sandbox.cloud.large_estate import Size, estate, inventory_text
 from sandbox.cloud.seed import AGENTS
 from sandbox.process.running import ROOT
