@@ -56,6 +56,7 @@ KUBERNETES_SKIPPED: dict[str, dict[str, str]] = {
         "CKV_K8S_22": "builds write where they want",
         "CKV2_K8S_6": "builds reach what they need, which only their owner knows",
     },
+    "restart-on-event": {},
 }
 KUBERNETES_SKIPPED["secrets-store-csi"] = KUBERNETES_SKIPPED["external-secrets"]
 DOCKERFILE_SKIPPED = {
