@@ -20,7 +20,7 @@ import yaml
 from azure.core.credentials import AccessToken
 from azure.core.exceptions import ClientAuthenticationError
 
-from sandbox.cloud.seed import AGENTS, SONAR, demo_estate, demo_pats_yaml
+from sandbox.cloud.seed import AGENTS, SONAR, WEB_VAULT, demo_estate, demo_pats_yaml
 from sandbox.process.environment import kept_environment
 from sandbox.process.running import ROOT, start
 from shared.cli.main import main
@@ -658,12 +658,17 @@ def test_the_real_process_against_the_sandbox(tmp_path: Path) -> None:
         assert report["outcome"] == "succeeded"
         seen = json.loads(cloud.run_product(["-m", "shared", "status", "--json"], extra=extra).stdout)
         assert {pat["state"] for pat in seen["pats"]} == {"healthy"}
-        broken = cloud.run_product(
-            ["-m", "shared", "run"], extra={**extra, "KEY_VAULT_URL": "https://nowhere.vault.azure.net"}
-        )
-        assert broken.returncode == 2
-        assert "nowhere.vault.azure.net" in broken.stderr
-        assert "Traceback" not in broken.stderr
+        nowhere = {**extra, "KEY_VAULT_URL": "https://nowhere.vault.azure.net"}
+        # The other vault answers, so that its items are told one by one, and nothing of either is done.
+        broken = cloud.run_product(["-m", "shared", "run"], extra=nowhere)
+        assert broken.returncode == 1
+        assert "nowhere.vault.azure.net" in broken.stdout
+        assert "Failed: " in broken.stdout
+        inventory.write_text(demo_pats_yaml().replace(f"vault: https://{WEB_VAULT}", ""), encoding="utf-8")
+        alone = cloud.run_product(["-m", "shared", "run"], extra=nowhere)
+        assert alone.returncode == 2
+        assert "nowhere.vault.azure.net" in alone.stderr
+        assert "Traceback" not in broken.stderr + alone.stderr
 
 
 def test_the_demo_inventory_passes_check(tmp_path: Path) -> None:

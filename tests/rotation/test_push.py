@@ -457,7 +457,7 @@ def test_rule_13_a_new_technical_user_s_value_is_pushed_before_the_former_owner_
 
 
 def demo_vaults() -> list[dict[str, Any]]:
-    published, credentials = demo_estate()["vaults"]
+    published, credentials, *_ = demo_estate()["vaults"]
     return [{"host": published["host"], "secrets": []}, credentials]
 
 
