@@ -55,6 +55,13 @@ def secret_name(text: str) -> str:
     return _judged(texts.secret_name, text)
 
 
+def secret_reference(text: str) -> str:
+    """A secret's name, or `label/name`."""
+    from shared.inventory import texts
+
+    return _judged(texts.secret_reference, text)
+
+
 def organization(text: str) -> str:
     """One organization's name, no URL."""
     from shared.inventory import texts

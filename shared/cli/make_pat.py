@@ -8,13 +8,12 @@ from datetime import timedelta
 
 from shared.cli.arguments import PROGRAM, wrong
 from shared.model import tags
-from shared.model.clock import VaultTime
+from shared.model.clock import VaultTime, check_clock
 from shared.model.errors import Code, Misconfigured, NotDone, PatrolError, Unclear
 from shared.model.items import Inventory, User
 from shared.model.pats import Claim, Minted, Owner
 from shared.model.ports import PatApi, Vault
 from shared.model.secret_state import BY_HAND_CONTENT_TYPE, SecretSeen, VaultListing
-from shared.model.tags import Mark
 from shared.model.vaults import HOME
 from shared.rotation import gate
 from shared.rotation.publish import verify
@@ -41,7 +40,16 @@ class Bench:
     world: World
     api: PatApi
     clock: VaultTime
-    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A new secret for a value by hand. `written`: its name as people write it."""
+
+    name: str
+    written: str
+    vault: Vault
+    host: str
 
 
 def make(bench: Bench, wanted: Wanted) -> Minted:
@@ -71,10 +79,10 @@ def unseen(wanted: Wanted, minted: Minted) -> PatrolError:
     )
 
 
-def make_into(bench: Bench, wanted: Wanted, secret: str) -> Minted:
-    """Mint, verify, and write the value as the first version of `secret`; nobody sees it.
+def make_into(bench: Bench, wanted: Wanted, place: Place) -> Minted:
+    """Mint, verify, and write the value as the first version of the secret; nobody sees it.
 
-    Ask `refuse_taken` first, and sign in after it.
+    Ask `free_place` first, and sign in after it.
 
     Raises NotDone or Misconfigured when something was refused: it was undone, the fresh PAT is ended, or the message
     says that it could not be. Raises Unclear when the PAT or the secret may be there: nothing is ended, and the message
@@ -83,41 +91,55 @@ def make_into(bench: Bench, wanted: Wanted, secret: str) -> Minted:
     minted = make(bench, wanted)
     pat = minted.pat
     world = bench.world
-    world.tell("pat.minted", secret=secret, authorization_id=pat.id, expires=pat.validity.ends)
+    told, ends = place.written, pat.validity.ends
+    world.tell("pat.minted", secret=told, authorization_id=pat.id, expires=ends)
     try:
         _prove(bench, wanted, minted)
-        world.tell("pat.verified", secret=secret)
-        _refuse_existing(secret, world.vault.look(secret).seen)
+        world.tell("pat.verified", secret=told)
+        _refuse_existing(told, place.vault.look(place.name).seen)
     except PatrolError as failure:
-        raise _undone(bench, wanted, secret, minted, failure) from None
+        raise _undone(bench, wanted, place, minted, failure) from None
     try:
-        world.vault.publish(secret, minted.value, pat.validity.ends, _tags(wanted, minted), BY_HAND_CONTENT_TYPE)
+        place.vault.publish(place.name, minted.value, ends, _tags(wanted, minted), BY_HAND_CONTENT_TYPE)
     except NotDone as refusal:
-        raise _undone(bench, wanted, secret, minted, refusal) from None
+        raise _undone(bench, wanted, place, minted, refusal) from None
     except Unclear as doubt:
-        if not _arrived(bench, secret, minted):
-            raise _in_doubt(wanted, secret, minted, doubt) from None
-    world.tell("pat.published", secret=secret, authorization_id=pat.id, expires=pat.validity.ends)
+        if not _arrived(place, minted):
+            raise _in_doubt(wanted, place, minted, doubt) from None
+    world.tell("pat.published", secret=told, authorization_id=pat.id, expires=ends)
     return minted
 
 
-def refuse_taken(vault: Vault, listing: VaultListing, inventory: Inventory, secret: str) -> None:
-    """Raises Misconfigured when this name is not free: a value by hand is never written over another one."""
-    key = secret.casefold()
-    if key in inventory.by_vault()[HOME].managed():
+def free_place(world: World, inventory: Inventory, home: VaultListing, reference: str) -> Place:
+    """Where `label/name` or a name alone is; a name alone is in the vault of KEY_VAULT_URL, whose listing is `home`.
+
+    Raises Misconfigured when this name is not free (a value by hand is never written over another one), when
+    pats.yaml names no such vault, and when that vault has another time.
+    """
+    label, _, name = reference.rpartition("/")
+    address = inventory.vault_called(label) if label else HOME
+    if address is None:
+        known = ", ".join(sorted(inventory.written(at.written(name)) for at in inventory.vaults()))
+        raise wrong(f"pats.yaml names no vault {label}.", f"Write one of {known}.")
+    written = address.written(name)
+    if inventory.places_called((reference,))[reference]:
         raise wrong(
-            f"{secret} is an item of pats.yaml, and patrol writes it.",
-            f"Name another secret; `{PROGRAM} rotate {secret}` makes a PAT for the item.",
+            f"{reference} is an item of pats.yaml, and patrol writes it.",
+            f"Name another secret; `{PROGRAM} rotate {reference}` makes a PAT for the item.",
         )
-    if key in inventory.credential_names():
-        raise wrong(f"{secret} holds a credential of pats.yaml.", "Name another secret.")
-    _refuse_existing(secret, listing.secrets.get(key))
-    if vault.is_deleted(secret):
+    if name.casefold() in inventory.credential_names():
+        raise wrong(f"{written} holds a credential of pats.yaml.", "Name another secret.")
+    vault = world.vault_at(address)
+    listing = home if address == HOME else vault.listing()
+    check_clock(listing.ahead)
+    _refuse_existing(written, listing.secrets.get(name.casefold()))
+    if vault.is_deleted(name):
         raise Misconfigured(
             Code.SECRET_DELETED,
-            f"{secret} is soft-deleted, and its name cannot be written until it is recovered or purged.",
+            f"{written} is soft-deleted, and its name cannot be written until it is recovered or purged.",
             "Name another secret, or purge that one.",
         )
+    return Place(name, written, vault, world.host_of(address))
 
 
 def _refuse_existing(secret: str, row: SecretSeen | None) -> None:
@@ -141,9 +163,9 @@ def _prove(bench: Bench, wanted: Wanted, minted: Minted) -> None:
         raise NotDone(failure.code, failure.cause, hint) from None
 
 
-def _arrived(bench: Bench, secret: str, minted: Minted) -> bool:
+def _arrived(place: Place, minted: Minted) -> bool:
     try:
-        seen = bench.world.vault.look(secret).seen
+        seen = place.vault.look(place.name).seen
     except PatrolError:
         return False
     return seen is not None and seen.tags.get(tags.AUTHORIZATION_ID, "").lower() == minted.pat.id
@@ -158,13 +180,13 @@ def _tags(wanted: Wanted, minted: Minted) -> Mapping[str, str]:
     }
 
 
-def _undone(bench: Bench, wanted: Wanted, secret: str, minted: Minted, failure: PatrolError) -> PatrolError:
+def _undone(bench: Bench, wanted: Wanted, place: Place, minted: Minted, failure: PatrolError) -> PatrolError:
     pat = minted.pat.id
     owner, now = Owner(wanted.user.username, wanted.organization), bench.clock.now()
     # Also in doubt about its proof: nothing was sent to the vault, or the vault refused it in its own words.
     refusal = failure if isinstance(failure, NotDone) else None
     try:
-        gate.end(bench.api, may_end.unpublished(minted, owner, secret, refusal, now), bench.world.tell)
+        gate.end(bench.api, may_end.unpublished(minted, owner, place.name, refusal, now), bench.world.tell)
     except PatrolError:
         return NotDone(
             failure.code,
@@ -174,12 +196,12 @@ def _undone(bench: Bench, wanted: Wanted, secret: str, minted: Minted, failure: 
     return NotDone(failure.code, f"{failure.cause} The fresh PAT {pat} was ended.", failure.remedy)
 
 
-def _in_doubt(wanted: Wanted, secret: str, minted: Minted, doubt: Unclear) -> Unclear:
+def _in_doubt(wanted: Wanted, place: Place, minted: Minted, doubt: Unclear) -> Unclear:
     return Unclear(
         Code.PUBLISH_UNCLEAR,
-        f"{doubt.cause} The new PAT {minted.pat.id} lives, and is not seen in {secret}.",
-        f"Look at the tag authorization-id of {secret} in some minutes: if it is this id, all is well; else end the "
-        f"PAT, because its value is lost: {_revoke(wanted, minted)}.",
+        f"{doubt.cause} The new PAT {minted.pat.id} lives, and is not seen in {place.written}.",
+        f"Look at the tag authorization-id of {place.written} in some minutes: if it is this id, all is well; else "
+        f"end the PAT, because its value is lost: {_revoke(wanted, minted)}.",
     )
 
 

@@ -246,9 +246,9 @@ def _add_create(create: Parser) -> None:
     value = create.add_mutually_exclusive_group()
     value.add_argument(
         "--to-secret",
-        type=arguments.secret_name,
+        type=arguments.secret_reference,
         metavar="NAME",
-        help="write it into this new Key Vault secret, unseen",
+        help="write it into this new Key Vault secret, unseen; LABEL/NAME: into that vault of pats.yaml",
     )
     value.add_argument("--show-value", action="store_true", help="print the value: the only time it can be seen")
     create.add_argument(

@@ -61,11 +61,11 @@ def say_global(
 
 
 def show_one(
-    screen: Screen, pat: Pat, *, as_json: bool, value: SecretText | None = None, secret: str | None = None
+    screen: Screen, pat: Pat, *, as_json: bool, value: SecretText | None = None, put: Mapping[str, str] | None = None
 ) -> None:
-    """`value`: what is seen only now. `secret`: the Key Vault secret that holds it."""
-    more = {"token": None if value is None else value.reveal(), "secret": secret}
-    shown = {**to_api(pat), **{key: text for key, text in more.items() if text is not None}}
+    """`value`: what is seen only now. `put`: where the value was put."""
+    more = {} if value is None else {"token": value.reveal()}
+    shown = {**to_api(pat), **more, **(put or {})}
     if as_json:
         screen.json(shown)
         return

@@ -10,7 +10,7 @@ from datetime import datetime
 from shared.cli import global_pats, make_pat
 from shared.cli.arguments import PROGRAM, wrong
 from shared.cli.command import NOT_DONE, WELL, Terminal
-from shared.cli.make_pat import Bench, Wanted
+from shared.cli.make_pat import Bench, Place, Wanted
 from shared.cli.names import user_of
 from shared.cli.pat_tables import say_global, show_all, show_one
 from shared.cli.remedies import of_flags
@@ -22,9 +22,7 @@ from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import PatApi
 from shared.rotation import gate
 from shared.rotation.sign_in import SignIns
-from shared.rotation.world import World
 from shared.rules import may_end
-from shared.settings import Settings
 
 
 def pats(terminal: Terminal) -> int:
@@ -41,17 +39,15 @@ def pats(terminal: Terminal) -> int:
     check_clock(listing.ahead)
     clock = VaultTime(world.clock, listing.ahead)
     sign_ins = SignIns(world, inventory.sign_in, clock, settings.mark)
-    if options.action == "create" and options.to_secret:
-        make_pat.refuse_taken(world.vault, listing, inventory, options.to_secret)
-    api = sign_ins.sign_in(user)
+    wanted_at = options.to_secret if options.action == "create" else None
+    place = make_pat.free_place(world, inventory, listing, wanted_at) if wanted_at else None
+    bench = Bench(world, sign_ins.sign_in(user), clock)
     with of_flags(_flags(options)):
-        return _act(terminal, settings, world, clock, api, user, organization)
+        return _act(terminal, bench, user, organization, place)
 
 
-def _act(
-    terminal: Terminal, settings: Settings, world: World, clock: VaultTime, api: PatApi, user: User, organization: str
-) -> int:
-    options = terminal.options
+def _act(terminal: Terminal, bench: Bench, user: User, organization: str, place: Place | None) -> int:
+    options, api, clock = terminal.options, bench.api, bench.clock
     whose = f"--user {shlex.quote(user.username)} --organization {organization}"
     match options.action:
         case "list":
@@ -62,12 +58,12 @@ def _act(
             terminal.stopping.says = lambda: make_pat.in_doubt(whose)
             verify = options.verify or "connection-data"
             wanted = Wanted(user, organization, options.name, options.scopes, options.lifetime, verify)
-            _create(terminal, Bench(world, api, clock, settings.mark), wanted)
+            _create(terminal, bench, wanted, place)
         case "renew":
             terminal.stopping.says = lambda: _look_again("It may have been renewed", options.id, whose)
             show_one(terminal.screen, _renewed(options, api, organization, clock.now()), as_json=options.json)
         case "revoke":
-            return _revoke(terminal, world, clock, api, organization, whose)
+            return _revoke(terminal, bench, organization, whose)
     return WELL
 
 
@@ -125,17 +121,17 @@ def _where_listed(api: PatApi, user: User, organization: str, wide: list[Pat]) -
     return found
 
 
-def _create(terminal: Terminal, bench: Bench, wanted: Wanted) -> None:
+def _create(terminal: Terminal, bench: Bench, wanted: Wanted, place: Place | None) -> None:
     options = terminal.options
-    if options.to_secret is None:
+    if place is None:
         made = make_pat.make(bench, wanted)
         show_one(terminal.screen, made.pat, as_json=options.json, value=made.value)
         if terminal.screen.out.is_gone():
             raise make_pat.unseen(wanted, made)
         return
-    made = make_pat.make_into(bench, wanted, options.to_secret)
-    show_one(terminal.screen, made.pat, as_json=options.json, secret=options.to_secret)
-    terminal.errors.line(f"Its value is in the secret {options.to_secret}. Nobody rotates it: it is not in pats.yaml.")
+    made = make_pat.make_into(bench, wanted, place)
+    show_one(terminal.screen, made.pat, as_json=options.json, put={"secret": place.name, "vault": place.host})
+    terminal.errors.line(f"Its value is in the secret {place.written}. Nobody rotates it: it is not in pats.yaml.")
 
 
 def _renewed(options: argparse.Namespace, api: PatApi, organization: str, now: datetime) -> Pat:
@@ -149,8 +145,8 @@ def _renewed(options: argparse.Namespace, api: PatApi, organization: str, now: d
     return gate.extend(api, allowed, scopes, now + options.lifetime)
 
 
-def _revoke(terminal: Terminal, world: World, clock: VaultTime, api: PatApi, organization: str, whose: str) -> int:
-    options = terminal.options
+def _revoke(terminal: Terminal, bench: Bench, organization: str, whose: str) -> int:
+    options, api = terminal.options, bench.api
     pat = api.get(organization, options.id)
     named = f"{pat.id} ({shown_name(pat)})"
     mark = " It carries patrol's mark." if pat.display_name.startswith("patrol/") else ""
@@ -159,7 +155,7 @@ def _revoke(terminal: Terminal, world: World, clock: VaultTime, api: PatApi, org
         return NOT_DONE
     terminal.stopping.says = lambda: _look_again("It may have ended", pat.id, whose)
     owner = Owner(options.user, organization)
-    gate.end(api, may_end.named_by_a_person(pat.id, owner, clock.now()), world.tell)
+    gate.end(api, may_end.named_by_a_person(pat.id, owner, bench.clock.now()), bench.world.tell)
     terminal.errors.line(f"Revoked {named}.")
     if options.json:
         show_one(terminal.screen, pat, as_json=True)

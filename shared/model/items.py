@@ -284,6 +284,10 @@ class Inventory:
         """The same of a secret of one vault."""
         return self.written(address.written(secret)) if secret.casefold() in self.in_several else secret
 
+    def vault_called(self, name: str) -> VaultAddress | None:
+        """The vault that callers mean by its label or its whole host; None: it is named nowhere."""
+        return next((at for at in self.vaults() if name.casefold() in self._names_of(at)), None)
+
     def _names_of(self, address: VaultAddress) -> tuple[str, str]:
         at = address if address.host else VaultAddress(self.home)
         return at.label, at.host
