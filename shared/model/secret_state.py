@@ -57,11 +57,13 @@ class Seen:
     """What was seen of one item.
 
     `pat` is its current PAT as the API listed it; `gone` is the proof that it is dead (rule 5). Neither: not looked.
+    `misnamed`: it is gone in so far as the value is nobody's; the PAT that its tags name is another one.
     """
 
     secret: Secret
     pat: Pat | None = None
     gone: bool = False
+    misnamed: bool = False
 
 
 def is_ours(tags: Mapping[str, str], mark: Mark) -> bool:

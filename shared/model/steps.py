@@ -16,6 +16,7 @@ class Because(StrEnum):
     NEAR_EXPIRY = "near-expiry"
     EXPIRED = "expired"
     GONE = "gone"
+    MISNAMED = "misnamed"
     MAX_AGE = "max-age"
     SCOPES_CHANGED = "scopes-changed"
     ORGANIZATION_CHANGED = "organization-changed"

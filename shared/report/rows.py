@@ -32,6 +32,10 @@ _NOW_AND_THEN = {
     Because.NEAR_EXPIRY: ("the PAT is near expiry", "the PAT was near expiry"),
     Because.EXPIRED: ("the PAT has expired", "the PAT had expired"),
     Because.GONE: ("the PAT no longer exists", "the PAT no longer existed"),
+    Because.MISNAMED: (
+        "the value is not the PAT that its tags name",
+        "the value was not the PAT that its tags named",
+    ),
     Because.MAX_AGE: ("the value has reached its max_age", "the value had reached its max_age"),
     Because.SCOPES_CHANGED: ("the scopes in pats.yaml changed",) * 2,
     Because.ORGANIZATION_CHANGED: ("the organization in pats.yaml changed",) * 2,

@@ -106,7 +106,7 @@ def item_seen(
     if _holds_another(item, secret, pat, ours(), api):
         return Seen(Unmarked(True, secret.tags, secret.created, secret.expires_on))
     if pat is not None and _is_misnamed(item, secret, pat, vault, mark):
-        return Seen(secret, gone=True)
+        return Seen(secret, gone=True, misnamed=True)
     return Seen(secret, pat=pat if lives else None, gone=not lives)
 
 

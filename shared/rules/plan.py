@@ -67,7 +67,8 @@ def rests(item: Item, secret: Secret, step: Step, now: datetime) -> bool:
 def _plan_published(item: Item, secret: Published, seen: Seen, now: datetime) -> Step:
     ends = expiry(seen)
     if seen.gone:
-        return Rotate(Because.EXPIRED if ends is not None and ends <= now else Because.GONE)
+        dead = Because.MISNAMED if seen.misnamed else Because.GONE
+        return Rotate(Because.EXPIRED if ends is not None and ends <= now else dead)
     if not secret.enabled:
         return disabled(item)
     changed = _what_changed(item, secret.stamp)

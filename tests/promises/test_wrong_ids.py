@@ -69,7 +69,8 @@ def test_promise_3_a_dead_value_is_replaced_whichever_live_pat_its_tags_name(who
     revoke(lab)
     tag(lab, authorization_id=named.authorization_id)
     report = lab.run()
-    assert (row(report).step, row(report).outcome, row(report).because) == ("rotate", "done", "gone")
+    assert (row(report).step, row(report).outcome, row(report).because) == ("rotate", "done", "misnamed")
+    assert "because the value was not the PAT that its tags named" in row(report).says
     assert lab.works(SECRET)
     assert lab.works(OTHER)
     days_pass(lab)

@@ -150,6 +150,8 @@ def test_rule_9_renew_is_planned_until_the_value_reaches_its_max_age() -> None:
         (an_item(adopt=True), Seen(Unmarked()), (Rotate, Because.ADOPTED)),
         (an_item(adopt=True), Seen(Unmarked(edited=True)), (Fail, Because.EDITED)),
         (an_item(), Seen(published(), gone=True), (Rotate, Because.GONE)),
+        (an_item(), Seen(published(), gone=True, misnamed=True), (Rotate, Because.MISNAMED)),
+        (an_item(), Seen(published(left=-days(1)), gone=True, misnamed=True), (Rotate, Because.EXPIRED)),
         (an_item(), Seen(published(enabled=False)), (Fail, Because.DISABLED)),
         (an_item(), Seen(published(enabled=False), gone=True), (Rotate, Because.GONE)),
         (an_item(scopes=("vso.code", "vso.build")), Seen(published()), (Rotate, Because.SCOPES_CHANGED)),
