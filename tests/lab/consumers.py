@@ -65,6 +65,11 @@ class Kind:
     def __str__(self) -> str:
         return self.name
 
+    @property
+    def secret_names(self) -> tuple[str, ...]:
+        """Of what patrol reaches it with."""
+        return tuple(value for key, value in self.then.items() if key.endswith("secret_name"))
+
     def prepare(self, lab: Lab, *, holds: str = "") -> None:
         """The consumer that `item(then=kind.then)` pushes to."""
         match self.name:
@@ -92,9 +97,14 @@ class Kind:
                 return lambda: setattr(one, "target", target)
 
     def copy(self, lab: Lab) -> str:
-        """What it uses now."""
-        (found,) = copies(lab.cloud)
-        return found
+        """What it uses now; "" while it has none."""
+        match self.name:
+            case "sonarqube":
+                setting = lab.cloud.sonarqubes["sonarqube.contoso.com"].azure.get("contoso-azure")
+                return "" if setting is None else setting.pat
+            case _:
+                (found,) = copies(lab.cloud)
+                return found
 
     def put_back(self, lab: Lab, value: str) -> None:
         """Somebody gave it an older value."""

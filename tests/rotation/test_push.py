@@ -1,134 +1,41 @@
-"""Consumers that keep a copy of a value (`then:`): they have the new one before the old one ends (promise 1)."""
+"""SonarQube as a consumer (`then:`): it has the new value before the old PAT ends (promise 1).
+
+What holds for consumers of every kind is in tests/rotation/test_push_of_every_kind.py.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from sandbox.cloud.cloud import Operation
 from sandbox.cloud.seed import AGENTS, SONAR, demo_estate
-from sandbox.cloud.sonarqube import SonarQube
+from sandbox.cloud.sonarqube import AzureSetting
 from shared.cli.check_online import check_online
 from shared.fan_out.who_is_queued import PlannedItem
 from shared.model.errors import Code
-from shared.report.report import Outcome, Report
+from shared.report.report import Outcome
 from shared.rotation.observe import secret_seen
 from shared.rotation.status import item_status
 from shared.rules.plan import rests
-from tests.lab.fakes import FakeFlight, FakeHistory, Storage
+from tests.lab.consumers import SONARQUBE
+from tests.lab.fakes import FakeFlight, Storage
 from tests.lab.lab import THEN, Lab, days, hours, item, outcomes, row
-from tests.promises.test_promise_3_stop_anywhere import Killed
+from tests.lab.watched_consumer import WatchedConsumer, due
 
 SETTING = "contoso-azure"
 
 
-class Watched:
-    """An estate whose SonarQube is looked at after every call, and at every step of the clock."""
-
-    def __init__(self, *, quick: bool = True, **keys: Any) -> None:
-        self.lab = Lab([item(then=THEN, **keys)], quick=quick)
-        self.server = self.lab.sonarqube()
-        self.dead: list[datetime] = []
-        self.lab.cloud.after_effect = self.lab.cloud.before_effect = self.look
-        self.lab.trouble.after = self.lab.trouble.before = self.look
-
-    @property
-    def copy(self) -> str:
-        setting = self.server.azure.get(SETTING)
-        return setting.pat if setting is not None else ""
-
-    def look(self, _: object = None) -> None:
-        if self.copy and self.lab.cloud.pats.authenticate("contoso", self.copy) is None:
-            self.dead.append(self.lab.clock.now())
-
-    def let_pass(self, duration: timedelta) -> list[Report]:
-        """Runs every six hours, as the schedule has them; gives their reports."""
-        reports = []
-        for _ in range(int(duration / hours(6))):
-            self.lab.wait(hours(6) - timedelta(seconds=1))
-            self.look()
-            self.lab.wait(timedelta(seconds=1))
-            reports.append(self.lab.run())
-            self.look()
-        return reports
-
-    def remember_looks(self) -> None:
-        """There is a storage, so that a full look is one a day and not every run."""
-        self.lab.runs = FakeHistory(self.lab.clock)
-
-    def put_back(self, copy: str) -> None:
-        """A backup of SonarQube came back."""
-        self.server.azure[SETTING].pat = copy
-
-    @property
-    def takes_current(self) -> bool:
-        return self.copy == self.lab.current("build-pat").value
-
-
-def due(**keys: Any) -> Watched:
-    """An estate whose PAT is about to be rotated."""
-    watched = Watched(**keys)
-    watched.lab.run()
-    watched.lab.wait(days(24))
-    return watched
-
-
-def refuse(server: SonarQube) -> Callable[[], None]:
-    """Nobody has the permission any more; gives how to grant it again."""
-    before = dict(server.tokens)
-    server.tokens = dict.fromkeys(before, False)
-
-    def grant() -> None:
-        server.tokens = before
-
-    return grant
-
-
-def test_promise_1_what_sonarqube_holds_lives_at_every_instant_of_a_quarter() -> None:
-    watched = Watched()
-    watched.lab.run()
-    reports = watched.let_pass(days(90))
-    assert watched.dead == []
-    assert watched.takes_current
-    assert {one.outcome for one in reports} == {"succeeded"}
-    assert sum(row.step == "retire" for report in reports for row in report.items) == 3
-    assert len(watched.lab.live()) == 1
-
-
-def test_promise_1_a_consumer_that_refuses_for_days_holds_the_revoke_until_it_has_the_new_value() -> None:
-    watched = due(quick=False)
-    lab, first = watched.lab, watched.copy
-    grant = refuse(watched.server)
-    report = lab.run()
-    assert outcomes(report.items) == ["build-pat rotate failed not-pushed", "build-pat rotate done near-expiry"]
-    error = row(report).error
-    assert error is not None
-    assert error.code is Code.CONSUMER_REFUSED
-    assert "sonarqube-token" in error.remedy
-    assert lab.works("build-pat")  # what was published is good, and stays
-    held = watched.let_pass(days(3))
-    assert {one.outcome for one in held} == {"partial"}
-    assert outcomes(held[-1].items)[:2] == ["build-pat rotate failed not-pushed", "build-pat retire failed not-pushed"]
-    assert watched.copy == first
-    assert len(lab.live()) == 2
-    grant()
-    assert outcomes(lab.run().items) == [
-        "build-pat rotate done not-pushed",
-        "build-pat retire done overlap-over",
-        "build-pat hold held fresh",
-    ]
-    assert watched.takes_current
-    assert watched.dead == []
-    assert len(lab.live()) == 1
+def settings_of(lab: Lab) -> dict[str, AzureSetting]:
+    return lab.cloud.sonarqubes["sonarqube.contoso.com"].azure
 
 
 def test_what_cannot_be_held_is_told_all_along() -> None:
     """A predecessor dies of its own expiry, whatever its consumer does: seven days of failures come before."""
-    watched = due()
-    refuse(watched.server)
+    watched = due(SONARQUBE)
+    SONARQUBE.refuse(watched.lab)
     reports = watched.let_pass(days(8))
     assert {one.outcome for one in reports} == {"partial"}
     assert min(watched.dead) >= watched.lab.start + days(30)
@@ -153,7 +60,7 @@ def test_what_cannot_be_held_is_told_all_along() -> None:
     ids=str,
 )
 def test_promise_1_no_answer_of_sonarqube_lets_its_copy_die(call: str, fault: dict[str, Any], code: Code) -> None:
-    watched = due(quick=False)
+    watched = due(SONARQUBE, quick=False)
     watched.lab.cloud.add_fault(f"sonarqube.{call}", call=None, **fault)
     told = [one.error for one in watched.lab.run().items if one.error is not None]
     assert [one.code for one in told] == [code]
@@ -167,68 +74,31 @@ def test_promise_1_no_answer_of_sonarqube_lets_its_copy_die(call: str, fault: di
     assert len(watched.lab.live()) == 1
 
 
-def test_promise_1_a_copy_that_somebody_put_back_is_replaced_before_its_pat_ends() -> None:
-    watched = due()
-    first = watched.copy
-    watched.lab.run()
-    watched.put_back(first)
-    watched.let_pass(days(2))
-    assert watched.dead == []
-    assert watched.takes_current
-
-
 # --- reconciled, not remembered --------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", ["302", "203"])
-def test_promise_1_a_dead_copy_that_came_back_is_replaced_by_the_next_full_look(page: str) -> None:
-    """203: SonarQube's check takes a page for people for an answer, and calls the dead copy well."""
-    watched = due(quick=False)
+def test_promise_1_a_dead_copy_that_the_check_calls_well_is_replaced_by_the_next_full_look() -> None:
+    """SonarQube's check takes a page for people (203) for an answer, and calls the dead copy well."""
+    watched = due(SONARQUBE, quick=False)
     lab, first = watched.lab, watched.copy
-    lab.cloud.switches.sign_in_page = page
+    lab.cloud.switches.sign_in_page = "203"
     watched.remember_looks()
     watched.let_pass(days(2))
     assert watched.takes_current
-    watched.put_back(first)
+    SONARQUBE.put_back(lab, first)
     reports = watched.let_pass(days(1))
     assert watched.takes_current
-    told = [line for report in reports for line in outcomes(report.items) if "not-pushed" in line]
-    assert told == (["build-pat rotate done not-pushed"] if page == "302" else [])
+    assert [line for report in reports for line in outcomes(report.items) if "not-pushed" in line] == []
     before = len(lab.operations())
     lab.later(timedelta(minutes=1))
     assert not [name for name in lab.operations()[before:] if name.startswith("sonarqube")], "asked once a day"
 
 
-def test_promise_1_a_push_that_an_emergency_overtook_and_that_was_killed_is_mended_by_the_full_look() -> None:
-    """The timer's push arrives after the emergency's, and nobody is left to see that it put an older value back."""
-    watched = due(quick=False)
-    lab = watched.lab
-    watched.remember_looks()
-
-    def overtaken(met: Operation) -> None:
-        if met.name == "sonarqube.update_azure":
-            lab.cloud.before_effect = None
-            lab.run("build-pat", emergency=True)
-            lab.cloud.after_effect = killed
-
-    def killed(_: Operation) -> None:
-        raise Killed
-
-    lab.cloud.after_effect, lab.cloud.before_effect = None, overtaken
-    with pytest.raises(Killed):
-        lab.run()
-    lab.cloud.after_effect = None
-    assert not watched.takes_current
-    watched.let_pass(days(1))
-    assert watched.takes_current
-    assert lab.works("build-pat")
-
-
 def test_a_consumer_that_does_not_answer_the_full_look_is_told_and_asked_again_the_next_day() -> None:
-    watched = Watched(quick=False)
+    watched = WatchedConsumer(SONARQUBE, quick=False)
     watched.lab.run()
     watched.remember_looks()
-    grant = refuse(watched.server)
+    grant = SONARQUBE.refuse(watched.lab)
     report = watched.lab.later(hours(6))
     assert outcomes(report.items) == ["build-pat rotate failed not-pushed", "build-pat hold held fresh"]
     assert "may lack the published value" in row(report).says
@@ -239,7 +109,7 @@ def test_a_consumer_that_does_not_answer_the_full_look_is_told_and_asked_again_t
 
 
 def test_a_full_look_leaves_a_consumer_alone_whose_item_another_runner_has() -> None:
-    watched = Watched(quick=False)
+    watched = WatchedConsumer(SONARQUBE, quick=False)
     lab = watched.lab
     lab.run()
     storage = Storage()
@@ -252,12 +122,11 @@ def test_a_full_look_leaves_a_consumer_alone_whose_item_another_runner_has() -> 
 
 def test_rule_8_an_emergency_that_ended_what_a_consumer_has_gives_it_the_published_value() -> None:
     """The timer replaced and pushed it before; then an older copy was put back."""
-    watched = due()
+    watched = due(SONARQUBE)
     lab, first = watched.lab, watched.copy
     lab.run()
-    watched.put_back(first)
-    lab.cloud.after_effect = lab.cloud.before_effect = None
-    lab.end_trouble()
+    SONARQUBE.put_back(lab, first)
+    watched.end_looking()
     leaked_at = lab.clock.now() - hours(1)
     lab.wait(hours(1))
     report = lab.run("build-pat", published_before=leaked_at, emergency=True)
@@ -265,23 +134,8 @@ def test_rule_8_an_emergency_that_ended_what_a_consumer_has_gives_it_the_publish
     assert watched.takes_current
 
 
-def test_rule_8_an_emergency_is_never_held_back_by_a_consumer() -> None:
-    watched = due()
-    watched.lab.cloud.after_effect = watched.lab.cloud.before_effect = None
-    leaked = watched.copy
-    refuse(watched.server)
-    report = watched.lab.run("build-pat", emergency=True)
-    assert sorted(outcomes(report.items)) == [
-        "build-pat retire done emergency",
-        "build-pat rotate done emergency",
-        "build-pat rotate failed not-pushed",
-    ]
-    assert watched.lab.cloud.pats.authenticate("contoso", leaked) is None
-    assert len(watched.lab.live()) == 1
-
-
 def test_rule_8_an_emergency_ends_the_leaked_pat_before_it_waits_for_a_consumer() -> None:
-    watched = due(quick=False)
+    watched = due(SONARQUBE, quick=False)
     seen: list[str] = []
     watched.lab.cloud.before_effect = lambda met: seen.append(met.name)
     watched.lab.run("build-pat", emergency=True)
@@ -290,9 +144,9 @@ def test_rule_8_an_emergency_ends_the_leaked_pat_before_it_waits_for_a_consumer(
 
 
 def test_an_emergency_s_predecessor_is_not_held_by_a_later_run_either() -> None:
-    watched = due(quick=False)
-    watched.lab.cloud.after_effect = watched.lab.cloud.before_effect = None
-    refuse(watched.server)
+    watched = due(SONARQUBE, quick=False)
+    watched.end_looking()
+    SONARQUBE.refuse(watched.lab)
     watched.lab.cloud.add_fault("pats.revoke", "status", call=None, status=503)
     watched.lab.run("build-pat", emergency=True)
     assert len(watched.lab.live()) == 2
@@ -304,19 +158,8 @@ def test_an_emergency_s_predecessor_is_not_held_by_a_later_run_either() -> None:
     assert asked.index("pats.revoke") < asked.index("sonarqube.list_definitions")
 
 
-def test_a_quiet_run_asks_a_consumer_nothing_and_reads_no_token() -> None:
-    watched = Watched(quick=False)
-    watched.remember_looks()
-    watched.lab.run()
-    before = len(watched.lab.operations())
-    watched.lab.later(hours(6))
-    asked = watched.lab.operations()[before:]
-    assert [name for name in asked if name.startswith("sonarqube")] == []
-    assert "sonarqube-token" not in [call.subject for call in watched.lab.cloud.calls()[before:]]
-
-
 def test_a_renewed_value_is_not_pushed_again() -> None:
-    watched = due(strategy="renew")
+    watched = due(SONARQUBE, strategy="renew")
     assert outcomes(watched.lab.run().items) == ["build-pat renew done near-expiry"]
     assert watched.takes_current
 
@@ -328,7 +171,7 @@ def test_promise_1_then_that_is_taken_off_leaves_alive_what_the_consumer_was_giv
     lab.items = [item(then=THEN)]
     assert outcomes(lab.later(hours(6)).items) == ["build-pat rotate done not-pushed", "build-pat hold held fresh"]
     assert server.azure[SETTING].pat == lab.current("build-pat").value
-    grant = refuse(server)
+    grant = SONARQUBE.refuse(lab)
     lab.later(days(24))
     lab.items = [item()]
     report = lab.later(days(2))
@@ -346,7 +189,7 @@ def test_promise_1_then_that_is_taken_off_leaves_alive_what_the_consumer_was_giv
 
 def test_promise_1_then_that_is_taken_off_leaves_alive_what_was_given_last_also_when_no_tag_names_it_any_more() -> None:
     """The tag `predecessors` holds three: what no longer fits is found by its mark, and judged by all versions."""
-    watched = due()
+    watched = due(SONARQUBE)
     lab, given = watched.lab, watched.copy
     lab.items = [item()]
     lab.run()
@@ -363,21 +206,22 @@ def test_promise_1_then_that_is_taken_off_leaves_alive_what_was_given_last_also_
 
 
 def test_another_setting_is_another_consumer() -> None:
-    watched = Watched()
+    watched = WatchedConsumer(SONARQUBE)
     watched.lab.run()
-    watched.server.azure["other"] = type(watched.server.azure[SETTING])("other", "https://dev.azure.com/contoso", "")
+    settings = settings_of(watched.lab)
+    settings["other"] = AzureSetting("other", "https://dev.azure.com/contoso", "")
     watched.lab.items = [item(then={**THEN, "alm_setting": "other"})]
     watched.lab.later(hours(6))
-    assert watched.server.azure["other"].pat == watched.lab.current("build-pat").value
+    assert settings["other"].pat == watched.lab.current("build-pat").value
 
 
 def test_the_setting_s_address_stays_and_one_of_another_organization_is_refused() -> None:
-    watched = Watched(quick=False)
-    watched.server.azure[SETTING].url = "https://contoso.visualstudio.com"
+    watched = WatchedConsumer(SONARQUBE, quick=False)
+    settings_of(watched.lab)[SETTING].url = "https://contoso.visualstudio.com"
     watched.lab.run()
-    assert watched.server.azure[SETTING].url == "https://contoso.visualstudio.com"
-    watched = Watched(quick=False)
-    watched.server.azure[SETTING].url = "https://dev.azure.com/fabrikam/"
+    assert settings_of(watched.lab)[SETTING].url == "https://contoso.visualstudio.com"
+    watched = WatchedConsumer(SONARQUBE, quick=False)
+    settings_of(watched.lab)[SETTING].url = "https://dev.azure.com/fabrikam/"
     error = row(watched.lab.run()).error
     assert error is not None
     assert "another organization than contoso" in error.message
@@ -385,7 +229,7 @@ def test_the_setting_s_address_stays_and_one_of_another_organization_is_refused(
 
 
 def test_a_check_that_fails_after_the_push_is_told_with_what_may_be_missing() -> None:
-    watched = Watched(quick=False)
+    watched = WatchedConsumer(SONARQUBE, quick=False)
     watched.lab.cloud.switches.projects_with_code_scope = False
     error = row(watched.lab.run()).error
     assert error is not None
@@ -395,7 +239,8 @@ def test_a_check_that_fails_after_the_push_is_told_with_what_may_be_missing() ->
 
 def test_a_refused_token_is_tried_once_in_a_run() -> None:
     lab = Lab([item(then=THEN), item("other-pat", then={**THEN, "alm_setting": "other"})])
-    refuse(lab.sonarqube())
+    lab.sonarqube()
+    SONARQUBE.refuse(lab)
     lab.run()
     assert [name for name in lab.operations() if name.startswith("sonarqube")] == ["sonarqube.list_definitions"]
 
@@ -414,7 +259,7 @@ def test_one_refused_setting_leaves_the_server_s_others_alone() -> None:
 
 
 def test_promise_7_neither_the_value_nor_the_token_travels_in_an_address() -> None:
-    watched = due(quick=False)
+    watched = due(SONARQUBE, quick=False)
     watched.lab.run()  # tests/conftest.py looks for both in every address, log and report
     calls = [call for call in watched.lab.cloud.calls() if call.operation.startswith("sonarqube")]
     assert {call.query for call in calls} == {"", f"key={SETTING}"}
@@ -446,7 +291,7 @@ def test_rule_13_a_new_technical_user_s_value_is_pushed_before_the_former_owner_
     lab.run()
     first = server.azure[SETTING].pat
     lab.users = owners([], [item(then=THEN)])
-    grant = refuse(server)
+    grant = SONARQUBE.refuse(lab)
     lab.later(hours(6))
     lab.later(days(2))
     assert lab.cloud.pats.authenticate("contoso", first) is not None
@@ -463,8 +308,8 @@ def demo_vaults() -> list[dict[str, Any]]:
 
 def test_rule_13_a_decommissioned_item_owes_its_consumer_nothing() -> None:
     """Its secret is disabled, so what was not pushed before can never be; and nobody is to use it."""
-    watched = due()
-    lab, allow = watched.lab, refuse(watched.server)
+    watched = due(SONARQUBE)
+    lab, allow = watched.lab, SONARQUBE.refuse(watched.lab)
     lab.run()
     lab.items = [item(then=THEN, decommission=True)]
     assert lab.later(hours(6)).exit_code() == 0
@@ -477,7 +322,7 @@ def test_rule_13_a_decommissioned_item_owes_its_consumer_nothing() -> None:
 
 def test_promise_2_an_orphan_of_a_decommissioned_item_ends_without_a_push() -> None:
     """A run at the same moment had minted it and was killed; the secret is disabled, so nothing can be pushed."""
-    watched = due()
+    watched = due(SONARQUBE)
     lab = watched.lab
     lab.items = [item(then=THEN, decommission=True)]
     lab.run()
@@ -506,8 +351,8 @@ def test_a_paused_item_is_not_pushed_and_a_dry_run_tells_what_it_would_push() ->
 
 def test_one_pushed_item_per_run_is_one_row_however_often_it_is_asked_for() -> None:
     """The overlap is over and the push was owed: pushed once, then revoked."""
-    watched = due(quick=False)
-    grant = refuse(watched.server)
+    watched = due(SONARQUBE, quick=False)
+    grant = SONARQUBE.refuse(watched.lab)
     watched.lab.run()
     grant()
     before = len(watched.lab.operations())
@@ -516,7 +361,7 @@ def test_one_pushed_item_per_run_is_one_row_however_often_it_is_asked_for() -> N
 
 
 def test_the_token_that_cannot_be_read_is_told_by_the_name_of_its_secret() -> None:
-    watched = due(quick=False)
+    watched = due(SONARQUBE, quick=False)
     watched.lab.cloud.vaults["patrol-demo-creds.vault.azure.net"].delete("sonarqube-token")
     error = row(watched.lab.run()).error
     assert error is not None
@@ -525,7 +370,7 @@ def test_the_token_that_cannot_be_read_is_told_by_the_name_of_its_secret() -> No
 
 
 def test_check_online_finds_what_a_push_needs_and_changes_nothing() -> None:
-    watched = Watched(quick=False)
+    watched = WatchedConsumer(SONARQUBE, quick=False)
     lab = watched.lab
 
     def finding() -> tuple[bool, str]:
@@ -535,10 +380,10 @@ def test_check_online_finds_what_a_push_needs_and_changes_nothing() -> None:
 
     assert finding() == (True, "")
     assert not any(call.effect for call in lab.cloud.calls() if call.operation.startswith("sonarqube"))
-    del watched.server.azure[SETTING]
+    del settings_of(watched.lab)[SETTING]
     assert finding()[0] is False
     assert "has no Azure DevOps setting of that key" in finding()[1]
-    refuse(watched.server)
+    SONARQUBE.refuse(watched.lab)
     assert "Administer System" in finding()[1]
     assert watched.lab.cloud.calls("sonarqube.update_azure") == []
 
@@ -580,9 +425,9 @@ def test_status_and_the_dispatcher_see_a_push_that_is_owed_in_the_listing_alone(
 @pytest.mark.parametrize("again", ["forced", "scopes"])
 def test_promise_1_a_second_rotation_before_the_push_does_not_end_what_sonarqube_holds(again: str) -> None:
     """Its overlap was over long before the new version: that is no emergency, which waits for no consumer."""
-    watched = due()
+    watched = due(SONARQUBE)
     lab = watched.lab
-    grant = refuse(watched.server)
+    grant = SONARQUBE.refuse(watched.lab)
     lab.run()
     lab.wait(days(2))
     if again == "scopes":
@@ -598,22 +443,10 @@ def test_promise_1_a_second_rotation_before_the_push_does_not_end_what_sonarqube
     assert len(lab.live()) == 1
 
 
-def test_promise_1_without_any_overlap_sonarqube_has_the_new_value_before_the_old_one_ends() -> None:
-    watched = due(overlap="0d")
-    grant = refuse(watched.server)
-    watched.let_pass(days(2))
-    assert watched.dead == []
-    grant()
-    watched.let_pass(days(2))
-    assert watched.dead == []
-    assert watched.takes_current
-    assert len(watched.lab.live()) == 1
-
-
 def test_rule_8_an_emergency_after_the_second_rotation_waits_for_no_consumer() -> None:
-    watched = due()
+    watched = due(SONARQUBE)
     lab = watched.lab
-    refuse(watched.server)
+    SONARQUBE.refuse(watched.lab)
     lab.run()
     lab.wait(days(2))
     lab.run("build-pat", force=True)
