@@ -53,12 +53,25 @@ def test_choices_are_the_template_s() -> None:
     def offered(name: str) -> set[str]:
         return {choice["value"] for choice in ELEMENTS[name]["constraints"]["allowedValues"]}
 
-    assert offered("networkMode") == set(TEMPLATE["networkMode"]["allowedValues"])
+    for name in ("networkMode", "inventoryFrom"):
+        assert offered(name) == set(TEMPLATE[name]["allowedValues"])
     assert TEMPLATE["rotationSchedule"]["defaultValue"] in offered("rotationSchedule")
-    for name in ("networkMode", "rotationSchedule"):
+    for name in ("networkMode", "rotationSchedule", "inventoryFrom"):
         element = ELEMENTS[name]
         chosen = {choice["label"]: choice["value"] for choice in element["constraints"]["allowedValues"]}
         assert chosen[element["defaultValue"]] == TEMPLATE[name]["defaultValue"]
+
+
+def test_each_place_of_the_inventory_says_what_is_still_to_be_done() -> None:
+    (code,) = [step for step in FORM["steps"] if step["name"] == "code"]
+    told = [element for element in code["elements"] if element["type"] == "Microsoft.Common.TextBlock"]
+    assert {element["visible"] for element in told} == {
+        f"[equals(steps('code').inventoryFrom, '{place}')]" for place in TEMPLATE["inventoryFrom"]["allowedValues"]
+    }
+    for element in told:
+        assert "nothing is rotated, and every run says so, until you" in element["options"]["text"]
+        for page in re.findall(r"docs/[a-z-]+\.md", element["options"]["text"]):
+            assert (ROOT / page).exists()
 
 
 @pytest.mark.parametrize(
