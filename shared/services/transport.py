@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -15,6 +15,7 @@ from functools import cache
 from http.cookiejar import DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
@@ -78,12 +79,30 @@ class Adapter(HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *args: Any, **given: Any) -> requests.Response:
         url = request.url or ""
-        if way_out.is_own_endpoint(url) and select_proxy(url, given.get("proxies")):
+        if url.startswith("http:") and way_out.is_own_endpoint(url) and select_proxy(url, given.get("proxies")):
             raise way_out.close(way_out.through_proxy(url))
         try:
             return super().send(request, *args, **given)
         except way_out.NO_ADDRESS:
             raise way_out.close(way_out.no_proxy_address()) from None
+
+
+class _Session(requests.Session):
+    """Looks into the environment once for each host, where requests does so for every request: a fifth of its work."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._found: dict[tuple[object, ...], Mapping[str, Any]] = {}
+
+    def merge_environment_settings(self, url: Any, proxies: Any, stream: Any, verify: Any, cert: Any) -> Any:
+        if proxies != {}:  # somebody's own choice
+            return super().merge_environment_settings(url, proxies, stream, verify, cert)
+        to = urlsplit(url)
+        asked = (to.scheme, to.netloc, stream, verify, cert)
+        if asked not in self._found:
+            self._found[asked] = super().merge_environment_settings(url, {}, stream, verify, cert)
+        found = self._found[asked]
+        return {**found, "proxies": dict(found["proxies"])}
 
 
 def session(connections: int) -> requests.Session:
@@ -92,7 +111,7 @@ def session(connections: int) -> requests.Session:
     It keeps no cookie: one that a service sets for one user must not travel with the next one's request, or with the
     proof of a PAT. It reads no netrc.
     """
-    made = requests.Session()
+    made = _Session()
     # Else requests takes what ~/.netrc has for a host, and overwrites the Authorization header that an SDK has set.
     made.auth = _as_it_is
     made.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))

@@ -334,6 +334,28 @@ def test_a_refusal_of_patrol_s_own_identity_is_not_the_vault_s() -> None:
     assert "role" not in caught.value.remedy
 
 
+# --- the environment --------------------------------------------------------------------------------------------------
+
+
+def test_each_host_goes_its_own_way_whichever_was_asked_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, "http://proxy.contoso.com:8080")
+    for name in ("NO_PROXY", "no_proxy"):
+        monkeypatch.setenv(name, "vault.azure.net")
+    ways = session(1)
+
+    def found(url: str, **own: str) -> Any:
+        return ways.merge_environment_settings(url, own, None, None, None)["proxies"]
+
+    for _ in range(2):
+        assert "https" not in found("https://contoso.vault.azure.net/secrets")
+        assert found("https://dev.azure.com/contoso")["https"] == "http://proxy.contoso.com:8080"
+    own = "http://another.contoso.com:8080"
+    assert found("https://dev.azure.com/contoso", https=own)["https"] == own, "a caller's own choice is its own"
+    found("https://dev.azure.com/contoso")["https"] = "changed by a caller"
+    assert found("https://dev.azure.com/contoso")["https"] == "http://proxy.contoso.com:8080"
+
+
 # --- cookies ----------------------------------------------------------------------------------------------------------
 
 
