@@ -5,6 +5,7 @@ pays only for what it runs.
 import os
 import typing
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 import azure.functions as func
@@ -29,7 +30,8 @@ def rotate_due(timer: func.TimerRequest, messages: func.Out[typing.List[str]], c
 
     Fails its invocation when an item failed, so that Application Insights sees it.
     """
-    from shared.functions import rotation_timer
+    with _cold_start():
+        from shared.functions import rotation_timer
 
     rotation_timer.rotate_due(past_due=timer.past_due, send=messages.set, enter=_in_threads(context))
 
@@ -40,7 +42,7 @@ def refresh_tokens(timer: func.TimerRequest, context: func.Context) -> None:
 
     Returns at once where pats.yaml names no service principal. Fails its invocation when a token failed.
     """
-    from shared.functions import token_timer
+    from shared.functions import token_timer  # without asking ahead: it seldom has anything to do
 
     token_timer.refresh_tokens(past_due=timer.past_due, enter=_in_threads(context))
 
@@ -49,7 +51,8 @@ def refresh_tokens(timer: func.TimerRequest, context: func.Context) -> None:
 @app.queue_output(arg_name="aside", queue_name=f"{_QUEUE}-poison", connection=_STORAGE)
 def rotate_user(message: func.QueueMessage, aside: func.Out[str], context: func.Context) -> None:
     """One technical user's work in one run. Fails its invocation when it is worth another delivery."""
-    from shared.functions import queue_trigger
+    with _cold_start():
+        from shared.functions import queue_trigger
 
     queue_trigger.rotate_user(message.get_body(), message.dequeue_count or 1, aside.set, enter=_in_threads(context))
 
@@ -58,7 +61,8 @@ def rotate_user(message: func.QueueMessage, aside: func.Out[str], context: func.
 @app.queue_output(arg_name="messages", queue_name=_QUEUE, connection=_STORAGE)
 def rotate(req: func.HttpRequest, messages: func.Out[typing.List[str]], context: func.Context) -> func.HttpResponse:
     """`POST /api/rotate`: rotate what is due, or the named secrets; over the queue with `Prefer: respond-async`."""
-    from shared.functions import http_routes
+    with _cold_start():
+        from shared.functions import http_routes
 
     return _response(http_routes.rotate(_call(req), http_routes.App(enter=_in_threads(context), send=messages.set)))
 
@@ -66,7 +70,8 @@ def rotate(req: func.HttpRequest, messages: func.Out[typing.List[str]], context:
 @app.route("emergency", methods=_METHODS)
 def emergency(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`POST /api/emergency`: replace leaked PATs and end the old ones at once."""
-    from shared.functions import http_routes
+    with _cold_start():
+        from shared.functions import http_routes
 
     return _response(http_routes.emergency(_call(req), http_routes.App(enter=_in_threads(context))))
 
@@ -74,7 +79,8 @@ def emergency(req: func.HttpRequest, context: func.Context) -> func.HttpResponse
 @app.route("pats", methods=_METHODS)
 def pats(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`GET /api/pats`: the state of every item, from the vault alone."""
-    from shared.functions import http_routes
+    with _cold_start():
+        from shared.functions import http_routes
 
     return _response(http_routes.pats(_call(req), http_routes.App(enter=_in_threads(context))))
 
@@ -82,7 +88,8 @@ def pats(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
 @app.route("page", methods=_METHODS)
 def page(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`GET /api/page`: the same for people, and what needs them first, as one HTML page."""
-    from shared.functions import http_page, http_routes
+    with _cold_start():
+        from shared.functions import http_page, http_routes
 
     return _response(http_page.show(_call(req), http_routes.App(enter=_in_threads(context))))
 
@@ -90,7 +97,8 @@ def page(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
 @app.route("metrics", methods=_METHODS)
 def metrics(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`GET /api/metrics`: the same for Prometheus, as OpenMetrics text."""
-    from shared.functions import http_metrics, http_routes
+    with _cold_start():
+        from shared.functions import http_metrics, http_routes
 
     return _response(http_metrics.show(_call(req), http_routes.App(enter=_in_threads(context))))
 
@@ -98,7 +106,8 @@ def metrics(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
 @app.route("readers", methods=_METHODS)
 def readers(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`GET /api/readers`: who reads each secret, when last, and which version."""
-    from shared.functions import http_readers, http_routes
+    with _cold_start():
+        from shared.functions import http_readers, http_routes
 
     return _response(http_readers.show(_call(req), http_routes.App(enter=_in_threads(context))))
 
@@ -106,7 +115,8 @@ def readers(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
 @app.route("runs/{run_id?}", methods=_METHODS)
 def runs(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`GET /api/runs`: the latest runs; `GET /api/runs/{run_id}`: one report, with progress while it runs."""
-    from shared.functions import http_routes
+    with _cold_start():
+        from shared.functions import http_routes
 
     return _response(http_routes.runs(_call(req), http_routes.App(enter=_in_threads(context))))
 
@@ -114,7 +124,8 @@ def runs(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
 @app.route("enroll", methods=_METHODS)
 def enroll(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`POST /api/enroll`: a link by which a person signs in once as a user without a password."""
-    from shared.functions import http_enroll, http_routes
+    with _cold_start():
+        from shared.functions import http_enroll, http_routes
 
     return _response(http_enroll.ask(_call(req), http_routes.App(enter=_in_threads(context))))
 
@@ -123,7 +134,8 @@ def enroll(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
 @app.route("enroll/callback", methods=("POST",), auth_level=func.AuthLevel.ANONYMOUS)
 def enroll_callback(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`POST /api/enroll/callback`: a person has signed in, or has not."""
-    from shared.functions import http_enroll, http_routes
+    with _cold_start():
+        from shared.functions import http_enroll, http_routes
 
     return _response(http_enroll.come_back(_call(req), http_routes.App(enter=_in_threads(context))))
 
@@ -131,7 +143,8 @@ def enroll_callback(req: func.HttpRequest, context: func.Context) -> func.HttpRe
 @app.route("enroll/{ticket}", methods=("GET",), auth_level=func.AuthLevel.ANONYMOUS)
 def enroll_link(req: func.HttpRequest, context: func.Context) -> func.HttpResponse:
     """`GET /api/enroll/{ticket}`: whom to sign in as, and the way there."""
-    from shared.functions import http_enroll, http_routes
+    with _cold_start():
+        from shared.functions import http_enroll, http_routes
 
     return _response(http_enroll.open_link(_call(req), http_routes.App(enter=_in_threads(context))))
 
@@ -143,6 +156,12 @@ def health(req: func.HttpRequest) -> func.HttpResponse:  # noqa: ARG001  # nothi
     from shared.functions import http_health
 
     return _response(http_health.health(http_health.LAST_RUN))
+
+
+def _cold_start() -> AbstractContextManager[None]:
+    from shared.functions import cold_start
+
+    return cold_start.cold_start()
 
 
 def _call(req: func.HttpRequest) -> "Call":

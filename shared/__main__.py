@@ -5,6 +5,7 @@ What is loaded before the signals are caught is little: Ctrl-C comes early, too.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -50,7 +51,10 @@ def main() -> int:
     from shared.cli.stopping import Stopping
 
     _COMMAND.append(Stopping())
-    return command_line.main(stopping=_COMMAND[0])
+    try:
+        return command_line.main(stopping=_COMMAND[0])
+    finally:
+        gc.freeze()  # all of it ends with the process: a search for cycles would take a sixth of a short command
 
 
 if __name__ == "__main__":

@@ -284,6 +284,11 @@ def identity_of(environ: Mapping[str, str]) -> tuple[bool, bool]:
     return chosen == "environmentcredential", chosen in _HOSTED and _has_client_secret(given)
 
 
+def has_managed_identity(environ: Mapping[str, str]) -> bool:
+    """Whether the platform says where one is asked, as App Service and Functions do."""
+    return bool(environ.get("IDENTITY_ENDPOINT", "").strip())
+
+
 def pats_file(environ: Mapping[str, str], root: Path) -> Path | BlobAddress:
     """Where the inventory lies, whatever else is wrong with the settings; `root` is what a path is relative to.
 

@@ -1,4 +1,4 @@
-"""Puts the real adapters together; the only place that builds clients."""
+"""Puts the real adapters together; with process_wide.py the only place that builds clients."""
 
 from __future__ import annotations
 
@@ -10,12 +10,10 @@ from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import requests
 from azure.core.credentials import TokenCredential
-from azure.core.pipeline.transport import RequestsTransport
-from azure.identity import ManagedIdentityCredential
 
 from shared.inventory import files
 from shared.model.clock import GRACE, Clock, Deadline, SystemClock
@@ -25,6 +23,7 @@ from shared.model.ports import AuditLogs, Events, Links, PatApi, Vault, VaultLog
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Alone, SingleFlight
 from shared.model.vaults import VaultAddress
+from shared.process_wide import app_identity, managed_identity, shared_session
 from shared.report.history import History, NoHistory
 from shared.report.told import Forgetful, ToldBefore
 from shared.rotation.ledger import Ledger
@@ -39,7 +38,6 @@ from shared.services.entra_enrolled import EnrolledUsers
 from shared.services.entra_sign_in import Entra
 from shared.services.entra_tokens import EntraTokens
 from shared.services.host_storage import ByIdentity, Storage
-from shared.services.identity import own_identity
 from shared.services.key_vault import SecretVault
 from shared.services.managed_identity import ManagedAssertion
 from shared.services.notice_post import DirectPost, Post, SessionPost
@@ -48,7 +46,6 @@ from shared.services.rate_limits import SIGN_INS, VERSIONS, Limit, Pace
 from shared.services.recipients import NoticeRecipients
 from shared.services.service_connections import ServiceConnections
 from shared.services.sonarqube import SonarQubeServer
-from shared.services.transport import READ_TIMEOUT, session
 from shared.services.verify import Prover
 from shared.services.webhooks import Webhooks
 from shared.settings import Settings, read
@@ -56,8 +53,6 @@ from shared.telemetry import event
 
 if TYPE_CHECKING:
     from shared.services.inventory_blobs import InventoryBlobs
-
-CONNECTIONS = 64
 
 MakeWorld = Callable[[Settings, timedelta, Events], World]
 """Makes what a run reaches, for so long, and tells events so; tests make their own."""
@@ -73,12 +68,6 @@ class Deployment:
 
 
 @cache
-def shared_session(of: str, connections: int) -> requests.Session:  # noqa: ARG001  # `of` is a part of the cache's key
-    """One session per process and purpose: its connections outlive a run."""
-    return session(connections)
-
-
-@cache
 def shared_pace(of: str, limit: Limit) -> Pace:  # noqa: ARG001  # `of` is a part of the cache's key
     """One for each vault, or for sign-ins, and process: what runs side by side shares one limit."""
     return Pace(limit)
@@ -88,20 +77,6 @@ def shared_pace(of: str, limit: Limit) -> Pace:  # noqa: ARG001  # `of` is a par
 def shared_ledger(deployment: str) -> Ledger:  # noqa: ARG001  # a part of the cache's key
     """One for each deployment and process: no run of it sends a password that another one saw refused."""
     return Ledger()
-
-
-@cache
-def app_identity(http: requests.Session, by_environment: bool, client_has_secret: bool) -> TokenCredential:
-    """One per process: it keeps its tokens, so that a message of the queue need not ask for them again."""
-    return own_identity(by_environment=by_environment, client_has_secret=client_has_secret, **_patience(http))
-
-
-@cache
-def managed_identity(http: requests.Session, client_id: str | None) -> TokenCredential:
-    """The same of an identity that opens the host's storage, or signs in for the app registration."""
-    # Its endpoint is on this machine. Where there is none (a laptop), azure-core would wait for 300 seconds.
-    near = _patience(http, connection_timeout=2, read_timeout=READ_TIMEOUT)
-    return ManagedIdentityCredential(client_id=client_id, **near)
 
 
 def open(
@@ -143,7 +118,7 @@ def _inventory_blobs(address: BlobAddress, by_environment: bool, client_has_secr
     """One per address and process: it keeps what it read."""
     from shared.services.inventory_blobs import InventoryBlobs  # the SDK of storages is loaded where it is needed only
 
-    http = shared_session("services", CONNECTIONS)
+    http = shared_session("services")
     return InventoryBlobs(address, app_identity(http, by_environment, client_has_secret), http)
 
 
@@ -233,11 +208,9 @@ class _Clients:
         federated: Callable[[], TokenCredential] | None,
     ) -> _Clients:
         """With the process's own where there is None."""
-        # Requests to the HTTP API run side by side and share it: a pool that is too small throws connections away.
-        connections = max(CONNECTIONS, settings.parallel_users)
         post = DirectPost() if http is None else SessionPost(http)
-        alone = http or shared_session("proofs", connections)
-        http = http or shared_session("services", connections)
+        alone = http or shared_session("proofs")
+        http = http or shared_session("services")
         identity = identity or app_identity(http, settings.identity_by_environment, settings.client_has_secret)
         managed = partial(managed_identity, http, settings.identity_client_id)
         deadline = Deadline.after(clock, budget, grace)
@@ -388,9 +361,3 @@ def sharers(settings: Settings, messages: int) -> int:
 def one_of(instances: int) -> MakeWorld:
     """Makes a world that takes its share of the vault's limit, and leaves their shares to the other instances."""
     return lambda settings, budget, tell: world(settings, budget, tell, processes=instances)
-
-
-def _patience(http: requests.Session, **timeouts: float) -> dict[str, Any]:
-    """How azure-identity asks for tokens."""
-    transport = RequestsTransport(session=http, session_owner=False, **timeouts)
-    return {"transport": transport, "retry_total": 2, "retry_backoff_max": 5}

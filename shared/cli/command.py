@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TextIO
 
 from shared.cli.stopping import Stopping
 from shared.cli.terminal import Output, Screen
+from shared.loading import loading
 from shared.model.secret_text import printable
 
 if TYPE_CHECKING:  # loaded by the commands that need them
@@ -67,7 +68,8 @@ class Terminal:
 
     def open(self) -> Deployment:
         """All three. Raises as they do."""
-        from shared import wiring
+        with loading():
+            from shared import wiring
 
         return wiring.open(self.environ, self.root, make_world=self.make_world, tell=self.progress)
 

@@ -14,11 +14,12 @@ from shared.cli.names import nearest_user
 from shared.cli.tables import show_enrollments
 from shared.model.credentials import FederatedIdentity
 from shared.model.errors import Misconfigured, PatrolError
+from shared.process_wide import shared_session
 from shared.rotation.enroll import Enrolled, Enrolling, enrollable, enrollments
 from shared.services.deployed_app import ask_for_link
 from shared.settings import enroll_key
 from shared.views import html
-from shared.wiring import Deployment, shared_session
+from shared.wiring import Deployment
 
 WITHIN = timedelta(minutes=10)
 
@@ -62,7 +63,7 @@ def _over_the_app(terminal: Terminal) -> int:
             "Put the key there (Azure portal: the function enroll, Function keys). Where HTTP_AUTH is entra, ask as "
             "docs/deploy.md says.",
         )
-    asked = ask_for_link(shared_session("app", 1), terminal.options.app, key, terminal.options.upn)
+    asked = ask_for_link(shared_session("app"), terminal.options.app, key, terminal.options.upn)
     if terminal.options.json:
         terminal.screen.json({"link": asked.link, "expires_at": asked.expires_at})
         return WELL

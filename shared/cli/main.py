@@ -16,6 +16,7 @@ from shared.cli.command import HUMAN, MISCONFIGURED, NOT_DONE, UNTOLD, WELL, Ter
 from shared.cli.parser import parser
 from shared.cli.stopping import Stopping
 from shared.cli.terminal import Output, Screen
+from shared.loading import loading
 
 if TYPE_CHECKING:
     from datetime import timedelta
@@ -123,13 +124,18 @@ _ROOMS: Mapping[str, str] = {
 
 
 def _do(terminal: Terminal) -> int:
-    name = terminal.options.command
+    with loading():
+        command = _command(terminal.options.command)
+    return command(terminal)
+
+
+def _command(name: str) -> Callable[[Terminal], int]:
     if name in _ROOMS:
-        command: Callable[[Terminal], int] = resolve_name(f"shared.cli.{_ROOMS[name]}")
-        return command(terminal)
+        found: Callable[[Terminal], int] = resolve_name(f"shared.cli.{_ROOMS[name]}")
+        return found
     from shared.cli import run_commands
 
-    return run_commands.COMMANDS[name](terminal)
+    return run_commands.COMMANDS[name]
 
 
 def _tell_failure(terminal: Terminal, failure: PatrolError) -> int:
@@ -147,6 +153,7 @@ def _tell_failure(terminal: Terminal, failure: PatrolError) -> int:
 
 
 def _real_world(settings: Settings, budget: timedelta, tell: Events) -> World:
-    from shared import wiring
+    with loading():
+        from shared import wiring
 
     return wiring.world(settings, budget, tell=tell)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass, field
+from threading import Lock
 from typing import Any
 
 from azure.core.credentials import AccessToken, TokenCredential
@@ -28,19 +30,44 @@ class OwnIdentity:
     """`credential`, with what fails in it kept apart from refusals of the service that the token is for.
 
     azure-identity reports both as ClientAuthenticationError, and brings the answers of Entra ID and of the identity's
-    endpoint along as if they were the service's.
+    endpoint along as if they were the service's. One thread at a time asks for a service's token: the others find it
+    kept, or share the failure.
     """
 
     def __init__(self, credential: TokenCredential) -> None:
         self._credential = credential
+        self._turns: dict[tuple[str, ...], _Turn] = {}
 
     def get_token(self, *scopes: str, **more: Any) -> AccessToken:
         """Raises NoToken alone."""
+        turn = self._turns.setdefault(scopes, _Turn())
+        failed_before = turn.failed
+        with turn.lock:
+            if turn.failed is not None and turn.failed is not failed_before:  # while this one waited
+                raise NoToken(turn.failed)
+            turn.failed = None
+            try:
+                return self._ask(*scopes, **more)
+            except NoToken as failure:
+                turn.failed = failure.known
+                raise
+
+    def _ask(self, *scopes: str, **more: Any) -> AccessToken:
         with closed_ways() as closed:
             try:
                 return self._credential.get_token(*scopes, **more)
+            except NoToken:
+                raise
             except Exception as failure:  # noqa: BLE001  # whatever azure-identity meets: its own, ValueError, OSError
                 raise NoToken(failure if isinstance(failure, Misconfigured) else no_token(failure, closed)) from None
+
+
+@dataclass(slots=True)
+class _Turn:
+    """`failed`: why the last question had no answer."""
+
+    lock: Lock = field(default_factory=Lock)
+    failed: PatrolError | None = None
 
 
 def no_token(failure: Exception, closed: list[Misconfigured]) -> PatrolError:

@@ -48,7 +48,13 @@ def test_help_and_a_typing_error_load_nothing_of_what_commands_need(arguments: t
     modules = loaded(*arguments)
     assert {name.split(".")[0] for name in modules} & LIBRARIES == set()
     ours = {name for name in modules if name.startswith("shared.")}
-    assert ours == {"shared.cli", "shared.model", "shared.model.secret_text", *(f"shared.cli.{name}" for name in WORDS)}
+    assert ours == {
+        "shared.cli",
+        "shared.loading",
+        "shared.model",
+        "shared.model.secret_text",
+        *(f"shared.cli.{name}" for name in WORDS),
+    }
 
 
 @pytest.mark.parametrize(("command", "needs"), [("completion", {"shtab", "logging"}), ("scopes", {"logging"})])
