@@ -1,7 +1,7 @@
 """Index `function_app.py` and invoke its timer once, as a fresh instance does.
 
-`python -m sandbox.bench.first_invocation`, under the sandbox's launcher. Says how much processor the invocation took
-until it opened its first connection.
+`python -m sandbox.bench.first_invocation`. Says how much processor the invocation took until it opened its first
+connection. It loads nothing but the app, so that the app pays for all that it needs.
 """
 
 from __future__ import annotations
@@ -10,25 +10,25 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
-
-from sandbox.functions_host.host import Timer, index, no_queue
+from types import SimpleNamespace
 
 WORD = "first request after "
-CLOCK = "sandbox-clock"
-"""The launcher's thread has connections of its own."""
 
 
 def main() -> None:
-    function = index(Path.cwd())["rotate_due"]
+    sys.path.insert(0, str(Path.cwd()))
+    import function_app
+
+    (rotate_due,) = (one for one in function_app.app.get_functions() if one.get_function_name() == "rotate_due")
+    context = SimpleNamespace(invocation_id="1", thread_local_storage=threading.local())
     began, connected = time.process_time(), list[float]()
 
-    def watch(event: str, _: Any) -> None:
-        if event == "socket.connect" and not connected and threading.current_thread().name != CLOCK:
+    def watch(event: str, _: object) -> None:
+        if event == "socket.connect" and not connected:
             connected.append(time.process_time() - began)
 
     sys.addaudithook(watch)
-    function.invoke(no_queue, timer=Timer())
+    rotate_due.get_user_function()(SimpleNamespace(past_due=False), SimpleNamespace(set=list), context)
     sys.stderr.write(f"\n{WORD}{connected[0]}\n")
 
 

@@ -89,7 +89,7 @@ class QueueBench:
         pages, tokens = at["vault.list"], at["identity.token"]
         # The stand-in for the host opens the queue with a token of its own, when there is something to send.
         taken, listing = (max(tokens) - min(tokens)).total_seconds(), (max(pages) - min(pages)).total_seconds()
-        return Dispatched(taken, listing, used.read(ran.stderr)["memory"], sent)
+        return Dispatched(taken, listing, used.read(ran.stderr), sent)
 
     def work_off(self, instances: int, **settings: str) -> Worked:
         """Hold the messages back until all instances are up, then let them work until nothing is left."""

@@ -38,12 +38,13 @@ def limit(what: str, measured: float, most: float) -> Row:
 
 def processor(*arguments: str) -> float:
     """The processor seconds of a Python program from its start to its end."""
-    before = _of_children()
+    before = spent_by_children()
     subprocess.run([sys.executable, *arguments], cwd=ROOT, check=True, timeout=60, stdout=subprocess.DEVNULL)
-    return _of_children() - before
+    return spent_by_children() - before
 
 
-def _of_children() -> float:
+def spent_by_children() -> float:
+    """The processor seconds of all processes that this one started and waited for."""
     spent = resource.getrusage(resource.RUSAGE_CHILDREN)
     return spent.ru_utime + spent.ru_stime
 

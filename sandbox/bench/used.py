@@ -1,29 +1,21 @@
-"""`python -m sandbox.bench.used -m MODULE …`: run it, then say on standard error what it used, as JSON.
-
-Memory: the most, in MB. Processor: seconds of it in all threads, from the module's first import to its end; the
-interpreter's own start and the sandbox's launcher are not in it.
-"""
+"""`python -m sandbox.bench.used -m MODULE …`: run it, then say on standard error its most memory, in MB."""
 
 from __future__ import annotations
 
-import json
 import resource
 import runpy
 import sys
-import time
 from pathlib import Path
 
-WORD = "used "
+WORD = "most memory "
 
 
 def main(program: list[str]) -> None:
     sys.argv = program[1:]
-    began = time.process_time()
     try:
         runpy.run_module(program[1], run_name="__main__", alter_sys=True)
     finally:
-        used = {"memory": _peak(), "processor": time.process_time() - began}
-        sys.stderr.write(f"\n{WORD}{json.dumps(used)}")
+        sys.stderr.write(f"\n{WORD}{_peak()}")
 
 
 def _peak() -> float:
@@ -36,10 +28,9 @@ def _peak() -> float:
     return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
-def read(stderr: str) -> dict[str, float]:
+def read(stderr: str) -> float:
     """What `main` said, of all that a program wrote."""
-    said: dict[str, float] = json.loads(stderr.rsplit(f"\n{WORD}", 1)[1])
-    return said
+    return float(stderr.rsplit(f"\n{WORD}", 1)[1].split(maxsplit=1)[0])
 
 
 if __name__ == "__main__":

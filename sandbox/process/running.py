@@ -40,9 +40,13 @@ class Running:
         cwd: str | Path | None = None,
         extra: Mapping[str, str] | None = None,
         timeout: float = 120.0,
+        real_time: bool = False,
     ) -> subprocess.CompletedProcess[str]:
-        """Run `-m module …` or `script.py …` under the sandbox's clock; gives its exit code and texts."""
-        with self.start_product(arguments, cwd=cwd, extra=extra) as child:
+        """Run `-m module …` or `script.py …` under the sandbox's clock; gives its exit code and texts.
+
+        `real_time`: without the launcher, which follows that clock and loads libraries of its own.
+        """
+        with self.start_product(arguments, cwd=cwd, extra=extra, real_time=real_time) as child:
             try:
                 out, err = child.communicate(timeout=timeout)
             except subprocess.TimeoutExpired:
@@ -59,14 +63,16 @@ class Running:
         extra: Mapping[str, str] | None = None,
         show: bool = False,
         log: IO[str] | None = None,
+        real_time: bool = False,
     ) -> subprocess.Popen[str]:
         """The same, left running: for tests that kill it. `show`: what it prints goes where ours goes; `log`: there."""
         where = None if show else log or subprocess.PIPE
         environment = self.environment(extra)
         path = [environment["PYTHONPATH"]] if environment.get("PYTHONPATH") else []
         environment["PYTHONPATH"] = os.pathsep.join([*path, str(ROOT)])
+        launcher = ("-m", "sandbox.process.launcher", "--control", self.control, "--")
         return subprocess.Popen(
-            [sys.executable, "-m", "sandbox.process.launcher", "--control", self.control, "--", *arguments],
+            [sys.executable, *(() if real_time else launcher), *arguments],
             cwd=cwd,
             env=environment,
             stdin=subprocess.DEVNULL,

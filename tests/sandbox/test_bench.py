@@ -64,5 +64,5 @@ def test_an_exponent_is_that_of_the_last_step(points: dict[int, float], power: f
 
 
 def test_what_a_program_says_of_itself_is_read_behind_whatever_else_it_wrote() -> None:
-    assert used.read('{"noise": 1}\nused up\nused {"memory": 80.5, "processor": 1.25}')["memory"] == 80.5
+    assert used.read('{"noise": 1}\nmost memory of all\nmost memory 80.5\nrun.finished {}') == 80.5
     assert first_invocation.read("run.started {}\nfirst request after 0.25\nrun.finished {}") == 0.25
