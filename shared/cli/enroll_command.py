@@ -14,10 +14,10 @@ from shared.cli.names import nearest_user
 from shared.cli.tables import show_enrollments
 from shared.model.credentials import FederatedIdentity
 from shared.model.errors import Misconfigured, PatrolError
-from shared.process_wide import shared_session
+from shared.process_wide import app_identity, shared_session
 from shared.rotation.enroll import Enrolled, Enrolling, enrollable, enrollments
-from shared.services.deployed_app import ask_for_link
-from shared.settings import enroll_key
+from shared.services.deployed_app import Proof, ask_for_link, by_key, by_token
+from shared.settings import enroll_key, identity_of
 from shared.views import html
 from shared.wiring import Deployment
 
@@ -32,6 +32,8 @@ def enroll(terminal: Terminal) -> int:
         raise wrong("No user is named.", f"Name one: `{PROGRAM} enroll UPN`, or ask who is enrolled: `--status`.")
     if terminal.options.app:
         return _over_the_app(terminal)
+    if terminal.options.app_id:
+        raise wrong("--app-id is the API of a deployed app, and none is named.", "Add `--app URL`.")
     patrol = terminal.open()
     try:
         user = enrollable(patrol.inventory, terminal.options.upn)
@@ -56,14 +58,8 @@ def enroll(terminal: Terminal) -> int:
 
 def _over_the_app(terminal: Terminal) -> int:
     """The app's own pats.yaml says whom it enrolls, so nothing of this machine's is read."""
-    key = enroll_key(terminal.environ)
-    if key is None:
-        raise wrong(
-            "PATROL_ENROLL_KEY is not set, and the app gives links to whoever has the key of its function `enroll`.",
-            "Put the key there (Azure portal: the function enroll, Function keys). Where HTTP_AUTH is entra, ask as "
-            "docs/deploy.md says.",
-        )
-    asked = ask_for_link(shared_session("app"), terminal.options.app, key, terminal.options.upn)
+    proof = _proof(terminal)
+    asked = ask_for_link(shared_session("app"), terminal.options.app, proof, terminal.options.upn)
     if terminal.options.json:
         terminal.screen.json({"link": asked.link, "expires_at": asked.expires_at})
         return WELL
@@ -72,6 +68,21 @@ def _over_the_app(terminal: Terminal) -> int:
     )
     terminal.screen.say(asked.link)
     return WELL
+
+
+def _proof(terminal: Terminal) -> Proof:
+    """A token where its API is named (HTTP_AUTH=entra), else the key. Raises Misconfigured where there is neither."""
+    if terminal.options.app_id:
+        identity = app_identity(shared_session("services"), *identity_of(terminal.environ))
+        return by_token(identity, terminal.options.app_id)
+    key = enroll_key(terminal.environ)
+    if key is None:
+        raise wrong(
+            "PATROL_ENROLL_KEY is not set, and the app gives links to whoever has the key of its function `enroll`.",
+            "Put the key there (Azure portal: the function enroll, Function keys). Where HTTP_AUTH is entra, name the "
+            "app's API instead: `--app-id CLIENT_ID` (authClientId of the deployment).",
+        )
+    return by_key(key)
 
 
 def _here(terminal: Terminal, enrolling: Enrolling) -> Enrolled:

@@ -200,6 +200,8 @@ def _add_enroll(enroll: Parser) -> None:
     enroll.add_argument("--status", action="store_true", help="until when each enrolled user is good")
     app = "ask the app deployed there for a link; PATROL_ENROLL_KEY holds the key of its function `enroll`"
     enroll.add_argument("--app", type=arguments.app_address, metavar="URL", help=app)
+    token = "with --app: show a token of Entra ID for its API, whose application this is (HTTP_AUTH=entra)"
+    enroll.add_argument("--app-id", type=arguments.client_id, metavar="ID", help=token)
     enroll.add_argument("--no-browser", action="store_true", help="print the page's address, and open nothing")
 
 

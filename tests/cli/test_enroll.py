@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -169,77 +164,6 @@ def test_rule_16_where_only_the_deployed_app_can_redeem_it_says_so(shell: Shell)
     shell.lab.sign_in = {}
     errors = refused(shell, signing_in(shell))
     assert "POST /api/enroll" in errors
-
-
-class Door(BaseHTTPRequestHandler):
-    """The deployed app's `POST /api/enroll`, as its answers look."""
-
-    status, link = 201, "https://contoso-pats.azurewebsites.net/api/enroll/aaaa"
-    asked: list[tuple[str, str, dict[str, Any]]]
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.asked.append((self.path, self.headers["x-functions-key"], body))
-        answer = json.dumps({"link": self.link, "expires_at": "2026-03-01T12:10:00Z"}).encode()
-        self.send_response(self.status)
-        self.end_headers()
-        self.wfile.write(answer)
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
-@contextmanager
-def an_app(status: int = 201, link: str = Door.link) -> Iterator[tuple[str, list[tuple[str, str, dict[str, Any]]]]]:
-    asked: list[tuple[str, str, dict[str, Any]]] = []
-    door = type("OneDoor", (Door,), {"status": status, "link": link, "asked": asked})
-    with ThreadingHTTPServer(("127.0.0.1", 0), door) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}", asked
-        server.shutdown()
-        thread.join(10)
-
-
-def test_rule_16_with_a_federated_identity_the_deployed_app_gives_the_link(shell: Shell) -> None:
-    shell.lab.sign_in = {}
-    with an_app() as (url, asked):
-        code, out, errors = shell("enroll", AGENTS, "--app", url, PATROL_ENROLL_KEY="the-key-of-enroll")
-    assert code == 0
-    assert out.split() == [Door.link]
-    assert f"sign in as {AGENTS}" in errors
-    assert "2026-03-01T12:10:00Z" in errors
-    assert "the-key-of-enroll" not in out + errors
-    assert asked == [("/api/enroll", "the-key-of-enroll", {"username": AGENTS})]
-    assert shell.lab.cloud.calls() == [], "nothing of this machine is asked"
-
-
-@pytest.mark.parametrize(
-    ("status", "link", "says"),
-    [
-        (400, Door.link, "`enrolled: true` into the pats.yaml that is deployed"),
-        (401, Door.link, "PATROL_ENROLL_KEY"),
-        (404, Door.link, "no patrol that enrolls answers there"),
-        (503, Door.link, "HTTP 503"),
-        (302, Door.link, "HTTP 302"),
-        (201, "http://elsewhere.example/", "something that is no link"),
-    ],
-)
-def test_promise_8_an_app_that_gives_no_link_is_told_with_what_to_do(
-    shell: Shell, status: int, link: str, says: str
-) -> None:
-    with an_app(status, link) as (url, _):
-        code, out, errors = shell("enroll", AGENTS, "--app", url, PATROL_ENROLL_KEY="the-key-of-enroll")
-    assert code == 1
-    assert says in " ".join(errors.split())
-    assert out == ""
-
-
-def test_promise_7_the_key_is_no_argument_and_goes_over_https_alone(shell: Shell) -> None:
-    assert "PATROL_ENROLL_KEY is not set" in shell("enroll", AGENTS, "--app", "https://app.example")[2]
-    code, _, errors = shell("enroll", AGENTS, "--app", "http://contoso-pats.azurewebsites.net")
-    assert code == 2
-    assert "must be the app's address" in errors
 
 
 def test_rule_16_nobody_who_signs_in_within_ten_minutes_leaves_nothing_behind(shell: Shell) -> None:
