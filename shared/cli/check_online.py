@@ -19,7 +19,7 @@ from shared.model.items import Inventory, Item, TokenItem, User
 from shared.model.notices import Recipient
 from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import Vault
-from shared.model.secret_state import VersionSeen
+from shared.model.secret_state import VaultListing, VersionSeen
 from shared.model.vaults import VaultAddress
 from shared.rotation import notices
 from shared.rotation.canary import Perch
@@ -46,7 +46,7 @@ def check_online(inventory: Inventory, settings: Settings, world: World, *, cana
     listing = world.vault.listing()
     check_clock(listing.ahead)
     findings = [
-        Finding(f"list {settings.vault_host}: {len(listing.secrets)} secrets"),
+        Finding(f"list {settings.vault_host}: {_secrets(listing)}"),
         *_rights(settings.vault_host, world.vault, world),
     ]
     for address in inventory.vaults()[1:]:
@@ -81,9 +81,14 @@ def _check_vault(address: VaultAddress, world: World) -> list[Finding]:
     except PatrolError as failure:
         return [not_well(f"list {address.host}", failure)]
     return [
-        Finding(f"list {address.host}: {len(listing.secrets)} secrets"),
+        Finding(f"list {address.host}: {_secrets(listing)}"),
         *_rights(address.host, vault, world),
     ]
+
+
+def _secrets(listing: VaultListing) -> str:
+    many = len(listing.secrets)
+    return f"{many} {'secret' if many == 1 else 'secrets'}"
 
 
 def _rights(host: str, vault: Vault, world: World) -> list[Finding]:

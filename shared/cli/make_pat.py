@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 
 from shared.cli.arguments import PROGRAM, wrong
 from shared.model import tags
@@ -91,12 +92,12 @@ def make_into(bench: Bench, wanted: Wanted, place: Place) -> Minted:
     minted = make(bench, wanted)
     pat = minted.pat
     world = bench.world
-    told, ends = place.written, pat.validity.ends
-    world.tell("pat.minted", secret=told, authorization_id=pat.id, expires=ends)
+    ends, told = pat.validity.ends, partial(world.tell, secret=place.name, vault=place.host)
+    told("pat.minted", authorization_id=pat.id, expires=ends)
     try:
         _prove(bench, wanted, minted)
-        world.tell("pat.verified", secret=told)
-        _refuse_existing(told, place.vault.look(place.name).seen)
+        told("pat.verified")
+        _refuse_existing(place.written, place.vault.look(place.name).seen)
     except PatrolError as failure:
         raise _undone(bench, wanted, place, minted, failure) from None
     try:
@@ -106,7 +107,7 @@ def make_into(bench: Bench, wanted: Wanted, place: Place) -> Minted:
     except Unclear as doubt:
         if not _arrived(place, minted):
             raise _in_doubt(wanted, place, minted, doubt) from None
-    world.tell("pat.published", secret=told, authorization_id=pat.id, expires=ends)
+    told("pat.published", authorization_id=pat.id, expires=ends)
     return minted
 
 

@@ -85,10 +85,10 @@ class Need:
 
 
 def is_alarming(row: ItemStatus) -> bool:
-    """Whether a monitor is told: consumers are without a good value, or will be unless somebody acts."""
+    """Whether a monitor is told: consumers are or will be without a good value unless somebody acts; or none knows."""
     if row.state == "paused" or row.because in AT_REST:
         return False
-    return row.state in _ENDED or row.because is Because.INVALID or row.overdue
+    return row.state in _ENDED or row.state == "unknown" or row.because is Because.INVALID or row.overdue
 
 
 def trouble_of(row: ItemStatus) -> Trouble | None:

@@ -105,6 +105,15 @@ def test_promise_5_states_of_a_vault_that_cannot_be_listed_say_so_and_the_others
     assert unknown["last_failure"]["remedy"]
 
 
+@pytest.mark.parametrize("unseen", [HOME, AGENTS_VAULT])
+def test_a_monitor_is_told_of_a_vault_that_cannot_be_listed(tmp_path: Path, unseen: str) -> None:
+    lab = published()
+    shell = Shell(lab, tmp_path)
+    assert shell("status")[0] == 0
+    lab.beside(unseen).denied.add("list")
+    assert shell("status")[0] == 1
+
+
 def test_the_command_line_lists_the_choices_and_takes_the_label(tmp_path: Path) -> None:
     lab = published()
     shell = Shell(lab, tmp_path)
@@ -131,7 +140,7 @@ def test_check_tells_an_address_of_another_cloud_and_online_tries_each_vault(tmp
     shell = Shell(lab, tmp_path)
     code, out, _ = shell("check", "--online")
     assert code == 0, out
-    for says in ("list {}: 1 secrets", "read secrets of {}", "change secrets of {}"):
+    for says in ("list {}: 1 secret", "read secrets of {}", "change secrets of {}"):
         assert says.format(AGENTS_VAULT) in out
     lab.beside().denied |= {"list", "update"}
     code, out, _ = shell("check", "--online")
