@@ -15,7 +15,7 @@ from shared.cli.watching import watch
 from shared.model.errors import PatrolError
 from shared.model.items import Inventory
 from shared.model.request import places_of
-from shared.report.kept_run import Brief, last_run
+from shared.report.brief import Brief, last_run
 from shared.rotation.enroll import EnrollmentSeen, enrollments
 from shared.rotation.looked import Looked, look, with_enrollments
 from shared.rotation.overview import Overview, endings, kept_runs

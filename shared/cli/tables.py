@@ -11,8 +11,8 @@ from shared.model.clock import instant
 from shared.model.items import Inventory
 from shared.model.secret_state import SecretSeen
 from shared.model.steps import Because
+from shared.report.brief import Brief
 from shared.report.causes import SECRET, Trouble, grouped
-from shared.report.kept_run import Brief
 from shared.report.report import WELL, Outcome, Report, Row, Verb
 from shared.rotation.enroll import EnrollmentSeen
 from shared.rotation.sign_in import blocked

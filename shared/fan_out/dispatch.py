@@ -20,7 +20,8 @@ from shared.model.secret_state import Published, VaultListing
 from shared.model.steps import Because, Fail, Hold
 from shared.model.tags import Mark
 from shared.model.vaults import HOME, VaultAddress
-from shared.report.kept_run import GIVEN_UP, KeptRun, MessageOpen, Order
+from shared.report.kept_run import GIVEN_UP, KeptRun, MessageOpen
+from shared.report.order import Order
 from shared.report.report import Report, Row, in_order, owned
 from shared.report.rows import failed, held, in_vault, invalid_row, tell_row
 from shared.rotation import notices

@@ -18,7 +18,8 @@ from shared.model.errors import Code, PatrolError, Unclear, defect
 from shared.model.items import Inventory, Item, User
 from shared.model.request import Request
 from shared.model.tags import Mark
-from shared.report.kept_run import KeptRun, MessageDone, Order
+from shared.report.kept_run import KeptRun, MessageDone
+from shared.report.order import Order
 from shared.report.report import WELL, Failure, Leftover, Outcome, Row
 from shared.report.rows import counts, in_vault, left
 from shared.rotation.run import remember_looks, run_user

@@ -10,7 +10,7 @@ from shared.fan_out.queue_message import MOST_NAMES, ORGANIZATION
 from shared.model.items import Inventory, Item, User
 from shared.model.secret_state import Secret, Seen
 from shared.model.steps import Step
-from shared.report.kept_run import MOST_ORGANIZATIONS
+from shared.report.order import MOST_ORGANIZATIONS
 from shared.rules.plan import plan, rests
 
 WORTH_WHILE = timedelta(hours=4)

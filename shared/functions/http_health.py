@@ -14,7 +14,7 @@ from shared import __version__
 from shared.functions.http_answers import Answer
 from shared.functions.time_limit import within
 from shared.model.clock import instant
-from shared.report.kept_run import last_run
+from shared.report.brief import last_run
 from shared.rotation.threads import nothing
 from shared.settings import ROOT, Settings, read
 

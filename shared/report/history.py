@@ -8,7 +8,9 @@ from typing import Protocol
 
 from shared.model.errors import Code, Misconfigured
 from shared.model.items import User
-from shared.report.kept_run import Brief, KeptRun, MessageDone, Order
+from shared.report.brief import Brief
+from shared.report.kept_run import KeptRun, MessageDone
+from shared.report.order import Order
 
 
 class History(Protocol):

@@ -14,7 +14,6 @@ from typing import Any
 from shared.model.clock import instant, read_instant
 from shared.model.steps import Because
 from shared.report.report import (
-    WELL,
     Failure,
     Leftover,
     Outcome,
@@ -75,35 +74,6 @@ class KeptRun:
     @property
     def outcome(self) -> str:
         return "running" if self.running else self.report.outcome
-
-
-MOST_ORGANIZATIONS = 100
-"""Each costs a listing with the user's own rate."""
-
-
-@dataclass(frozen=True, slots=True)
-class Order:
-    """What one of `of` messages of a run is to do, as whoever planned the run wrote it down: the message points to it.
-
-    `names`: only these secrets of the user; None: whatever is due. `organizations`: where else to look for PATs of the
-    user. `full_look`: it is the user's daily full look (rule 13). `deadline`: after it the work is left.
-    """
-
-    username: str
-    deadline: datetime
-    of: int = 1
-    names: tuple[str, ...] | None = None
-    force: bool = False
-    dry_run: bool = False
-    published_before: datetime | None = None
-    organizations: tuple[str, ...] = ()
-    full_look: bool = False
-
-    def __post_init__(self) -> None:
-        if self.force and (self.names is None or self.published_before is None):
-            raise ValueError("what is forced has names and an instant: delivered twice it would rotate twice (rule 8)")
-        if len(self.organizations) > MOST_ORGANIZATIONS:
-            raise ValueError(f"an order has {MOST_ORGANIZATIONS} organizations at most")
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,41 +227,6 @@ def read_run(found: Mapping[str, Any]) -> KeptRun:
     )
 
 
-def order_json(order: Order) -> dict[str, object]:
-    """What a message is to do, as it is kept."""
-    return {
-        "username": order.username,
-        "deadline": instant(order.deadline),
-        "of": order.of,
-        "secrets": None if order.names is None else list(order.names),
-        "force": order.force,
-        "dry_run": order.dry_run,
-        # To the microsecond: whole seconds would be an earlier instant.
-        "published_before": None if order.published_before is None else order.published_before.isoformat(),
-        "organizations": list(order.organizations),
-        "full_look": order.full_look,
-    }
-
-
-def read_order(found: Mapping[str, Any]) -> Order:
-    """What `order_json` made; raises as `read_run` does."""
-    deadline = read_instant(found["deadline"])
-    if deadline is None:
-        raise ValueError("an order has a deadline")
-    return Order(
-        username=found["username"],
-        deadline=deadline,
-        of=found["of"],
-        names=None if found["secrets"] is None else tuple(found["secrets"]),
-        force=found["force"],
-        dry_run=found["dry_run"],
-        published_before=read_instant(found["published_before"]),
-        organizations=tuple(found["organizations"]),
-        # Of an older version's order it cannot be told, so the next run looks.
-        full_look=found.get("full_look") is True,
-    )
-
-
 def part_json(part: MessageDone) -> dict[str, object]:
     """What came of a message, as it is kept."""
     return {
@@ -336,63 +271,3 @@ def _facts(run: KeptRun) -> dict[str, object]:
         "outcome": run.outcome,
         "error": failure_json(run.report.misconfigured),
     }
-
-
-@dataclass(frozen=True, slots=True)
-class Brief:
-    """One row of `GET /api/runs`. `not_well`: how many of the rows need somebody, or another run."""
-
-    run_id: str
-    door: str
-    dry_run: bool
-    started_at: datetime
-    finished_at: datetime | None
-    outcome: str
-    items: int
-    not_well: int
-
-    @classmethod
-    def of(cls, run: KeptRun) -> Brief:
-        items, started = run.report.items, run.report.started_at
-        not_well = sum(row.outcome not in WELL for row in items)
-        return cls(run.run_id, run.door, run.dry_run, started, run.finished_at, run.outcome, len(items), not_well)
-
-    @classmethod
-    def of_facts(cls, run_id: str, facts: Mapping[str, str]) -> Brief:
-        """What `facts` made. Raises KeyError or ValueError for anything else."""
-        started = read_instant(facts["started_at"])
-        if started is None:
-            raise ValueError("a run has begun")
-        return cls(
-            run_id,
-            facts["door"],
-            facts["dry_run"] == "true",
-            started,
-            read_instant(facts.get("finished_at")),
-            facts["outcome"],
-            int(facts["items"]),
-            int(facts["not_well"]),
-        )
-
-    def facts(self) -> dict[str, str]:
-        """As text, kept beside the report so that a list of runs reads no report."""
-        facts = {**self.to_json(), "dry_run": str(self.dry_run).lower()}
-        return {key: str(value) for key, value in facts.items() if key != "run_id" and value is not None}
-
-    def to_json(self) -> dict[str, object]:
-        """One entry of `GET /api/runs`."""
-        return {
-            "run_id": self.run_id,
-            "door": self.door,
-            "dry_run": self.dry_run,
-            "started_at": instant(self.started_at),
-            "finished_at": instant(self.finished_at),
-            "outcome": self.outcome,
-            "items": self.items,
-            "not_well": self.not_well,
-        }
-
-
-def last_run(latest: Iterable[Brief]) -> Brief | None:
-    """The last of these runs that was meant: a dry run rotates nothing."""
-    return max((brief for brief in latest if not brief.dry_run), key=lambda brief: brief.run_id, default=None)

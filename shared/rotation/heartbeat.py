@@ -20,8 +20,9 @@ from shared.model.items import Inventory
 from shared.model.ports import Events
 from shared.model.request import Request
 from shared.model.tags import Mark
-from shared.report.kept_run import GIVEN_UP, KeptRun, Order
+from shared.report.kept_run import GIVEN_UP, KeptRun
 from shared.report.met import Happened
+from shared.report.order import Order
 from shared.report.report import Failure, Report, Row
 from shared.report.rows import counts
 from shared.rotation import notices

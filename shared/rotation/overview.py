@@ -11,8 +11,9 @@ from shared.model.items import Inventory
 from shared.model.secret_state import VaultListing
 from shared.model.steps import Because
 from shared.model.tags import Mark
+from shared.report.brief import Brief
 from shared.report.history import History
-from shared.report.kept_run import Brief, KeptRun
+from shared.report.kept_run import KeptRun
 from shared.report.report import Failure
 from shared.rotation.looked import look
 from shared.rotation.status import Status

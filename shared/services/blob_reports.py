@@ -30,19 +30,9 @@ from shared.model.clock import Clock, Deadline
 from shared.model.errors import Code, Denied, NotDone, PatrolError, Unclear
 from shared.model.items import User
 from shared.model.ports import Events
-from shared.report.kept_run import (
-    Brief,
-    KeptRun,
-    MessageDone,
-    Order,
-    order_json,
-    part_json,
-    put_together,
-    read_order,
-    read_part,
-    read_run,
-    run_json,
-)
+from shared.report.brief import Brief
+from shared.report.kept_run import KeptRun, MessageDone, part_json, put_together, read_part, read_run, run_json
+from shared.report.order import Order, order_json, read_order
 from shared.services import blob_containers
 from shared.services.blob_containers import refused_with
 from shared.services.host_storage import Storage

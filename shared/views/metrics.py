@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from shared.report.kept_run import last_run
+from shared.report.brief import last_run
 from shared.rotation.overview import Overview
 from shared.rotation.status import ItemStatus
 from shared.views.attention import expected, needs

@@ -11,8 +11,9 @@ from shared.model.items import Inventory
 from shared.model.readers import Verdict
 from shared.model.secret_state import VersionSeen
 from shared.model.steps import Because
+from shared.report.brief import Brief, last_run
 from shared.report.causes import Cause, grouped, of_row
-from shared.report.kept_run import Brief, KeptRun, last_run
+from shared.report.kept_run import KeptRun
 from shared.report.report import Outcome, Verb
 from shared.rotation.overview import Overview
 from shared.rotation.status import ItemStatus

@@ -20,7 +20,7 @@ from shared.functions.queue_trigger import MOST_SHOWN, rotate_user
 from shared.model import run_ids
 from shared.model.errors import Code
 from shared.model.steps import Because
-from shared.report.kept_run import Order, order_json, read_order
+from shared.report.order import Order, order_json, read_order
 from shared.report.report import Outcome, Report
 from shared.rotation.threads import Threads
 from shared.services.rate_limits import VERSIONS

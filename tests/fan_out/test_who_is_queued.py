@@ -17,7 +17,7 @@ from shared.model.items import Inventory, Item, User
 from shared.model.pats import PatId
 from shared.model.secret_state import Foreign, Nothing, Published, Secret, Unmarked
 from shared.model.tags import Predecessor, Stamp
-from shared.report.kept_run import MOST_ORGANIZATIONS
+from shared.report.order import MOST_ORGANIZATIONS
 from shared.rules.full_look import DAY, look_is_due, slot
 from tests.lab.lab import Lab, days, hours, item
 

@@ -17,7 +17,8 @@ from shared.functions import http_routes, queue_trigger, rotation_timer
 from shared.functions.http_answers import POLL_AFTER, Answer
 from shared.model import run_ids
 from shared.model.errors import Code, Denied, NotDone
-from shared.report.kept_run import KeptRun, Order
+from shared.report.kept_run import KeptRun
+from shared.report.order import Order
 from shared.report.report import Report
 from tests.lab.fakes import FakeHistory
 from tests.lab.http_calls import app, call, principal

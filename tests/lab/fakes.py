@@ -44,19 +44,9 @@ from shared.model.secret_state import CONTENT_TYPE, Current, Look, SecretSeen, V
 from shared.model.secret_text import SecretText
 from shared.model.single_flight import Turn, ask_until, held_elsewhere
 from shared.model.tags import refuse_another_pat
-from shared.report.kept_run import (
-    Brief,
-    KeptRun,
-    MessageDone,
-    Order,
-    order_json,
-    part_json,
-    put_together,
-    read_order,
-    read_part,
-    read_run,
-    run_json,
-)
+from shared.report.brief import Brief
+from shared.report.kept_run import KeptRun, MessageDone, part_json, put_together, read_part, read_run, run_json
+from shared.report.order import Order, order_json, read_order
 from shared.report.told import Memory, memory_json, read_memory
 from shared.services import answers, enrollment_errors, kept_text, pat_token_errors
 from shared.services.entra_errors import Concerns, Refusal, refusal

@@ -13,13 +13,12 @@ from hypothesis import strategies as st
 from shared.model import run_ids
 from shared.model.errors import Code
 from shared.model.steps import Because
+from shared.report.brief import Brief, last_run
 from shared.report.kept_run import (
     GIVEN_UP,
-    Brief,
     KeptRun,
     MessageDone,
     MessageOpen,
-    last_run,
     part_json,
     put_together,
     read_part,

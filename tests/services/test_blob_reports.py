@@ -26,7 +26,8 @@ from shared.model.items import User
 from shared.model.secret_text import SecretText
 from shared.model.steps import Because
 from shared.report.history import History
-from shared.report.kept_run import GIVEN_UP, KeptRun, MessageDone, MessageOpen, Order
+from shared.report.kept_run import GIVEN_UP, KeptRun, MessageDone, MessageOpen
+from shared.report.order import Order
 from shared.report.report import Outcome, Report, Row, Verb
 from shared.services.blob_reports import CONTAINER, MESSAGES_IN_A_BLOB, ORDERS_IN_A_BLOB, BlobReports
 from shared.services.host_storage import ByConnectionString

@@ -12,7 +12,7 @@ import pytest
 from sandbox.cloud.pats import Policies
 from shared.model.errors import Code
 from shared.model.tags import Predecessor
-from shared.report.kept_run import Brief
+from shared.report.brief import Brief
 from shared.report.report import Failure
 from shared.rotation.overview import Ending, Overview, Runs
 from shared.rotation.status import Status
