@@ -194,7 +194,7 @@ _ENROLLED: dict[str, Any] = {"required": ["enrolled"], "properties": {"enrolled"
 
 
 class UserPart(_Part):
-    """How it signs in, by one of two keys, is held together in pats_yaml.py, beside what else may be wrong."""
+    """How it signs in, by one of two keys, is held together in examined.py, beside what else may be wrong."""
 
     model_config = ConfigDict(
         json_schema_extra={
