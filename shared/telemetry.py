@@ -8,8 +8,10 @@ from __future__ import annotations
 import json
 import logging
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from shared.model.ports import Events
+if TYPE_CHECKING:
+    from shared.model.ports import Events
 
 _LOGGER = logging.getLogger("patrol")
 

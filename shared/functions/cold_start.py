@@ -32,7 +32,9 @@ def _ask_ahead(environ: Mapping[str, str]) -> None:
     from shared import settings  # a part of what is loaded
     from shared.model.errors import PatrolError
     from shared.process_wide import app_identity, shared_session
+    from shared.telemetry import quieten
 
+    quieten()
     if not settings.has_managed_identity(environ):
         return
     try:
