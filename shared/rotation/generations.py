@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from shared.model.clock import whole_seconds
 from shared.model.errors import Busy, Code, NotDone, PatrolError
 from shared.model.items import Item
 from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import OwnedPats
-from shared.model.secret_state import CONTENT_TYPE, Current, VersionListing, VersionSeen, is_ours
+from shared.model.secret_state import Current, VersionListing, VersionSeen, is_ours
 from shared.model.steps import Because
 from shared.report.report import Row
 from shared.rotation import gate
 from shared.rotation.estate import organizations
+from shared.rotation.meant import Generations, is_nameless
 from shared.rotation.observe import find_unlisted
 from shared.rotation.publish import overtaken, without
 from shared.rotation.retire import ended_row
@@ -32,62 +32,6 @@ from shared.rules.orphans import is_under_way, may_have_leaked
 
 REPLACED_AT_MOST = 3
 """So often another run may replace what an emergency published before this one gives up and says so."""
-
-
-@dataclass(frozen=True, slots=True)
-class Generations:
-    """What is to end. `spared`: the PAT that is published, and stays; None: nothing stays.
-
-    `made_before`: what was made later is not meant; None: everything is.
-    """
-
-    item: Item
-    versions: VersionListing
-    because: Because
-    spared: PatId | None = None
-    made_before: datetime | None = None
-    in_overlap: frozenset[PatId] = frozenset()
-    """Ordinary predecessors: of an emergency that ended nothing when it was asked for, what came after it stays."""
-    refusal: PatrolError | None = None
-    """Why the item's user cannot sign in, so that there is no successor: nobody but the administrator ends anything."""
-
-    def is_meant(self, pat: Pat) -> bool:
-        """Whether a PAT is one of those to end."""
-        if pat.id == self.spared or pat.id in self.in_overlap:
-            return False
-        return self.made_before is None or pat.validity.starts <= whole_seconds(self.made_before)
-
-    def succeeds(self, pat: PatId) -> bool:
-        """Whether a version says that it took the place of this PAT."""
-        stamps = [version.stamp for version in self.versions]
-        return any(stamp is not None and pat in {old.id for old in stamp.predecessors} for stamp in stamps)
-
-    def owners(self) -> list[Owner]:
-        """Everybody who may have minted for this item: pats.yaml says who does now, versions who did."""
-        item = self.item
-        stamps = [version.stamp for version in self.versions]
-        found = [Owner(item.username, item.organization)]
-        found += [Owner(stamp.username, stamp.organization) for stamp in stamps if stamp is not None]
-        return list({owner.key: owner for owner in reversed(found)}.values())
-
-    def may_be_anybody_s(self) -> bool:
-        """Whether a version names no owner any more, as somebody took its tags off, and may hold a PAT that lives."""
-        nameless = [version for version in self.versions if _is_nameless(version)]
-        return any(version.expires_on is None or version.expires_on > self.versions.at for version in nameless)
-
-    def named(self, owner: Owner) -> dict[PatId, VersionSeen]:
-        """Ids that versions name as this owner's, without what had expired by the vault's own date."""
-        found: dict[PatId, VersionSeen] = {}
-        for version in self.versions:
-            stamp = version.stamp
-            if stamp is None or not Owner(stamp.username, stamp.organization).same(owner):
-                continue
-            expired = version.expires_on is not None and version.expires_on <= self.versions.at
-            later = self.made_before is not None and version.created > whole_seconds(self.made_before)
-            stays = stamp.authorization_id == self.spared or stamp.authorization_id in self.in_overlap
-            if not expired and not later and not stays:
-                found[stamp.authorization_id] = version
-        return found
 
 
 def emergency(
@@ -178,7 +122,7 @@ def _end_all(meant: Generations, run: Run) -> tuple[list[Row], set[PatId]]:
             elif pat.id in named and _is_another_item_s(pat, named[pat.id], meant.item, run):
                 dead.add(pat.id)  # it lives, and was never this item's: the tag need not name it any more
             elif pat.id in named and meant.is_meant(pat) and run.mark.secret_of(pat.display_name) != meant.item.key:
-                renamed = NotDone(Code.UNMARKED, "It does not carry patrol's mark any more: a person renamed it.", "")
+                renamed = NotDone(Code.UNMARKED, _NOT_MARKED, "")
                 rows.append(_lives(meant.item, owner, pat.id, meant.because, renamed))
         rows += _unlisted(meant, owner, named, listed, one.api, run, dead)
     return rows, dead
@@ -247,6 +191,9 @@ _BY_HAND = (
 )
 
 
+_NOT_MARKED = "It does not carry patrol's mark for this secret: a person renamed it, or a tag names another's PAT."
+
+
 def _published(meant: Generations, listings: Iterable[_Listed], run: Run) -> Current | None:
     """What consumers read now. Raises NotDone where its tag and its expiry do not name the same PAT: which one is
     published is believed of two witnesses only, and else what leaked might be spared.
@@ -283,12 +230,15 @@ def _allowed(
         return None
     name, mark = meant.item.secret, run.mark
     left = run.elsewhere.left_by(pat, name)
-    if left is not None and meant.succeeds(pat.id):
+    if left is not None:
         # Named by no version here, it is judged by those of its own vault.
-        mark, versions = run.elsewhere.marks[left], run.world.vault_at(left).versions(name)
+        there = run.world.vault_at(left).versions(name)
+        if meant.succeeds(pat.id, there):
+            mark, versions = run.elsewhere.marks[left], there
+    adopted = meant.adopted(pat.id)
     if current is None or meant.made_before is None:
-        return may_end.given_up(pat, name, owner, mark, versions, meant.because)
-    return may_end.replaced_generation(pat, name, owner, mark, current, meant.made_before, versions)
+        return may_end.given_up(pat, name, owner, mark, versions, meant.because, adopted=adopted)
+    return may_end.replaced_generation(pat, name, owner, mark, current, meant.made_before, versions, adopted=adopted)
 
 
 def _ended(meant: Generations, one: _Listed, allowed: MayEnd, run: Run, dead: set[PatId]) -> Row:
@@ -334,7 +284,7 @@ def _disable_older(meant: Generations, current: Current, run: Run) -> list[Row]:
     """No older version of ours can be read any more, whichever tags it has left."""
     rows = []
     for version in meant.versions:
-        ours = is_ours(version.tags, run.mark) or _is_nameless(version)
+        ours = is_ours(version.tags, run.mark) or is_nameless(version)
         ours = ours and not any(version.names(pat) for pat in meant.in_overlap)
         allowed = may_end.older_version(version, meant.item.secret, current) if ours and version.enabled else None
         if allowed is None:
@@ -347,11 +297,6 @@ def _disable_older(meant: Generations, current: Current, run: Run) -> list[Row]:
             known = NotDone(failure.code, cause, failure.remedy)
             rows.append(ended_row(meant.item.secret, owner, Because.EMERGENCY, known, _id_of(version)))
     return rows
-
-
-def _is_nameless(version: VersionSeen) -> bool:
-    """Whether patrol wrote a version whose tags somebody took off: the content type is nobody's but patrol's."""
-    return version.stamp is None and version.content_type == CONTENT_TYPE
 
 
 def _id_of(version: VersionSeen) -> PatId:

@@ -170,12 +170,11 @@ class ItemWork:
     def _finish(self, secret: Published, step: Step, ended: Ended) -> Published:
         """What leaked is ended before a consumer is asked for anything; all else waits for it."""
         at_once = self.run.asked.emergency or any(predecessor.at_once for predecessor in secret.stamp.predecessors)
-        if at_once:
-            # What was ended may be what a consumer has, whatever the tag says.
-            again = self._end_generations(secret, ended)
-            return self._push(secret, step, ended, again=again)
-        secret = self._push(secret, step, ended)
-        self._retire(secret, ended)
+        # What is ended at once may be what a consumer has, whatever the tag says.
+        again = at_once and self._end_generations(secret, ended)
+        secret = self._push(secret, step, ended, again=again)
+        if not self.run.asked.emergency:
+            self._retire(secret, ended)
         return secret
 
     def _end_generations(self, secret: Published, ended: Ended) -> bool:
@@ -280,17 +279,18 @@ class ItemWork:
 
     def _rotate(self, seen: Seen, because: Because) -> tuple[Row, list[Row], Secret | None]:
         item, secret = self.item, seen.secret
-        old = seen.pat
+        old, given = seen.pat, False
         if isinstance(secret, Unmarked) and isinstance(item.adopt, str):
             old = self.listed.get(item.adopt)
         if isinstance(secret, Nothing):
-            old = left_behind(item, self.listed, self.run.elsewhere, self.run.world)
+            left = left_behind(item, self.listed, self.run.elsewhere, self.run.world)
+            old, given = (None, False) if left is None else (left.pat, left.given)
         emergency = because is Because.EMERGENCY
         first: list[Row] = []
         try:
             if emergency and self.run.asked.revoke_first and isinstance(secret, Published):
                 first = generations.leaked_before_minting(item, self.run)
-            done = rotate.rotate(item, because, secret, old, self.user, self.run)
+            done = rotate.rotate(item, because, secret, old, self.user, self.run, given=given)
         except PatrolError as failure:
             raise (self._still_alive(failure, secret) if emergency else failure) from None
         ends = done.version.expires_on

@@ -12,7 +12,7 @@ from shared.model import tags
 from shared.model.clock import VaultInstant
 from shared.model.errors import Absent, Code, Denied, Misconfigured, PatrolError
 from shared.model.items import Item, User
-from shared.model.pats import Pat, PatId
+from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import OwnedPats, PatApi, Vault
 from shared.model.secret_state import (
     CONTENT_TYPE,
@@ -23,6 +23,7 @@ from shared.model.secret_state import (
     Seen,
     Unmarked,
     VaultListing,
+    VersionSeen,
     classify,
 )
 from shared.model.tags import Mark
@@ -142,6 +143,17 @@ def _revoked(api: PatApi, organization: str, pat: PatId) -> Pat | None:
     What ended before it was replaced (an emergency that revokes first) still is what the version says it is.
     """
     return next((found for found in api.by_state(organization, "revoked") if found.id == pat), None)
+
+
+def owner_of(versions: Iterable[VersionSeen], pat: PatId) -> Owner | None:
+    """Who minted a PAT, by the version that names it; of one from a vault that its item left, by its successor's: an
+    item that moves keeps its owner.
+    """
+    oldest_first = sorted(versions, key=lambda version: version.created)
+    stamps = [version.stamp for version in oldest_first if version.stamp is not None]
+    named = [stamp for stamp in stamps if stamp.authorization_id == pat]
+    succeeded = [stamp for stamp in stamps if any(old.id == pat for old in stamp.predecessors)]
+    return next((Owner(stamp.username, stamp.organization) for stamp in (*named, *succeeded)), None)
 
 
 def find_unlisted(api: OwnedPats, organization: str, pat: PatId, now: VaultInstant) -> tuple[Pat | None, bool]:

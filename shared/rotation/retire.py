@@ -6,7 +6,7 @@ a clock may step, and another run or a person may write.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 
@@ -23,7 +23,7 @@ from shared.report.report import Failure, Leftover, Outcome, Row, Verb
 from shared.report.rows import failed, why_then
 from shared.rotation import gate
 from shared.rotation.held import held_for_readers
-from shared.rotation.observe import find_unlisted
+from shared.rotation.observe import find_unlisted, owner_of
 from shared.rotation.publish import overtaken, without
 from shared.rotation.push import push_all
 from shared.rotation.rotate import replace_dead
@@ -76,6 +76,8 @@ class Ending:
     def fate(self, predecessor: Predecessor, run: Run, now: VaultInstant) -> Fate:
         """What becomes of one predecessor at `now`."""
         listed = self.listed.get(predecessor.id)
+        if listed is not None and run.elsewhere.has(listed, self.name):
+            return Fate.FORGET  # its item came back to the vault that publishes it
         mark = run.mark if listed is None else run.mark_of(listed, self.name)
         return fate(predecessor, self.secret, listed, self.item, self.name, mark, self.overlap(run), now)
 
@@ -101,7 +103,8 @@ def predecessors_at_rest(ending: Ending, run: Run, now: VaultInstant) -> bool:
 def retire(ending: Ending, run: Run) -> Ended:
     """Revoke what is over, then take it off the tags; where there are consumers, they have the current value first.
 
-    Predecessors that an emergency ends at once are not judged here: rotation/generations.py does.
+    Predecessors that an emergency ends at once are not judged here while pats.yaml has the item:
+    rotation/generations.py does.
     """
     ended = Ended()
     due, over = _judged(ending, run, ended)
@@ -113,9 +116,10 @@ def retire(ending: Ending, run: Run) -> Ended:
     if not due and not over:
         return ended
     name, pat = ending.name, ending.secret.stamp.authorization_id
+    given = [ending.listed[predecessor.id] for predecessor in due if predecessor.pushed]
     try:
         # Read before anything is ended: on a secret that changed meanwhile, the tags seen no longer count.
-        versions = run.vault.versions(name) if any(predecessor.pushed for predecessor in due) else None
+        versions = run.versions(name, given) if given else None
         now_there = _Now(*_current(name, pat, run), versions)
         over |= {predecessor for predecessor in due if _end(ending, predecessor, now_there, run, ended)}
         if over:
@@ -130,7 +134,8 @@ def _judged(ending: Ending, run: Run, ended: Ended) -> tuple[list[Predecessor], 
     """What is to be revoked, and what is over already; what is neither and needs a word is told in `ended`."""
     due, over, now = list[Predecessor](), set[Predecessor](), run.clock.now()
     for predecessor in ending.secret.stamp.predecessors:
-        if ending.only not in (None, predecessor.id) or predecessor.at_once:
+        judged_there = predecessor.at_once and ending.item is not None
+        if ending.only not in (None, predecessor.id) or judged_there:
             continue
         match ending.fate(predecessor, run, now):
             case Fate.REVOKE | Fate.PUSHED if (row := held_for_readers(ending, predecessor, run, now)) is not None:
@@ -188,10 +193,9 @@ def _end(ending: Ending, predecessor: Predecessor, there: _Now, run: Run, ended:
 
 def _not_pushed(ending: Ending, run: Run) -> PatrolError | None:
     """Give the consumers what is current; the failure, if that could not be done for one of them."""
-    if ending.item is None:
-        return None
     try:
-        push_all(ending.item, ending.secret, run)
+        if ending.item is not None:
+            push_all(ending.item, ending.secret, run)
     except PatrolError as failure:
         return failure
     return None
@@ -320,15 +324,6 @@ def _is_dead(ending: Ending, predecessor: Predecessor, run: Run, ended: Ended) -
         return False
 
 
-def owner_of(versions: Iterable[VersionSeen], pat: PatId) -> Owner | None:
-    """Who minted a PAT, by the version that names it."""
-    for version in versions:
-        stamp = version.stamp
-        if stamp is not None and stamp.authorization_id == pat:
-            return Owner(stamp.username, stamp.organization)
-    return None
-
-
 def _stranger(ending: Ending, predecessor: Predecessor) -> Leftover:
     return Leftover(
         ending.name,
@@ -341,8 +336,8 @@ def _stranger(ending: Ending, predecessor: Predecessor) -> Leftover:
 
 
 def _with_consumer(ending: Ending, predecessor: Predecessor) -> Leftover:
-    says = _SAYS[Standing.WITH_CONSUMER]
-    return Leftover(ending.name, predecessor.id, ending.owner.username, ending.owner.organization, says)
+    owner, says = ending.owner, _SAYS[Standing.WITH_CONSUMER]
+    return Leftover(ending.name, predecessor.id, owner.username, owner.organization, says)
 
 
 _SAYS = {

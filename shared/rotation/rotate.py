@@ -42,8 +42,11 @@ class Done:
         return facts
 
 
-def rotate(item: Item, because: Because, secret: Secret, old: Pat | None, user: SignedIn, run: Run) -> Done:
-    """Mint, verify, publish. `old` is the live PAT this one succeeds, None where there is none.
+def rotate(
+    item: Item, because: Because, secret: Secret, old: Pat | None, user: SignedIn, run: Run, *, given: bool = False
+) -> Done:
+    """Mint, verify, publish. `old` is the live PAT this one succeeds, None where there is none; `given`: a consumer has
+    taken it, whatever the secret says.
 
     Raises NotDone when nothing changed, Unclear when the new value may be current.
     """
@@ -58,7 +61,7 @@ def rotate(item: Item, because: Because, secret: Secret, old: Pat | None, user: 
     except PatrolError as failure:
         # Nothing was sent to the vault yet, so ending the fresh PAT is safe whatever else is in doubt.
         raise _undone(item, minted, None, failure, user, run) from None
-    stamp = stamp_after(item, because, minted, secret, old, clock.now(), run.mark)
+    stamp = stamp_after(item, because, minted, secret, old, clock.now(), run.mark, given=given)
     try:
         version = run.publisher.publish(name, minted, stamp, people, because)
     except NotDone as refusal:

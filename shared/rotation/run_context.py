@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Lock
 
@@ -12,7 +12,7 @@ from shared.model.items import Item, User
 from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import Events, OwnedPats, PatApi, Vault
 from shared.model.request import Request
-from shared.model.secret_state import VaultListing
+from shared.model.secret_state import VaultListing, VersionListing
 from shared.model.tags import Mark
 from shared.model.vaults import HOME, VaultAddress
 from shared.report.report import Row
@@ -105,6 +105,15 @@ class Run:
         """The mark that a PAT of the secret `name` must carry: that of the vault its item left, if it has it."""
         left = self.elsewhere.left_by(listed, name)
         return self.mark if left is None else self.elsewhere.marks[left]
+
+    def versions(self, name: str, pats: Iterable[Pat]) -> VersionListing:
+        """All versions of the secret `name`, and those in a vault that its item left, where one of the PATs is from."""
+        listing = self.vault.versions(name)
+        left = {self.elsewhere.left_by(pat, name) for pat in pats}
+        for address in (one for one in left if one is not None):
+            there = self.world.vault_at(address).versions(name)
+            listing = replace(listing, versions=(*there.versions, *listing.versions))
+        return listing
 
     @property
     def asked(self) -> Asked:

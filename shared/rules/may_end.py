@@ -111,7 +111,15 @@ def orphan(
 
 
 def replaced_generation(
-    pat: Pat, name: str, owner: Owner, mark: Mark, published: Current, made_before: datetime, versions: VersionListing
+    pat: Pat,
+    name: str,
+    owner: Owner,
+    mark: Mark,
+    published: Current,
+    made_before: datetime,
+    versions: VersionListing,
+    *,
+    adopted: bool = False,
 ) -> MayEnd | None:
     """In an emergency: a PAT of this item made before `made_before` (in doubt: in its second) that is not published.
 
@@ -119,18 +127,28 @@ def replaced_generation(
     """
     if pat.validity.starts > whole_seconds(made_before) or published.version.names(pat.id):
         return None
-    return given_up(pat, name, owner, mark, versions, Because.EMERGENCY)
+    return given_up(pat, name, owner, mark, versions, Because.EMERGENCY, adopted=adopted)
 
 
 def given_up(
-    pat: Pat, name: str, owner: Owner, mark: Mark, versions: VersionListing, because: Because
+    pat: Pat,
+    name: str,
+    owner: Owner,
+    mark: Mark,
+    versions: VersionListing,
+    because: Because,
+    *,
+    adopted: bool = False,
 ) -> MayEnd | None:
     """A PAT of an item whose value nobody is to use any more: decommissioned, leaked, or to be ended first.
 
     Not one that may be on its way into the vault: a rotation under way made it, nobody can have read it, and its end
     would make a dead value current. Where an administrator's listing shows no display names, two witnesses stand in for
-    the mark: a version of ours names it as its owner's, and ends when it does.
+    the mark: a version of ours names it as its owner's, and ends when it does. `adopted`: pats.yaml names it to be
+    ended, and a version says that it was replaced.
     """
+    if adopted:
+        return MayEnd(_MADE_HERE, pat.id, owner, name, because, versions.at, versions.versions)
     ours = mark.secret_of(pat.display_name) == name.casefold()
     if not (ours or (not pat.display_name and _witnessed(pat, owner, mark, versions))) or is_under_way(pat, versions):
         return None

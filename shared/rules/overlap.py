@@ -114,14 +114,24 @@ def stays_with_consumer(
 
 
 def stamp_after(
-    item: Item, because: Because, minted: Minted, secret: Secret, old: Pat | None, now: datetime, mark: Mark
+    item: Item,
+    because: Because,
+    minted: Minted,
+    secret: Secret,
+    old: Pat | None,
+    now: datetime,
+    mark: Mark,
+    *,
+    given: bool = False,
 ) -> Stamp:
-    """Our facts on the version that publishes `minted`. `old`: the live PAT it succeeds; `now` in vault time."""
+    """Our facts on the version that publishes `minted`. `old`: the live PAT it succeeds; `now` in vault time; `given`:
+    a consumer has taken `old`, also where `secret` does not say so.
+    """
     earlier: tuple[Predecessor, ...] = ()
     if isinstance(secret, Published):
         # From here on another PAT's overlap counts from `created`: what counted until now is written down.
         earlier = tuple(_settled(predecessor, secret, item) for predecessor in secret.stamp.predecessors)
-    given = isinstance(secret, Published) and any(map(keeps_copy, takers(secret.stamp.pushed_to)))
+    given = given or (isinstance(secret, Published) and any(map(keeps_copy, takers(secret.stamp.pushed_to))))
     first = None
     if old is not None:
         first = Predecessor(old.id, retire_at(item, old.validity.ends, now), pushed=given)

@@ -9,7 +9,7 @@ from typing import Any, cast
 import pytest
 
 from sandbox.cloud.cloud import Operation
-from sandbox.cloud.seed import AGENTS
+from sandbox.cloud.seed import AGENTS, SONAR, demo_estate
 from shared.model.errors import Code, Misconfigured, PatrolError, Unclear
 from shared.model.ports import Vault as Port
 from shared.model.request import Request
@@ -19,6 +19,7 @@ from shared.model.vaults import VaultAddress
 from shared.report.report import WELL, Outcome
 from shared.rotation.run import run
 from shared.rotation.threads import Threads
+from tests.lab.consumers import SERVICE_CONNECTION, SONARQUBE, Kind
 from tests.lab.fakes import Trouble
 from tests.lab.lab import days, hours, item
 from tests.lab.several_vaults import AGENTS_VAULT, BESIDE, HOME, WEB, WEB_VAULT, SeveralVaults, outcomes, row_of, two
@@ -235,7 +236,23 @@ def test_rule_7_a_tag_that_names_what_another_vault_still_publishes_ends_nothing
     for _ in range(5):
         report = lab.later(hours(12))
     assert lab.lives(here)
-    assert [one.authorization_id for one in report.leftovers] == [here.tags["authorization-id"]]
+    assert "predecessors" not in there.tags, "what an item of pats.yaml publishes is no predecessor elsewhere"
+    assert report.leftovers == ()
+
+
+def test_promise_1_what_was_read_until_an_item_moved_for_the_second_time_does_not_end_with_that_move() -> None:
+    lab = moved()
+    lab.run()
+    there = lab.published("build-pat")
+    lab.items = [item(), item("feeds-pat"), item("stays-pat", vault=BESIDE)]
+    lab.later(hours(1))
+    lab.later(hours(30))
+    old = lab.current("build-pat")
+    assert lab.lives(old), "it is what consumers read since it came back"
+    lab.items = [item(vault=BESIDE), item("feeds-pat")]
+    lab.later(hours(1))
+    assert lab.lives(old), "nobody knows since when it is not read any more"
+    assert lab.lives(there)
 
 
 def test_promise_4_an_item_that_vanished_is_left_alone_although_another_vault_has_one_of_its_name() -> None:
@@ -347,3 +364,113 @@ def converges(lab: SeveralVaults) -> None:
     current = [lab.current(name) for name in names] + [lab.published(name) for name in names]
     assert all(map(lab.lives, current))
     assert {pat.value for pat in lab.living()} == {version.value for version in current}
+
+
+# --- consumers of what moves -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", [SONARQUBE, SERVICE_CONNECTION], ids=str)
+@pytest.mark.parametrize("moment", ["with the move", "after it"])
+def test_promise_1_what_a_consumer_was_given_before_a_move_lives_on_where_then_is_taken_off(
+    moment: str, kind: Kind
+) -> None:
+    lab = SeveralVaults([item(then=kind.then)])
+    kind.prepare(lab)
+    lab.run()
+    old = lab.current("build-pat")
+    assert kind.copy(lab) == old.value
+    if moment == "after it":
+        takes = kind.refuse(lab)
+        lab.items = [item(vault=BESIDE, then=kind.then)]
+        lab.later(hours(1))
+        takes()
+    lab.items = [item(vault=BESIDE)]
+    report = lab.later(hours(1))
+    for _ in range(5):
+        report = lab.later(hours(12))
+    assert lab.lives(old), "the consumer has nothing newer"
+    told = [one for one in report.leftovers if one.authorization_id == old.tags["authorization-id"]]
+    assert told, "and it is told until somebody ends it"
+    lab.items = [item(vault=BESIDE, then=kind.then)]
+    lab.later(hours(12))
+    lab.later(hours(12))
+    assert kind.copy(lab) == lab.published("build-pat").value
+    assert not lab.lives(old)
+
+
+@pytest.mark.parametrize("change", ["user", "organization"])
+def test_rule_13_what_a_moved_item_left_is_ended_by_its_former_owner(change: str) -> None:
+    def owned_by(user: str, **more: Any) -> list[dict[str, Any]]:
+        passwords = {AGENTS: "svc-agents-password", SONAR: "svc-sonar-password"}
+        kept = item("stays-pat", organization="fabrikam")
+        return [
+            {
+                "username": name,
+                "password_secret_name": password,
+                "pats": ([item(**more)] if name == user else []) + ([kept] if name == SONAR else []),
+            }
+            for name, password in passwords.items()
+        ]
+
+    lab = SeveralVaults(users=owned_by(SONAR), estate=demo_estate())
+    lab.run()
+    old = lab.current("build-pat")
+    lab.users = owned_by(SONAR, vault=BESIDE)
+    lab.later(hours(1))
+    moved_to = (
+        owned_by(AGENTS, vault=BESIDE) if change == "user" else owned_by(SONAR, vault=BESIDE, organization="fabrikam")
+    )
+    lab.users = moved_to
+    lab.later(hours(1))
+    assert lab.lives(old)
+    for _ in range(5):
+        lab.later(hours(12))
+    assert not lab.lives(old)
+
+
+# --- an emergency of what moved --------------------------------------------------------------------------------------
+
+
+def test_rule_8_an_emergency_ends_earlier_generations_in_the_vault_that_the_item_left_too() -> None:
+    lab = moved()
+    lab.items = [item()]
+    lab.run("build-pat", force=True)
+    lab.items = [item(vault=BESIDE)]
+    lab.later(hours(1))
+    assert len(lab.living()) == 3, "the one in overlap, the one that was current, and the new one"
+    lab.wait(hours(3))
+    report = lab.run("build-pat", emergency=True)
+    assert report.exit_code() == 0, report.to_json()
+    assert [one.value for one in lab.living()] == [lab.published("build-pat").value]
+
+
+def test_rule_8_what_an_emergency_had_to_end_when_it_was_stopped_ends_although_the_item_moves() -> None:
+    lab = moved()
+    lab.items = [item()]
+    leaked = lab.current("build-pat")
+
+    def kill(operation: str) -> None:
+        if operation == "pats.revoke":
+            raise Killed
+
+    lab.trouble.before = kill
+    with pytest.raises(Killed):
+        lab.run("build-pat", emergency=True)
+    lab.end_trouble()
+    assert lab.lives(leaked)
+    lab.items = [item(vault=BESIDE)]
+    lab.later(hours(1))
+    lab.later(hours(6))
+    assert not lab.lives(leaked)
+
+
+def test_rule_8_a_dead_pat_of_the_vault_that_was_left_keeps_no_later_predecessor_alive() -> None:
+    lab = moved()
+    lab.run()
+    lab.cloud.pats.revoke_as_person(lab.current("build-pat").tags["authorization-id"])
+    assert lab.run("build-pat", emergency=True).exit_code() == 0
+    lab.wait(days(2))
+    lab.run("build-pat", force=True)
+    for _ in range(3):
+        lab.later(hours(12))
+    assert [one.value for one in lab.living()] == [lab.published("build-pat").value]
