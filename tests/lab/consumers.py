@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.cloud import service_connections
-from sandbox.cloud.cloud import Cloud
-from sandbox.cloud.recipients import Answered, Recipient
 from sandbox.cloud.seed import CREDENTIALS_VAULT
-from sandbox.cloud.sonarqube import AzureSetting
 from shared.model.consumers import Given
 from shared.model.secret_text import SecretText
+from tests.lab.copies import Restarted, copies
 from tests.lab.lab import THEN, Lab, days
 
 PUBLISHED_AT = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -36,20 +34,6 @@ def given(value: str, organization: str = "contoso", version: str = "1" * 32) ->
         published_at=PUBLISHED_AT,
         value=SecretText(value),
     )
-
-
-@dataclass(slots=True)
-class Restarted(Recipient):
-    """A webhook that restarts a pod, which reads the secret then and keeps the value until it is restarted again."""
-
-    reads: Callable[[str], str] = field(default=lambda _: "")
-    pat: str = ""
-
-    def take(self, target: str, headers: dict[str, str], body: bytes, now: datetime) -> Answered:
-        answered = Recipient.take(self, target, headers, body, now)
-        if answered.status < 300:
-            self.pat = self.reads(self.received[-1]["subject"])
-        return answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,19 +143,16 @@ def restarted(lab: Lab) -> Restarted:
     host = "restart.contoso.com"
     address = lab.cloud.add_recipient(host, "webhook", SIGNING_KEY)
     plain = lab.cloud.recipients[host]
-    made = Restarted(plain.kind, plain.target, plain.token, plain.key, reads=lambda name: lab.current(name).value)
+
+    def reads(name: str, vault: str) -> str:
+        return lab.cloud.vaults[vault].secret(name).latest.value
+
+    made = Restarted(plain.kind, plain.target, plain.token, plain.key, reads=reads)
     lab.cloud.recipients[host] = made
     vault = lab.cloud.vaults[CREDENTIALS_VAULT]
     vault.seed("restart-url", address, created=lab.clock.now() - days(90))
     vault.seed("restart-key", SIGNING_KEY, created=lab.clock.now() - days(90))
     return made
-
-
-def copies(cloud: Cloud) -> list[str]:
-    """Every value that a consumer uses; "" of one that has none yet."""
-    settings: list[AzureSetting] = [one for server in cloud.sonarqubes.values() for one in server.azure.values()]
-    pods = [one.pat for one in cloud.recipients.values() if isinstance(one, Restarted)]
-    return [*(one.pat for one in settings), *(one.token for one in cloud.connections.values()), *pods]
 
 
 def asked(operations: Mapping[str, Any] | list[str]) -> list[str]:

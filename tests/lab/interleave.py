@@ -20,8 +20,9 @@ from shared.model.request import Request
 from shared.report.report import Outcome, Report
 from shared.rotation.run import run
 from shared.rotation.threads import Threads
-from tests.lab.consumers import SERVICE_CONNECTION, SONARQUBE, WEBHOOK, copies
+from tests.lab.consumers import SERVICE_CONNECTION, SONARQUBE, WEBHOOK
 from tests.lab.consumers import Kind as Consumer
+from tests.lab.copies import copies
 from tests.lab.fakes import FakeFlight, FakeHistory, Storage, Trouble
 from tests.lab.invariants import Watch
 from tests.lab.judge import Judge
@@ -302,8 +303,9 @@ class Meeting:
 
     def _watch(self, kind: Kind) -> Watch:
         mine, lab = self.lab.watch, self.lab
-        asks = {name: bool(kind.asks.get(name)) for name in ("emergency", "revoke_first")}
-        return Watch(lab.cloud, mine.host, mine.mark, mine.items, broken=mine.broken, refused=mine.refused, **asks)
+        made = Watch(lab.cloud, mine.host, mine.mark, mine.items, broken=mine.broken, refused=mine.refused)
+        made.emergency, made.revoke_first = (bool(kind.asks.get(name)) for name in ("emergency", "revoke_first"))
+        return made
 
     def converge(self) -> None:
         """What the next runs make of it, with nobody disturbing them."""

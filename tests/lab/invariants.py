@@ -25,6 +25,7 @@ from shared.model.secret_state import CONTENT_TYPE, VersionSeen
 from shared.model.secret_text import SecretText
 from shared.model.tags import Mark, read
 from shared.model.vaults import HOME, VaultAddress
+from tests.lab.copies import kept, pods
 
 
 @dataclass(slots=True)
@@ -44,6 +45,13 @@ class Watch:
     by_hand: bool = False
     broken: list[str] = field(default_factory=list)
     refused: set[tuple[str, ...]] = field(default_factory=set)
+    since: dict[tuple[str, str], datetime] = field(default_factory=dict)
+    """When a run saw first that pats.yaml has an item in a vault, by name and host, as long as it does."""
+
+    def begins(self) -> None:
+        """A run has read pats.yaml."""
+        there = {(item.key, item.vault.host or self.host) for item in self.items()}
+        self.since = {place: self.since.get(place, self.cloud.now()) for place in there}
 
     def vault(self, host: str) -> CloudVault:
         return self.cloud.vaults[host]
@@ -90,6 +98,8 @@ class Watch:
         meant = administered or self.revoke_first
         if name and item is None and not meant:
             self._moved(pat, name, host)
+        if name and not meant:
+            self._used(pat, name, host)
         if item is None or item.decommission or meant or pat.state(self.cloud.now()) != "active":
             return
         versions = sorted(self.versions(item.secret, host), key=lambda one: one.created)
@@ -123,9 +133,23 @@ class Watch:
                 one for one in there if (held := self.holder(one.value)) and held.state(self.cloud.now()) == "active"
             ]
             first = min((one.created for one in lives), default=None)
-            since = None if first is None else datetime.fromtimestamp(first, UTC) + item.overlap - timedelta(seconds=1)
-            over = over or (since is not None and self.cloud.now() >= since)
+            began = self.since.get((name, item.vault.host or self.host))
+            if first is not None:
+                since = datetime.fromtimestamp(first, UTC)
+                since = max(since, began or since) + item.overlap - timedelta(seconds=1)
+                over = over or self.cloud.now() >= since or self._leaked(pat, there)
         self.must(over or self.emergency, f"promise 1: the value of {name} in a vault it left was ended too early")
+
+    def _used(self, pat: CloudPat, name: str, host: str) -> None:
+        """Promise 1: what a consumer has lives until it has something newer, whatever pats.yaml says of it now."""
+        named = [item for item in self.items() if item.key == name]
+        versions = [one for item in named for one in self.versions(name, item.vault.host or self.host)]
+        at_once = self.emergency or any(item.decommission for item in named) or self._leaked(pat, versions)
+        if at_once or pat.state(self.cloud.now()) != "active":
+            return
+        told = [item for item in named if not all(to.keeps_copy for to in item.then)]
+        uses = [*kept(self.cloud), *(pods(self.cloud) if told else ())]
+        self.must(pat.value not in uses, f"promise 1: what a consumer of {name} has was ended")
 
 
 class WatchedVault:

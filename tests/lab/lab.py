@@ -33,7 +33,7 @@ from shared.model.clock import GRACE, Deadline, VaultTime
 from shared.model.errors import PatrolError
 from shared.model.inventory_files import InventoryFile, InventoryFiles
 from shared.model.items import Inventory, User
-from shared.model.ports import Links
+from shared.model.ports import Links, VaultLogs
 from shared.model.ports import Vault as VaultPort
 from shared.model.request import Request
 from shared.model.single_flight import Alone, SingleFlight
@@ -162,6 +162,8 @@ class Lab:
     enrolled: bool = False
     notify: list[dict[str, Any]] = field(default_factory=list)
     told_before: ToldBefore = field(default_factory=Forgetful)
+    logs: VaultLogs | None = None
+    """Of vaults, for a world without HTTP; the other reads what the cloud recorded."""
     teams: dict[str, str] = field(default_factory=dict)
     """Files beside the one with `sign_in`, by name: the inventory is a folder then."""
 
@@ -265,6 +267,7 @@ class Lab:
             flight=self.flight,
             runs=self.runs,
             told=self.told_before,
+            logs=self.logs,
             elsewhere=lambda address: self._fake_vault(address.host),
         )
         return self._watched(world)
@@ -343,7 +346,9 @@ class Lab:
         before = self.watch.emergency, self.watch.revoke_first
         self.watch.emergency, self.watch.revoke_first = request.emergency, request.revoke_first
         try:
-            report = what(self.inventory(), world, self.settings.mark, request, Threads(parallel))
+            inventory = self.inventory()
+            self.watch.begins()
+            report = what(inventory, world, self.settings.mark, request, Threads(parallel))
         except PatrolError as failure:
             self.failures.append(str(failure))
             raise

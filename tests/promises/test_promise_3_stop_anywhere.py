@@ -6,7 +6,7 @@ import pytest
 
 from sandbox.cloud.cloud import Operation
 from shared.report.report import WELL
-from tests.lab.consumers import copies
+from tests.lab.copies import copies
 from tests.lab.lab import Lab, hours
 from tests.lab.scenarios import SECRET, Scenario, by_password, either_sign_in
 

@@ -12,7 +12,8 @@ import pytest
 from sandbox.cloud.cloud import Operation
 from shared.cli.check_online import check_online
 from shared.model.errors import Code
-from tests.lab.consumers import KINDS, SONARQUBE, WEBHOOK, Kind, asked, copies
+from tests.lab.consumers import KINDS, SONARQUBE, WEBHOOK, Kind, asked
+from tests.lab.copies import copies
 from tests.lab.lab import Lab, days, hours, item, outcomes, row
 from tests.lab.watched_consumer import WatchedConsumer, due
 from tests.promises.test_promise_3_stop_anywhere import Killed

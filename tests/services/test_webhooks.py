@@ -12,7 +12,8 @@ from sandbox.cloud.seed import CREDENTIALS_VAULT
 from shared.model.consumers import Keys, Webhook
 from shared.model.errors import Code, NotDone, Refused, Unclear
 from shared.model.ports import ConsumerServices
-from tests.lab.consumers import PUBLISHED_AT, Restarted, given, restarted
+from tests.lab.consumers import PUBLISHED_AT, given, restarted
+from tests.lab.copies import Restarted
 from tests.lab.lab import Lab, item
 
 TO = Webhook("restart-url", "restart-key")
@@ -22,7 +23,7 @@ VALUE = "a-new-value-of-a-pat-that-nobody-has"
 def reached() -> tuple[Lab, Restarted, ConsumerServices, Keys]:
     lab = Lab([item()])
     one = restarted(lab)
-    one.reads = lambda _: ""
+    one.reads = lambda _, __: ""
     world = lab.world()
     return lab, one, world.consumers, tuple(world.credentials.read(name).value for name in TO.secret_names)
 
