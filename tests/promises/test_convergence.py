@@ -1,5 +1,6 @@
 """Convergence without locks: two runs at the same moment, interleaved at every call; and a run suspended for hours.
 
+What meets goes through the real adapters, call by call; what the timer does before and after goes without HTTP.
 They may waste a PAT. They never publish a dead value, and never end one that is current, about to be published, or was
 current before its overlap ended (promises 1 and 3, rules 2, 4 and 8).
 """
@@ -8,13 +9,14 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 
 from sandbox.cloud.cloud import Operation
 from shared.model.errors import Misconfigured
 from tests.lab.lab import Lab, hours
-from tests.lab.scenarios import SCENARIOS, SECRET, Scenario, either_sign_in
+from tests.lab.scenarios import ENROLLED, SCENARIOS, SECRET, Scenario, either_sign_in
 from tests.promises.test_promise_3_stop_anywhere import assert_converges, calls_of, consumer_works, copies_work
 
 MEETING = [one for one in SCENARIOS if not one.asks.get("revoke_first")]
@@ -38,6 +40,10 @@ class Watch:
         self.overlap = overlap
         self.current = ""
         self.replaced_at: dict[str, datetime] = {}
+
+    def after(self, _: str) -> None:
+        """The same at the ports."""
+        self.look()
 
     def look(self) -> None:
         """After every call: what is current works, and what was current still works while its overlap lasts."""
@@ -85,21 +91,41 @@ def test_two_runs_at_the_same_moment_end_no_pat_that_somebody_uses(scenario: Sce
         watch = None if emergency or scenario.ends or scenario.name.startswith("a PAT") else Watch(lab, hours(24))
         interleave(lab, scenario, call, watch)
         assert scenario.ends or consumer_works(lab), f"the value died when two runs met at call {call}"
+        lab.cloud.after_effect = None
+        if watch is not None:
+            lab.trouble.after = watch.after
+        lab.quick = True
         for pause in (6, 12):
             lab.later(hours(pause))
-        lab.cloud.after_effect = None
+        lab.end_trouble()
         assert_converges(lab, scenario)
 
 
-SLEEPS = [
-    pytest.param(timedelta(minutes=4), marks=pytest.mark.exhaustive),
-    timedelta(minutes=30),  # too late to publish, too early for the next timer
-    pytest.param(timedelta(hours=7), marks=pytest.mark.exhaustive),
-]
+TOO_LATE = timedelta(minutes=30)  # to publish, and too early for the next timer
+SLEEPS = (timedelta(minutes=4), TOO_LATE, timedelta(hours=7))
 
 
-@pytest.mark.parametrize("sleep", SLEEPS, ids=str)
-@pytest.mark.parametrize("scenario", either_sign_in(quick=QUICK))
+def suspensions() -> list[Any]:
+    """Every step with every sleep; how a user signs in and how long a run sleeps meet in what `make test` takes.
+
+    `make chaos` has the rest of the product.
+    """
+
+    def mark(scenario: Scenario, sleep: timedelta) -> Any:
+        quick = scenario.name in QUICK
+        if quick and sleep == TOO_LATE:
+            return ()
+        wanted = quick or not scenario.enrolled or sleep == TOO_LATE
+        return pytest.mark.exhaustive if wanted else pytest.mark.chaos
+
+    return [
+        pytest.param(scenario, sleep, id=f"{scenario}-{sleep}", marks=mark(scenario, sleep))
+        for sleep in SLEEPS
+        for scenario in (*SCENARIOS, *ENROLLED)
+    ]
+
+
+@pytest.mark.parametrize(("scenario", "sleep"), suspensions())
 def test_promise_3_a_run_that_is_suspended_between_two_calls_does_no_harm(scenario: Scenario, sleep: timedelta) -> None:
     for call in calls_of(scenario):
         lab = scenario.prepare()
@@ -108,6 +134,7 @@ def test_promise_3_a_run_that_is_suspended_between_two_calls_does_no_harm(scenar
             if operation.number == call:
                 lab.cloud.before_effect = None
                 lab.wait(sleep / 2)
+                lab.quick = True
                 lab.run()  # what the timer does meanwhile
                 lab.wait(sleep / 2)
 
