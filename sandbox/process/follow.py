@@ -47,11 +47,15 @@ class Followers:
 
     async def follow(self, name: str, seen: int, wait: float) -> dict[str, Any]:
         """Acknowledge version `seen`; answers at the next move, or unchanged after `wait` seconds."""
-        async with self._changed:
-            self._followers.setdefault(name, _Follower()).seen = seen
-            self._changed.notify_all()
-            with suppress(TimeoutError):
-                await asyncio.wait_for(self._changed.wait_for(lambda: self._version > seen), wait)
+        try:
+            async with self._changed:
+                self._followers.setdefault(name, _Follower()).seen = seen
+                self._changed.notify_all()
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait_for(lambda: self._version > seen), wait)
+        except asyncio.CancelledError:  # its process ended, and said nothing
+            await self.leave(name)
+            raise
         return self.state()
 
     async def leave(self, name: str) -> None:

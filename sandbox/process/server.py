@@ -59,7 +59,8 @@ class Server:
         self._tls_port = await self._listen(tls, made.server)
         identity = await self._listen(web.ServerRunner(web.Server(self._serve_plain), shutdown_timeout=GOODBYE))
         app = control_app(self._cloud, self._followers, self._connections)
-        control = await self._listen(web.AppRunner(app, shutdown_timeout=GOODBYE))
+        # A follower that went away is not waited for, neither by an answer nor by the end of the server.
+        control = await self._listen(web.AppRunner(app, shutdown_timeout=GOODBYE, handler_cancellation=True))
         self._proxy = await asyncio.start_server(self._accept, LOOPBACK, 0, limit=HEAD_LIMIT)
         proxy = int(self._proxy.sockets[0].getsockname()[1])
         return Address(self._tls_port, proxy, identity, control, made.bundle)

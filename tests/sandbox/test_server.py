@@ -171,6 +171,22 @@ def test_a_running_program_follows_the_clock(sandbox: Running, tmp_path: Path) -
     assert sandbox.client.clock()["followers"] == 0
 
 
+def test_a_follower_that_was_killed_keeps_nobody_waiting(sandbox: Running, tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text("import time; print(flush=True); time.sleep(60)", encoding="utf-8")
+    with sandbox.start_product([str(program)]) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        end = time.monotonic() + 5
+        while not sandbox.client.clock()["followers"] and time.monotonic() < end:
+            time.sleep(0.01)
+        assert sandbox.client.clock()["followers"] == 1
+        child.kill()
+    while sandbox.client.clock()["followers"] and time.monotonic() < end:
+        time.sleep(0.01)
+    assert sandbox.client.clock()["followers"] == 0, "the clock was not moved: nobody has missed it"
+
+
 def test_exit_codes_modules_and_texts_pass_through_the_launcher(sandbox: Running, tmp_path: Path) -> None:
     (tmp_path / "small.py").write_text("import sys; print(sys.argv[1:]); sys.exit(3)", encoding="utf-8")
     ran = sandbox.run_product(["-m", "small", "a", "--b"], cwd=tmp_path)
