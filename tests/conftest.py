@@ -90,18 +90,32 @@ def no_secret_leaves_the_product() -> Iterator[None]:
     yield
     root.removeHandler(records)
     root.setLevel(level)
+    logged = "\n".join(set(records.texts))
+    words = words_of(logged)
     for made in lab.MADE:
-        secrets = {secret for secret in made.cloud.every_secret() if len(secret) > 8}
-        told = [*records.texts, *made.failures]
-        told += [json.dumps(report.to_json()) for report in made.reports]
-        told += [f"{name} {fields}" for name, fields in made.events]
-        told += [f"{call.path} {call.query}" for call in made.cloud.log]
-        told += [str(version.tags) for secret in made.vault.secrets() for version in secret.versions.values()]
-        told += [json.dumps(one.received) for one in made.cloud.recipients.values()]
-        told.append(getattr(made.told_before, "text", ""))
+        secrets = {secret for secret in made.cloud.every_secret() if len(secret) > 8} - {"see the tags"}
+        told = "\n".join(told_by(made))
         # In the middle of an address, where no word of its own would be found.
         tokens = [one.token for one in made.cloud.recipients.values()]
-        assert not any(token in text for token in tokens for text in told), "an address of a recipient showed up"
-        leaked = {word for text in told for word in WORDS.findall(text)} & (secrets - {"see the tags"})
+        assert not any(token in logged or token in told for token in tokens), "an address of a recipient showed up"
+        leaked = secrets & (words | words_of(told))
         assert not leaked, f"{len(leaked)} secrets showed up"
         assert made.watch.broken == []
+
+
+def words_of(text: str) -> set[str]:
+    """Also without the full stop that ends a sentence."""
+    found = set(WORDS.findall(text))
+    return found | {word.rstrip(".") for word in found}
+
+
+def told_by(made: lab.Lab) -> set[str]:
+    """What left the product on this estate: reports, events, failures, tags, URLs and notices."""
+    told = set(made.failures)
+    told.update(json.dumps(report.to_json()) for report in made.reports)
+    told.update(f"{name} {fields}" for name, fields in made.events)
+    told.update(f"{call.path} {call.query}" for call in made.cloud.log)
+    told.update(str(version.tags) for secret in made.vault.secrets() for version in secret.versions.values())
+    told.update(json.dumps(one.received) for one in made.cloud.recipients.values())
+    told.add(getattr(made.told_before, "text", ""))
+    return told
