@@ -152,7 +152,7 @@ def gone_with_a_consumer(**more: Any) -> Lab:
     return lab
 
 
-SCENARIOS = (
+ALONE = (
     Scenario("first mint", first_mint),
     Scenario("rotation", rotation),
     Scenario("renewal", renewal),
@@ -166,6 +166,9 @@ SCENARIOS = (
     Scenario("forced rotation", emergency, {"force": True}, (SECRET,)),
     Scenario("decommission", decommission, ends=True),
     Scenario("a PAT that a person revoked", gone),
+)
+SCENARIOS = (
+    *ALONE,
     Scenario("first push", first_push),
     Scenario("rotation with a consumer", rotation_with_a_consumer),
     Scenario("retirement with a consumer", retirement_with_a_consumer),
@@ -187,6 +190,8 @@ SCENARIOS = (
 
 ENROLLED = tuple(replace(one, name=f"{one.name}, enrolled", enrolled=True) for one in SCENARIOS)
 """The same steps for a user without a password (rule 16)."""
+BY_CONSUMER = {f"{one.name}, enrolled" for one in SCENARIOS if one not in ALONE}
+"""How a user signs in and what a consumer is given know nothing of each other: both at once are for `make chaos`."""
 BY_NAME = {one.name: one for one in (*SCENARIOS, *ENROLLED)}
 
 
@@ -194,7 +199,13 @@ def either_sign_in(scenarios: Iterable[Scenario] = SCENARIOS, *, quick: Iterable
     """These as parameters of a test, then the same with an enrolled user; `make test` has the named ones of both."""
     names = {one.name for one in scenarios}
     both = [one for one in (*SCENARIOS, *ENROLLED) if one.name.removesuffix(", enrolled") in names]
-    return [pytest.param(one, id=one.name, marks=() if one.name in quick else pytest.mark.exhaustive) for one in both]
+    return [pytest.param(one, id=one.name, marks=mark_of(one, quick)) for one in both]
+
+
+def mark_of(scenario: Scenario, quick: Iterable[str]) -> Any:
+    if scenario.name in quick:
+        return ()
+    return pytest.mark.chaos if scenario.name in BY_CONSUMER else pytest.mark.exhaustive
 
 
 def by_password(*but: str) -> tuple[str, ...]:

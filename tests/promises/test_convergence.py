@@ -16,7 +16,7 @@ import pytest
 from sandbox.cloud.cloud import Operation
 from shared.model.errors import Misconfigured
 from tests.lab.lab import Lab, hours
-from tests.lab.scenarios import ENROLLED, SCENARIOS, SECRET, Scenario, either_sign_in
+from tests.lab.scenarios import ENROLLED, SCENARIOS, SECRET, Scenario, either_sign_in, mark_of
 from tests.promises.test_promise_3_stop_anywhere import assert_converges, calls_of, consumer_works, copies_work
 
 MEETING = [one for one in SCENARIOS if not one.asks.get("revoke_first")]
@@ -112,10 +112,9 @@ def suspensions() -> list[Any]:
     """
 
     def mark(scenario: Scenario, sleep: timedelta) -> Any:
-        quick = scenario.name in QUICK
-        if quick and sleep == TOO_LATE:
-            return ()
-        wanted = quick or not scenario.enrolled or sleep == TOO_LATE
+        if sleep == TOO_LATE:
+            return mark_of(scenario, QUICK)
+        wanted = scenario.name in QUICK or not scenario.enrolled
         return pytest.mark.exhaustive if wanted else pytest.mark.chaos
 
     return [

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from shared.report.report import WELL
-from tests.lab.scenarios import SCENARIOS
+from tests.lab.scenarios import ALONE, SCENARIOS, Scenario
 from tests.promises.test_promise_3_stop_anywhere import assert_converges, consumer_works
 
 SIDES: tuple[dict[str, Any], ...] = (
@@ -32,9 +32,17 @@ SIDES: tuple[dict[str, Any], ...] = (
 )
 
 
+STEPS = [
+    pytest.param(ALONE, id="steps"),
+    pytest.param(SCENARIOS[len(ALONE) :], id="steps with consumers", marks=pytest.mark.exhaustive),
+]
+"""No switch is a consumer's."""
+
+
+@pytest.mark.parametrize("steps", STEPS)
 @pytest.mark.parametrize("side", SIDES, ids=str)
-def test_each_kind_of_step_works_on_this_side_of_the_unknown(side: dict[str, Any]) -> None:
-    for scenario in SCENARIOS:
+def test_each_kind_of_step_works_on_this_side_of_the_unknown(side: dict[str, Any], steps: tuple[Scenario, ...]) -> None:
+    for scenario in steps:
         lab = scenario.prepare()
         lab.cloud.switches.set(side)
         report = lab.run(*scenario.names, **scenario.asks)
