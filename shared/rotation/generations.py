@@ -20,11 +20,11 @@ from shared.model.secret_state import Current, VersionListing, VersionSeen, is_o
 from shared.model.steps import Because
 from shared.report.report import Row
 from shared.rotation import gate
+from shared.rotation.ended import ended_row
 from shared.rotation.estate import organizations
 from shared.rotation.meant import Generations, is_nameless
 from shared.rotation.observe import find_unlisted
 from shared.rotation.publish import overtaken, without
-from shared.rotation.retire import ended_row
 from shared.rotation.run_context import Run
 from shared.rules import may_end
 from shared.rules.may_end import MayEnd

@@ -19,11 +19,12 @@ from shared.report.report import Failure, Outcome, Row, Verb
 from shared.report.rows import failed, held, left, verb_of, why_then, would
 from shared.rotation import generations, rotate
 from shared.rotation.elsewhere import left_behind
+from shared.rotation.ended import Ended
 from shared.rotation.held import held_for_readers
 from shared.rotation.observe import item_seen, secret_again
 from shared.rotation.publish import published
 from shared.rotation.push import lacks, push, took
-from shared.rotation.retire import Ended, Ending, handed_over, predecessors_at_rest, retire
+from shared.rotation.retire import Ending, handed_over, predecessors_at_rest, retire
 from shared.rotation.rotate import Done
 from shared.rotation.run_context import Run, SignedIn
 from shared.rules.due import is_pressing

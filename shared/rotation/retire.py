@@ -1,4 +1,4 @@
-"""Ending what is over: predecessors after their overlap, and orphans. Only ever our own (rules 4, 5 and 7).
+"""Ending predecessors after their overlap. Only ever our own (rules 5 and 7).
 
 Judged again by the vault's own clock right before anything ends: between seeing and doing a process may be suspended,
 a clock may step, and another run or a person may write.
@@ -7,30 +7,27 @@ a clock may step, and another run or a person may write.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import timedelta
 
-from shared.model.clock import VaultInstant, instant
-from shared.model.errors import Denied, PatrolError, defect
+from shared.model.clock import VaultInstant
+from shared.model.errors import Denied, PatrolError
 from shared.model.items import Item
 from shared.model.pats import Owner, Pat, PatId
 from shared.model.ports import PatApi
 from shared.model.secret_state import Published, VersionListing, VersionSeen
 from shared.model.steps import Because
-from shared.model.tags import Predecessor, Stamp, read
-from shared.model.vaults import HOME, VaultAddress
-from shared.report.report import Failure, Leftover, Outcome, Row, Verb
-from shared.report.rows import failed, why_then
+from shared.model.tags import Predecessor
+from shared.report.report import Leftover, Row
 from shared.rotation import gate
+from shared.rotation.ended import Ended, Handover, ended_row, left_alive
 from shared.rotation.held import held_for_readers
 from shared.rotation.observe import find_unlisted, owner_of
 from shared.rotation.publish import overtaken, without
 from shared.rotation.push import push_all
-from shared.rotation.rotate import replace_dead
 from shared.rotation.run_context import Run
 from shared.rules import may_end
-from shared.rules.may_end import MayEnd
-from shared.rules.orphans import Circumstances, Standing, is_candidate, unexplained
+from shared.rules.orphans import Standing
 from shared.rules.overlap import (
     Fate,
     fate,
@@ -39,18 +36,6 @@ from shared.rules.overlap import (
     stays_with_consumer,
     waits_for_consumers,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Handover:
-    """A predecessor that only its former owner can end (rule 13)."""
-
-    secret: str
-    item: Item | None
-    predecessor: Predecessor
-    owner: Owner
-    due: bool
-    vault: VaultAddress = HOME
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,18 +65,6 @@ class Ending:
             return Fate.FORGET  # its item came back to the vault that publishes it
         mark = run.mark if listed is None else run.mark_of(listed, self.name)
         return fate(predecessor, self.secret, listed, self.item, self.name, mark, self.overlap(run), now)
-
-
-@dataclass(slots=True)
-class Ended:
-    rows: list[Row] = field(default_factory=list)
-    leftovers: list[Leftover] = field(default_factory=list)
-    handovers: list[Handover] = field(default_factory=list)
-
-    def add(self, other: Ended) -> None:
-        self.rows += other.rows
-        self.leftovers += other.leftovers
-        self.handovers += other.handovers
 
 
 def predecessors_at_rest(ending: Ending, run: Run, now: VaultInstant) -> bool:
@@ -180,7 +153,7 @@ def _end(ending: Ending, predecessor: Predecessor, there: _Now, run: Run, ended:
     if allowed is None:
         given = there.versions if predecessor.pushed else None
         if given is not None and stays_with_consumer(predecessor, ending.secret, given, ending.item):
-            ended.leftovers.append(_with_consumer(ending, predecessor))
+            ended.leftovers.append(left_alive(ending.name, ending.owner, predecessor.id, Standing.WITH_CONSUMER))
         return False
     try:
         gate.end(ending.api, allowed, run.tell)
@@ -216,99 +189,6 @@ def _current(name: str, pat: PatId, run: Run) -> tuple[VersionSeen, VaultInstant
     return current.version, current.at
 
 
-def end_orphans(
-    owner: Owner,
-    api: PatApi,
-    listed: Mapping[PatId, Pat],
-    secrets: Mapping[str, Circumstances],
-    items: Mapping[str, Item],
-    run: Run,
-) -> Ended:
-    """Revoke what carries our mark and belongs to nothing.
-
-    `secrets`: what this run may judge, by casefolded name; `items`: where a consumer may hold one.
-    """
-    ended = Ended()
-    for pat in listed.values():
-        name = run.mark.secret_of(pat.display_name)
-        if name is None or name not in secrets or not is_candidate(pat, secrets[name].secret, run.clock.now()):
-            continue
-        ending = _Orphan(name, owner, pat)
-        try:
-            _end_orphan(ending, secrets[name], items.get(name), api, run, ended)
-        except PatrolError as failure:
-            ended.rows.append(_row(ending, Because.ORPHAN, failure, pat.id))
-        except Exception as failure:  # noqa: BLE001  # one odd PAT never stops the others (promise 5)
-            ended.rows.append(_row(ending, Because.ORPHAN, defect(failure), pat.id))
-    return ended
-
-
-@dataclass(frozen=True, slots=True)
-class _Orphan:
-    name: str
-    owner: Owner
-    pat: Pat
-
-
-def _end_orphan(orphan: _Orphan, of: Circumstances, item: Item | None, api: PatApi, run: Run, ended: Ended) -> None:
-    pat, known = orphan.pat, dict(run.organizations.known)
-    listing = run.vault.versions(orphan.name)
-    for stamp in unexplained(pat, listing, known):
-        if (witness := _witness(stamp, orphan.owner, api, run)) is not None:
-            known[witness.id] = witness
-    verdict = may_end.orphan(pat, orphan.name, orphan.owner, of, listing, known)
-    if not isinstance(verdict, MayEnd):
-        if verdict in _SAYS:
-            ended.leftovers.append(_kept(orphan, verdict))
-        return
-    if item is not None and item.then and not item.decommission and isinstance(of.secret, Published):
-        # Two runs at one moment: a consumer may have what the other one published for a while.
-        try:
-            push_all(item, of.secret, run)
-        except PatrolError as failure:
-            ended.rows.append(_row(orphan, Because.NOT_PUSHED, failure, pat.id))
-            return
-        # The push took its time, and rule 2 wants what is ended to have been judged just before.
-        verdict = may_end.orphan(pat, orphan.name, orphan.owner, of, run.vault.versions(orphan.name), known)
-        if not isinstance(verdict, MayEnd):
-            return
-    gate.end(api, verdict, run.tell)
-    ended.rows.append(_row(orphan, Because.ORPHAN, None, pat.id))
-    _look_again(orphan, item, run, ended)
-
-
-def _look_again(orphan: _Orphan, item: Item | None, run: Run, ended: Ended) -> None:
-    """A write that was under way may have made current what was just ended: then it is replaced at once (rule 2).
-
-    Either this look sees the late write, or whoever made it sees the end when it verifies.
-    """
-    current = run.vault.look(orphan.name).seen
-    stamp = None if current is None else read(current.tags)
-    if stamp is None or stamp.authorization_id != orphan.pat.id or item is None or item.paused or item.decommission:
-        return
-    try:
-        user = run.signed_in(Owner(item.username, item.organization))
-        made = replace_dead(item, orphan.pat, user, run).version
-    except PatrolError as failure:
-        ended.rows.append(failed(item, Because.DIED_WHILE_PUBLISHED, failure, verb=Verb.ROTATE))
-        return
-    why = why_then(Because.DIED_WHILE_PUBLISHED)
-    says = f"{orphan.name}: rotated, because {why}; the new PAT works until {instant(made.expires_on)}."
-    verb, outcome, because = Verb.ROTATE, Outcome.DONE, Because.DIED_WHILE_PUBLISHED
-    row = Row(orphan.name, item.username, item.organization, verb, outcome, because, says, made.expires_on)
-    ended.rows.append(replace(row, version=made.version))
-
-
-def _witness(stamp: Stamp, owner: Owner, api: PatApi, run: Run) -> Pat | None:
-    """The PAT that a version names, as its own owner sees it, dead or alive; None where nobody can say."""
-    minter = Owner(stamp.username, stamp.organization)
-    try:
-        asked = api if minter.key[0] == owner.key[0] else run.api_of(minter)
-        return asked.get(minter.organization, stamp.authorization_id)
-    except PatrolError:
-        return None
-
-
 def _is_dead(ending: Ending, predecessor: Predecessor, run: Run, ended: Ended) -> bool:
     """Judge a predecessor that its supposed owner's listing does not show: somebody else's, dead, or in doubt."""
     now = run.clock.now()
@@ -335,61 +215,13 @@ def _stranger(ending: Ending, predecessor: Predecessor) -> Leftover:
     )
 
 
-def _with_consumer(ending: Ending, predecessor: Predecessor) -> Leftover:
-    owner, says = ending.owner, _SAYS[Standing.WITH_CONSUMER]
-    return Leftover(ending.name, predecessor.id, owner.username, owner.organization, says)
-
-
-_SAYS = {
-    Standing.HELD: "No version of the secret names this PAT, and one may hold its value: its tags were changed, or "
-    "somebody wrote it. Not revoked. Take the secret back (`patrol rotate {name} --force --adopt`), or end the PAT by "
-    "hand if nobody uses it.",
-    Standing.UNNAMED: "Neither pats.yaml nor a version of the secret names this PAT, which carries patrol's mark: not "
-    "revoked. End it by hand if nobody uses it.",
-    Standing.WITH_CONSUMER: "A consumer was given this PAT and nothing newer, and pats.yaml no longer names that "
-    "consumer: not revoked. Put it back under `then` of the item, or give the consumer another PAT "
-    "and end this one by hand.",
-}
-
-
-def _kept(orphan: _Orphan, standing: Standing) -> Leftover:
-    says = _SAYS[standing].format(name=orphan.name)
-    return Leftover(orphan.name, orphan.pat.id, orphan.owner.username, orphan.owner.organization, says)
-
-
-def _row(ending: Ending | _Orphan, because: Because, failure: PatrolError | None, pat: PatId) -> Row:
-    return ended_row(ending.name, ending.owner, because, failure, pat)
-
-
-def ended_row(name: str, owner: Owner, because: Because, failure: PatrolError | None, pat: PatId) -> Row:
-    """What became of one PAT that was to end."""
-    if failure is not None and because is Because.NOT_PUSHED:
-        kept = f"{name}: {pat} is not ended before the item's consumers have the published value."
-        says, outcome = f"{kept} {failure.cause} {failure.remedy}", Outcome.FAILED
-    elif failure is not None:
-        says, outcome = f"{name}: ending {pat} failed. {failure.cause} {failure.remedy}", Outcome.FAILED
-    else:
-        outcome = Outcome.DONE
-        says = {
-            Because.ORPHAN: f"{name}: {pat}, an orphan (neither current nor in overlap), was revoked.",
-            Because.EMERGENCY: f"{name}: retired at once, because of an emergency: {pat} was revoked.",
-            Because.DECOMMISSIONED: f"{name}: decommissioned: {pat} was revoked.",
-        }.get(because, f"{name}: retired, because its overlap is over: the predecessor {pat} was revoked.")
-    return Row(
-        secret=name,
-        username=owner.username,
-        organization=owner.organization,
-        step=Verb.RETIRE,
-        outcome=outcome,
-        because=because,
-        says=says,
-        error=None if failure is None else Failure.of(failure),
-    )
-
-
 def handed_over(name: str, item: Item, owner: Owner, secret: Published, now: VaultInstant) -> list[Handover]:
     """The predecessors of an item that now belongs to somebody else."""
     return [
         Handover(name, item, predecessor, owner, now >= overlap_end(predecessor, secret, item.overlap))
         for predecessor in secret.stamp.predecessors
     ]
+
+
+def _row(ending: Ending, because: Because, failure: PatrolError | None, pat: PatId) -> Row:
+    return ended_row(ending.name, ending.owner, because, failure, pat)

@@ -17,12 +17,12 @@ from shared.model.vaults import VaultAddress
 from shared.report.report import Failure, Leftover, Report, Row, in_order, owned
 from shared.report.rows import failed, in_vault, invalid_row, tell_row
 from shared.rotation.canary import are_listed
+from shared.rotation.ended import Handover
 from shared.rotation.estate import observe, observe_user
 from shared.rotation.former_owners import look_for_former_owners
 from shared.rotation.heartbeat import heartbeat
 from shared.rotation.notices import Standing
 from shared.rotation.observe import secret_seen
-from shared.rotation.retire import Handover
 from shared.rotation.run_context import Run, WholeRun
 from shared.rotation.still_read import still_read
 from shared.rotation.threads import Threads, nothing

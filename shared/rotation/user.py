@@ -24,11 +24,13 @@ from shared.model.vaults import VaultAddress
 from shared.report.report import Failure, Leftover, Outcome, Row, Verb
 from shared.report.rows import failed, held, held_elsewhere, left, unexpected
 from shared.rotation.canary import end_canaries
+from shared.rotation.ended import Ended, Handover, ended_row
 from shared.rotation.generations import leaked_before_minting
 from shared.rotation.item import ItemWork, Listed
 from shared.rotation.observe import item_seen, secret_seen
+from shared.rotation.orphans import end_orphans
 from shared.rotation.publish import published
-from shared.rotation.retire import Ended, Ending, Handover, end_orphans, ended_row, predecessors_at_rest, retire
+from shared.rotation.retire import Ending, predecessors_at_rest, retire
 from shared.rotation.run_context import Run, SignedIn, WholeRun
 from shared.rules.due import urgency
 from shared.rules.orphans import Circumstances
