@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from shared.model.clock import instant
-from shared.model.errors import Busy, PatrolError, defect
+from shared.model.errors import Busy, Code, PatrolError, defect
 from shared.model.items import InvalidItem, Inventory, Item, Named
 from shared.model.ports import (
     Events,
@@ -82,6 +82,26 @@ def failed(
     """An item whose step failed, with cause and remedy."""
     says = f"{item.secret}: {failure.cause} {failure.remedy}"
     return Row(item.secret, item.username, item.organization, verb, outcome, because, says, error=Failure.of(failure))
+
+
+def of_step(
+    item: Item,
+    verb: Verb,
+    because: Because,
+    says: str,
+    ends: datetime | None = None,
+    outcome: Outcome = Outcome.DONE,
+) -> Row:
+    """One step of an item; `says`: without its name."""
+    return Row(item.secret, item.username, item.organization, verb, outcome, because, f"{item.secret}: {says}", ends)
+
+
+def in_overlap(item: Item, until: datetime) -> Row:
+    """What was asked for while a predecessor is in overlap (rule 7)."""
+    cause = f"A predecessor is still in overlap until {instant(until)}, so consumers may still use it."
+    remedy = "Ask again after that; for a leaked PAT use emergency."
+    row = of_step(item, Verb.ROTATE, Because.IN_OVERLAP, f"{cause} {remedy}", None, Outcome.BUSY)
+    return replace(row, error=Failure(Code.IN_OVERLAP, cause, remedy), again_at=until)
 
 
 def held_elsewhere(item: Item, step: Step, busy: Busy) -> Row:

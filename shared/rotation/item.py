@@ -8,22 +8,20 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from shared.model.clock import Deadline, instant
-from shared.model.consumers import Consumer
 from shared.model.errors import Busy, Code, PatrolError, Unclear
 from shared.model.items import Item
 from shared.model.pats import Owner, Pat, PatId
 from shared.model.secret_state import Nothing, Published, Secret, Seen, Unmarked, expiry
 from shared.model.single_flight import Turn, Unwatched
 from shared.model.steps import Because, Decommission, Fail, Hold, Mend, Recover, Renew, Rotate, Step, Wait
-from shared.report.report import Failure, Outcome, Row, Verb
-from shared.report.rows import failed, held, left, verb_of, why_then, would
+from shared.report.report import Outcome, Row, Verb
+from shared.report.rows import failed, held, in_overlap, left, of_step, verb_of, why_then, would
 from shared.rotation import generations, rotate
 from shared.rotation.elsewhere import left_behind
 from shared.rotation.ended import Ended
 from shared.rotation.held import held_for_readers
 from shared.rotation.observe import item_seen, secret_again
-from shared.rotation.publish import published
-from shared.rotation.push import lacks, push, took
+from shared.rotation.push import give
 from shared.rotation.retire import Ending, handed_over, predecessors_at_rest, retire
 from shared.rotation.rotate import Done
 from shared.rotation.run_context import Run, SignedIn
@@ -222,28 +220,8 @@ class ItemWork:
         lacking = owed(self.item, secret) if self._may_push(secret, step) else ()
         again = self._reconciles(secret, step) or (again and self._may_push(secret, step))
         for to in (to for to in self.item.then if to in lacking or (again and to.keeps_copy)):
-            secret = self._push_one(to, secret, ended, owes=to in lacking)
-        return secret
-
-    def _push_one(self, to: Consumer, secret: Published, ended: Ended, *, owes: bool) -> Published:
-        """Nobody gives its copy back, and its check may take a dead one: so it is asked, and given the value all the
-        same.
-        """
-        try:
-            works = not owes and self.run.consumers.works(to, self.item.organization, secret.created)
-            pushed = push(self.item, to, secret, self.run)
-        except PatrolError as failure:
-            row = failed(self.item, Because.NOT_PUSHED, failure, verb=Verb.ROTATE)
-            kept = f"{to} {lacks(to, owes)}, and no PAT that it may use is ended before that is mended."
-            row = replace(row, says=f"{self.item.secret}: {kept} {failure.cause} {failure.remedy}")
-        else:
-            secret = (published(pushed.version) if pushed.version else None) or secret
-            if works and not pushed.note:
-                return secret
-            had = "" if owes or works else " What it had did not work: somebody changed it, or put an older copy back."
-            says = " ".join(filter(None, (f"{to} {took(to)}.{had}", pushed.note)))
-            row = self._row(Verb.ROTATE, Because.NOT_PUSHED, says, secret.expires_on)
-        ended.rows.append(self.run.tell_row(row))
+            secret, row = give(self.item, to, secret, self.run, owes=to in lacking)
+            ended.rows += [] if row is None else [self.run.tell_row(row)]
         return secret
 
     def _main(self, seen: Seen, step: Step) -> tuple[Row, list[Row], Secret | None]:
@@ -253,7 +231,7 @@ class ItemWork:
             case Hold(because=because, until=until):
                 return held(item, because, until, expiry(seen)), [], secret
             case Wait(until=until):
-                return self._busy(until), [], secret
+                return in_overlap(self.item, until), [], secret
             case Fail():
                 return failed(item, step.because, PatrolError(step.code, step.cause, step.remedy)), [], secret
             case Recover():
@@ -262,10 +240,10 @@ class ItemWork:
                 version, _ = self.run.publisher.current_version(item.secret, secret.stamp.authorization_id)
                 rows = generations.decommission(item, version, self.run)
                 ended = "decommissioned: its PAT was revoked and the secret disabled."
-                return self._row(Verb.DECOMMISSION, step.because, ended), _wrong(rows), None
+                return of_step(self.item, Verb.DECOMMISSION, step.because, ended), _wrong(rows), None
             case Mend() if isinstance(secret, Published) and seen.pat is not None:
                 done = rotate.mend(item, secret, seen.pat, self.run)
-                row = self._row(Verb.HOLD, step.because, "the tags now carry the new names.", expiry(seen))
+                row = of_step(self.item, Verb.HOLD, step.because, "the tags now carry the new names.", expiry(seen))
                 return row, [], done.published()
             case Renew() if isinstance(secret, Published) and seen.pat is not None:
                 renewed = rotate.renew(item, secret, seen.pat, self.user, self.run)
@@ -273,7 +251,7 @@ class ItemWork:
                     return self._rotate(seen, Because.RENEWING_NO_LONGER_HELPS)
                 ends = renewed.version.expires_on
                 says = f"renewed, because {why_then(step.because)}: the same value now works until {instant(ends)}."
-                row = self._row(Verb.RENEW, step.because, says, ends)
+                row = of_step(self.item, Verb.RENEW, step.because, says, ends)
                 return replace(row, version=renewed.version.version), [], renewed.published()
             case _:
                 return self._rotate(seen, step.because)
@@ -300,7 +278,7 @@ class ItemWork:
             says += " The PAT that was published before was not patrol's and was left alive: end it by hand."
         elif old is not None and not emergency:
             says += f" The predecessor works on until {instant(_end_of(old.id, done))}."
-        row = self._row(Verb.ROTATE, because, says, ends)
+        row = of_step(self.item, Verb.ROTATE, because, says, ends)
         return replace(row, version=done.version.version), _wrong(first), done.published()
 
     def _recover(self) -> tuple[Row, list[Row], Secret | None]:
@@ -331,15 +309,15 @@ class ItemWork:
             case Hold(because=because, until=until):
                 rows = [held(self.item, because, until, ends)]
             case Wait(until=until):
-                rows = [self._busy(until)]
+                rows = [in_overlap(self.item, until)]
             case Fail():
                 rows = [failed(self.item, step.because, PatrolError(step.code, step.cause, step.remedy))]
             case _:
-                rows = [self._row(verb_of(step), step.because, would(step), ends, Outcome.PLANNED)]
+                rows = [of_step(self.item, verb_of(step), step.because, would(step), ends, Outcome.PLANNED)]
         lacking = owed(self.item, seen.secret) if self._may_push(seen.secret, step) else ()
         for to in self.item.then if isinstance(step, Rotate) else lacking:
             says = f"{to} would be {'given the published value' if to.keeps_copy else 'told of the new version'}."
-            rows.append(self._row(Verb.ROTATE, Because.NOT_PUSHED, says, None, Outcome.PLANNED))
+            rows.append(of_step(self.item, Verb.ROTATE, Because.NOT_PUSHED, says, None, Outcome.PLANNED))
         if isinstance(seen.secret, Published):
             ending = self._ending(seen.secret)
             for predecessor in seen.secret.stamp.predecessors:
@@ -349,22 +327,8 @@ class ItemWork:
                     rows.append(row)
                 else:
                     says = f"the predecessor {predecessor.id} would be retired, because its overlap is over."
-                    rows.append(self._row(Verb.RETIRE, Because.OVERLAP_OVER, says, None, Outcome.PLANNED))
+                    rows.append(of_step(self.item, Verb.RETIRE, Because.OVERLAP_OVER, says, None, Outcome.PLANNED))
         return rows
-
-    def _busy(self, until: datetime) -> Row:
-        cause = f"A predecessor is still in overlap until {instant(until)}, so consumers may still use it."
-        remedy = "Ask again after that; for a leaked PAT use emergency."
-        row = self._row(Verb.ROTATE, Because.IN_OVERLAP, f"{cause} {remedy}", None, Outcome.BUSY)
-        return replace(row, error=Failure(Code.IN_OVERLAP, cause, remedy), again_at=until)
-
-    def _row(
-        self, verb: Verb, because: Because, says: str, ends: datetime | None = None, outcome: Outcome = Outcome.DONE
-    ) -> Row:
-        item = self.item
-        return Row(
-            item.secret, item.username, item.organization, verb, outcome, because, f"{item.secret}: {says}", ends
-        )
 
 
 def _after(failure: PatrolError, secret: Secret) -> Secret | None:

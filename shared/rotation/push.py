@@ -9,21 +9,44 @@ from shared.model.consumers import Consumer, Given, has_taken, taker, with_taker
 from shared.model.errors import PatrolError
 from shared.model.items import Item
 from shared.model.secret_state import Current, Published, VersionSeen, is_ours
+from shared.model.steps import Because
 from shared.model.tags import Mark, Stamp
-from shared.rotation.publish import overtaken
+from shared.report.report import Row, Verb
+from shared.report.rows import failed, of_step
+from shared.rotation.publish import overtaken, published
 from shared.rotation.run_context import Run
 
 
-def took(to: Consumer) -> str:
+def _took(to: Consumer) -> str:
     """That a push is done, in words that go on a sentence with the consumer's name."""
     return "has taken the published value" if to.keeps_copy else "was told of the new version"
 
 
-def lacks(to: Consumer, owes: bool) -> str:
+def _lacks(to: Consumer, owes: bool) -> str:
     """That it is not. `owes`: it is known to lack it."""
     if not to.keeps_copy:
         return "was not told of the new version for all that is known"
     return f"{'lacks' if owes else 'may lack'} the published value"
+
+
+def give(item: Item, to: Consumer, secret: Published, run: Run, *, owes: bool) -> tuple[Published, Row | None]:
+    """Give one consumer what is current. Gives the secret as it is then, and the row; None where nothing needs a word.
+
+    Nobody gives its copy back, and its check may take a dead one: so it is asked, and given the value all the same.
+    """
+    try:
+        works = not owes and run.consumers.works(to, item.organization, secret.created)
+        pushed = push(item, to, secret, run)
+    except PatrolError as failure:
+        row = failed(item, Because.NOT_PUSHED, failure, verb=Verb.ROTATE)
+        kept = f"{to} {_lacks(to, owes)}, and no PAT that it may use is ended before that is mended."
+        return secret, replace(row, says=f"{item.secret}: {kept} {failure.cause} {failure.remedy}")
+    secret = (published(pushed.version) if pushed.version else None) or secret
+    if works and not pushed.note:
+        return secret, None
+    had = "" if owes or works else " What it had did not work: somebody changed it, or put an older copy back."
+    says = " ".join(filter(None, (f"{to} {_took(to)}.{had}", pushed.note)))
+    return secret, of_step(item, Verb.ROTATE, Because.NOT_PUSHED, says, secret.expires_on)
 
 
 def push_all(item: Item, secret: Published, run: Run) -> None:
