@@ -42,7 +42,8 @@ from shared.rules.overlap import (
 class Ending:
     """A secret whose predecessors may be over, by the owner whose live PATs are `listed`.
 
-    `item`: None for a secret that pats.yaml does not name any more. `only`: judge just this predecessor.
+    `item`: None for a secret that pats.yaml does not name any more. `only`: judge just this predecessor. `held`: what a
+    consumer was given stays, because it may have nothing newer.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Ending:
     listed: Mapping[PatId, Pat]
     api: PatApi
     only: PatId | None = None
+    held: bool = False
 
     def overlap(self, run: Run) -> timedelta:
         """How long its predecessors go on working."""
@@ -64,7 +66,8 @@ class Ending:
         if listed is not None and run.elsewhere.has(listed, self.name):
             return Fate.FORGET  # its item came back to the vault that publishes it
         mark = run.mark if listed is None else run.mark_of(listed, self.name)
-        return fate(predecessor, self.secret, listed, self.item, self.name, mark, self.overlap(run), now)
+        found = fate(predecessor, self.secret, listed, self.item, self.name, mark, self.overlap(run), now)
+        return Fate.KEEP if self.held and found is Fate.PUSHED else found
 
 
 def predecessors_at_rest(ending: Ending, run: Run, now: VaultInstant) -> bool:

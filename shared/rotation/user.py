@@ -30,6 +30,7 @@ from shared.rotation.item import ItemWork, Listed
 from shared.rotation.observe import item_seen, secret_seen
 from shared.rotation.orphans import end_orphans
 from shared.rotation.publish import published
+from shared.rotation.push import push_all
 from shared.rotation.retire import Ending, predecessors_at_rest, retire
 from shared.rotation.run_context import Run, SignedIn, WholeRun
 from shared.rules.due import urgency
@@ -268,8 +269,30 @@ class UserWork:
         ending = Ending(name, None, owner, secret, pats, user.api)
         if predecessors_at_rest(ending, run, run.clock.now()):
             return
+        given = any(predecessor.pushed for predecessor in secret.stamp.predecessors)
+        ending = replace(ending, held=given and not self._is_given_elsewhere(name))
         with _turn(name, run):
             done.add(retire(ending, run), run)
+
+    def _is_given_elsewhere(self, name: str) -> bool:
+        """Whether the consumers of an item that moved have what is published there, not an older copy.
+
+        That one of them has not is told where the item is.
+        """
+        for item in self.whole.observed.inventory.items():
+            if item.key != name.casefold() or item.decommission or not any(to.keeps_copy for to in item.then):
+                continue
+            there = self.whole.each.get(item.vault)
+            if there is None or item.paused:
+                return False
+            try:
+                secret = secret_seen(item.secret, there.listing, there.vault, there.mark)
+                if not isinstance(secret, Published):
+                    return False
+                push_all(item, secret, there)
+            except PatrolError:
+                return False
+        return True
 
     def end_orphans(
         self, done: UserWorkDone, judged: Mapping[VaultAddress, Mapping[str, Circumstances]]

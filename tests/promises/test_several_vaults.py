@@ -240,16 +240,24 @@ def test_rule_7_a_tag_that_names_what_another_vault_still_publishes_ends_nothing
     assert report.leftovers == ()
 
 
-def test_promise_1_what_was_read_until_an_item_moved_for_the_second_time_does_not_end_with_that_move() -> None:
-    lab = moved()
+@pytest.mark.parametrize("refuses", [False, True], ids=["", "and its consumer refuses all along"])
+def test_promise_1_what_was_read_until_an_item_moved_for_the_second_time_does_not_end_with_that_move(
+    refuses: bool,
+) -> None:
+    lab = SeveralVaults([item(then=SONARQUBE.then)])
+    SONARQUBE.prepare(lab)
     lab.run()
+    if refuses:
+        SONARQUBE.refuse(lab)
+    lab.items = [item(vault=BESIDE, then=SONARQUBE.then)]
+    lab.later(hours(1))
     there = lab.published("build-pat")
-    lab.items = [item(), item("feeds-pat"), item("stays-pat", vault=BESIDE)]
+    lab.items = [item(then=SONARQUBE.then), item("feeds-pat"), item("stays-pat", vault=BESIDE)]
     lab.later(hours(1))
     lab.later(hours(30))
     old = lab.current("build-pat")
     assert lab.lives(old), "it is what consumers read since it came back"
-    lab.items = [item(vault=BESIDE), item("feeds-pat")]
+    lab.items = [item(vault=BESIDE, then=SONARQUBE.then), item("feeds-pat")]
     lab.later(hours(1))
     assert lab.lives(old), "nobody knows since when it is not read any more"
     assert lab.lives(there)
@@ -474,3 +482,31 @@ def test_rule_8_a_dead_pat_of_the_vault_that_was_left_keeps_no_later_predecessor
     for _ in range(3):
         lab.later(hours(12))
     assert [one.value for one in lab.living()] == [lab.published("build-pat").value]
+
+
+@pytest.mark.parametrize("fails", ["the consumer", "the new vault"])
+def test_promise_1_a_copy_that_somebody_put_back_lives_until_the_consumer_has_what_the_new_vault_publishes(
+    fails: str,
+) -> None:
+    lab = SeveralVaults([item(then=SONARQUBE.then)])
+    SONARQUBE.prepare(lab)
+    lab.run()
+    old = lab.current("build-pat")
+    lab.wait(hours(1))
+    lab.run("build-pat", force=True)
+    takes = SONARQUBE.refuse(lab)
+    SONARQUBE.put_back(lab, old.value)
+    lab.items = [item(vault=BESIDE, then=SONARQUBE.then)]
+    lab.later(hours(1))
+    if fails == "the new vault":
+        takes()
+        SONARQUBE.put_back(lab, old.value)
+        lab.beside().denied.add("list")
+    lab.later(hours(30))
+    assert lab.lives(old), "it is what the consumer uses"
+    lab.beside().denied.clear()
+    takes()
+    lab.later(hours(6))
+    lab.later(hours(6))
+    assert SONARQUBE.copy(lab) == lab.published("build-pat").value
+    assert not lab.lives(old)
