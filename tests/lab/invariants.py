@@ -46,12 +46,20 @@ class Watch:
     broken: list[str] = field(default_factory=list)
     refused: set[tuple[str, ...]] = field(default_factory=set)
     since: dict[tuple[str, str], datetime] = field(default_factory=dict)
-    """When a run saw first that pats.yaml has an item in a vault, by name and host, as long as it does."""
+    """When a run saw first that pats.yaml has an item in a vault, by name and host, until a whole one saw otherwise."""
 
     def begins(self) -> None:
         """A run has read pats.yaml."""
-        there = {(item.key, item.vault.host or self.host) for item in self.items()}
-        self.since = {place: self.since.get(place, self.cloud.now()) for place in there}
+        for place in self._places():
+            self.since.setdefault(place, self.cloud.now())
+
+    def is_done(self) -> None:
+        """It was a whole one, and has done all that it had to."""
+        there = self._places()
+        self.since = {place: since for place, since in self.since.items() if place in there}
+
+    def _places(self) -> set[tuple[str, str]]:
+        return {(item.key, item.vault.host or self.host) for item in self.items()}
 
     def vault(self, host: str) -> CloudVault:
         return self.cloud.vaults[host]
@@ -143,7 +151,8 @@ class Watch:
     def _used(self, pat: CloudPat, name: str, host: str) -> None:
         """Promise 1: what a consumer has lives until it has something newer, whatever pats.yaml says of it now."""
         named = [item for item in self.items() if item.key == name]
-        versions = [one for item in named for one in self.versions(name, item.vault.host or self.host)]
+        places = {host, *(item.vault.host or self.host for item in named)}
+        versions = [one for place in places for one in self.versions(name, place)]
         at_once = self.emergency or any(item.decommission for item in named) or self._leaked(pat, versions)
         if at_once or pat.state(self.cloud.now()) != "active":
             return

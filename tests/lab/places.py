@@ -109,9 +109,10 @@ class Places:
         for judge in self.judges.values():
             judge.look()
         stamp = read(self.judge.versions()[-1].tags) if self.judge.versions() else None
-        self.owed |= set() if stamp is None else {old.id for old in stamp.predecessors}
         # The oldest of more is ended as what the tags have forgotten (docs/readers.md).
         self.touched = self.touched or (stamp is not None and len(stamp.predecessors) == MOST_PREDECESSORS)
+        if stamp is not None and not self.touched:
+            self.owed |= {old.id for old in stamp.predecessors}
         ended = {one for judge in self.judges.values() for one in judge.ended} - self.looked
         self.looked |= ended
         for pat in self.lab.cloud.pats.all():

@@ -248,8 +248,10 @@ class Moves(Undisturbed):
     def look_at_copies(self) -> None:
         newest = self.newest(PUSHED).value
         assert kept(self.lab.cloud) == [newest] * 2, "promise 1: copies"
-        told = pods(self.lab.cloud)
-        assert all(self.lab.cloud.pats.authenticate("contoso", one) is not None for one in told), "promise 1: a pod"
+        judge = self.judges[PUSHED].judge
+        told = [pat for pat in map(judge.holder, pods(self.lab.cloud)) if pat is not None]
+        # A webhook is told of a version once: not again where the item comes back to it (docs/vaults.md).
+        assert all(not pat.revoked or judge.has_leaked(pat) for pat in told), "promise 1: a pod"
 
 
 class Edited(Moves, TwoUsers):
