@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from shared.model.clock import instant
@@ -31,11 +31,13 @@ def end_orphans(
     listed: Mapping[PatId, Pat],
     secrets: Mapping[str, Circumstances],
     items: Mapping[str, Item],
+    given_elsewhere: Callable[[str], bool],
     run: Run,
 ) -> Ended:
     """Revoke what carries our mark and belongs to nothing.
 
-    `secrets`: what this run may judge, by casefolded name; `items`: where a consumer may hold one.
+    `secrets`: what this run may judge, by casefolded name; `items`: where a consumer may hold one. `given_elsewhere`:
+    whether the consumers of an item that has left the vault have what is published where it is.
     """
     ended = Ended()
     for pat in listed.values():
@@ -44,7 +46,7 @@ def end_orphans(
             continue
         ending = _Orphan(name, owner, pat)
         try:
-            _end_orphan(ending, secrets[name], items.get(name), api, run, ended)
+            _end_orphan(ending, secrets[name], items.get(name), given_elsewhere, api, run, ended)
         except PatrolError as failure:
             ended.rows.append(_row(ending, Because.ORPHAN, failure, pat.id))
         except Exception as failure:  # noqa: BLE001  # one odd PAT never stops the others (promise 5)
@@ -59,7 +61,15 @@ class _Orphan:
     pat: Pat
 
 
-def _end_orphan(orphan: _Orphan, of: Circumstances, item: Item | None, api: PatApi, run: Run, ended: Ended) -> None:
+def _end_orphan(
+    orphan: _Orphan,
+    of: Circumstances,
+    item: Item | None,
+    given_elsewhere: Callable[[str], bool],
+    api: PatApi,
+    run: Run,
+    ended: Ended,
+) -> None:
     pat, known = orphan.pat, dict(run.organizations.known)
     listing = run.vault.versions(orphan.name)
     for stamp in unexplained(pat, listing, known):
@@ -69,6 +79,8 @@ def _end_orphan(orphan: _Orphan, of: Circumstances, item: Item | None, api: PatA
     if not isinstance(verdict, MayEnd):
         if verdict in SAYS:
             ended.leftovers.append(left_alive(orphan.name, orphan.owner, pat.id, verdict))
+        return
+    if not of.managed and not given_elsewhere(orphan.name):
         return
     if item is not None and item.then and not item.decommission and isinstance(of.secret, Published):
         # Two runs at one moment: a consumer may have what the other one published for a while.

@@ -306,11 +306,12 @@ class UserWork:
         try:
             api = self.run.sign_ins.sign_in(self.user)
             for address, run in self.whole.each.items():
+                secrets = judged.get(address, {})
                 items = {} if run.request.emergency else {item.key: item for item in run.estate.inventory.items()}
                 for organization, pats in done.listed.items():
                     if not run.deadline.passed():
                         owner = Owner(self.user.username, organization)
-                        ended.add(end_orphans(owner, api, pats, judged.get(address, {}), items, run), run)
+                        ended.add(end_orphans(owner, api, pats, secrets, items, self._is_given_elsewhere, run), run)
                 ended.rows += self._end_canaries(api, run, done)
         except PatrolError as failure:
             self.run.tell("user.failed", username=self.user.username, code=failure.code)
