@@ -97,7 +97,7 @@ def item_seen(
     if not isinstance(secret, Published):
         return Seen(secret)
     current = secret.stamp.authorization_id
-    pat, lives = listed.get(current), True
+    pat, lives = _named(item, secret, listed, mark), True
     if pat is not None and mark.secret_of(pat.display_name) == item.key and pat.validity.ends == secret.expires_on:
         return Seen(secret, pat=pat)
     if pat is None:
@@ -109,6 +109,16 @@ def item_seen(
     if pat is not None and _is_misnamed(item, secret, pat, vault, mark):
         return Seen(secret, gone=True, misnamed=True)
     return Seen(secret, pat=pat if lives else None, gone=not lives)
+
+
+def _named(item: Item, secret: Published, listed: Mapping[PatId, Pat], mark: Mark) -> Pat | None:
+    """The listed PAT that the tags name. Where the owner is another than the version's, it has to be more than named to
+    be a witness that the owner's name changed: by what it is called, or by when it ends.
+    """
+    pat = listed.get(secret.stamp.authorization_id)
+    if pat is None or same_owner(item, secret.stamp) or pat.validity.ends == secret.expires_on:
+        return pat
+    return None if mark.secret_of(pat.display_name) is None else pat
 
 
 def _holds_another(item: Item, secret: Published, pat: Pat | None, ours: Iterable[Pat], api: PatApi) -> bool:

@@ -129,3 +129,16 @@ def test_rule_8_another_item_s_id_on_an_older_version_is_no_renamed_pat() -> Non
     assert [pat.value for pat in lab.live(SECRET)] == [lab.current(SECRET).value]
     assert lab.works(OTHER)
     days_pass(lab, 1)
+
+
+def test_rule_4_a_foreign_pat_on_the_tag_is_no_witness_that_the_owner_was_renamed() -> None:
+    """A user who is renamed in Entra ID keeps the PAT that the version holds; here the item went to another user."""
+    lab = Lab(users=two_users([item(SECRET)], []), estate=estate(), quick=True)
+    lab.run()
+    foreign = lab.cloud.pats.seed(SONAR, "contoso", "mine", "vso.code", valid_from=lab.clock.now() - days(3))
+    tag(lab, authorization_id=foreign.authorization_id)
+    lab.users = two_users([], [item(SECRET)])
+    report = lab.run()
+    assert (row(report).step, row(report).outcome, row(report).because) == ("rotate", "done", "user-changed")
+    assert current_pat(lab).owner == SONAR
+    assert foreign.state(lab.clock.now()) == "active", "promise 4"
