@@ -114,9 +114,11 @@ def vault_limit() -> list[Row]:
         with bench(size) as made:
             made.cloud.client.switch(vault_creations_per_10s=300)
             ran = made.run()
-        allowed = size.pats / 30
+        written = ran.calls["vault.set"] - ran.throttled
+        allowed = written / 30
         throttled = ran.throttled / ran.calls["vault.set"]
-        what = f"{size.pats:,} PATs at Key Vault's limit: {ran.seconds:.0f} s, against the {allowed:.0f} s it allows"
+        versions = f"{size.pats:,} PATs and {written - size.pats} notes"
+        what = f"{versions} at Key Vault's limit: {ran.seconds:.0f} s, against the {allowed:.0f} s it allows"
         numbers = {"pats": float(size.pats), "seconds": ran.seconds, "allowed": allowed}
         rows.append(replace(limit(what, ran.seconds / allowed, 1.05), numbers=numbers))
         rows.append(Row("  its writes that the vault throttled", f"{throttled:.1%}", "≤ 1 %", throttled <= 0.01))
