@@ -23,25 +23,22 @@ def cold_start(environ: Mapping[str, str] = os.environ, first: Lock = _FIRST) ->
         yield
         return
     with loading():
-        _ask_ahead(environ)
+        with suppress(Exception):  # whatever is wrong, the invocation itself meets it and tells
+            _ask_ahead(environ)
         yield
 
 
 def _ask_ahead(environ: Mapping[str, str]) -> None:
     """For the vaults' token, in the background: who needs it waits for this answer, and asks again where it failed."""
     from shared import settings  # a part of what is loaded
-    from shared.model.errors import PatrolError
     from shared.process_wide import app_identity, shared_session
     from shared.telemetry import quieten
 
     quieten()
     if not settings.has_managed_identity(environ):
         return
-    try:
-        known = settings.read(environ, settings.ROOT)
-        identity = app_identity(shared_session("services"), *known.identity)
-    except PatrolError:
-        return  # the invocation itself tells what is wrong
+    known = settings.read(environ, settings.ROOT)
+    identity = app_identity(shared_session("services"), *known.identity)
     scope = f"https://{known.vault_host.partition('.')[2]}/.default"
 
     def ask() -> None:

@@ -40,6 +40,10 @@ from shared.rules.lock_out import Block, Facts
 CREDENTIAL_WARNING = timedelta(days=14)
 TURN_WITHIN = timedelta(seconds=30)
 """How long another process's sign-in of the same user is waited for: one takes about a second."""
+NEWS = timedelta(seconds=1)
+"""So long what was read of a user counts as read right before the password goes out: longer than a write takes that
+neither waits for its turn nor is asked for again.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +112,7 @@ class SignIns:
             means = SignInKinds(self._world, self._clock, self._mark).of(user, self._sign_in)
             self._warn(user, means, means.expires_on)
             facts = Facts.of(user.username, self._sign_in, means.version, proof.version)
-            note = self._read_note(user)
+            note, read_at = self._read_note(user), self._clock.elapsed()
             before = self._later(note.block(facts), self._world.ledger.block(user))
             self._refuse_blocked(user, facts, before)
             if self.refused is not None:
@@ -116,6 +120,8 @@ class SignIns:
             ahead = None
             if not lock_out.is_proven(note.tags, facts):
                 ahead = self._write_ahead(user, facts, before, means.what)
+                if self._clock.elapsed() - read_at > NEWS:
+                    self._refuse_judged(user, facts, note.block(facts), ahead)
             try:
                 signed_in = means.sign_in(proof)
             except UserRefused as refusal:
@@ -158,14 +164,24 @@ class SignIns:
             return
         raise blocked(user.username, before, enrolled=user.enrolled)
 
+    def _refuse_judged(self, user: User, facts: Facts, known: Block | None, ahead: VersionSeen) -> None:
+        """The attempt took its time to be written down: another process may have been refused meanwhile."""
+        found = self._read_note(user, but=ahead).block(facts)
+        if found is None or found == known or found.facts != facts or found.again is Again.UNCLEAR:
+            return
+        self._note(user, lock_out.write(found, self._mark), ahead)
+        self._refuse_blocked(user, facts, found)
+
     def _later(self, noted: Block | None, kept: Block | None) -> Block | None:
         """What counts: the vault's note is everybody's, this process's memory stands in where none could be written."""
         if noted is None or kept is None:
             return noted or kept
         return max(noted, kept, key=lambda block: block.refused_at)
 
-    def _read_note(self, user: User) -> _Note:
-        listing = self._world.vault.versions(lock_out.note_name(user.username))
+    def _read_note(self, user: User, *, but: VersionSeen | None = None) -> _Note:
+        """`but`: a version of one's own that says nothing new."""
+        versions = self._world.vault.versions(lock_out.note_name(user.username))
+        listing = [version for version in versions if but is None or version.version != but.version]
         newest = sorted(listing, key=lambda version: (version.created, lock_out.weight(version.tags)), reverse=True)
         words = tuple(version.tags for version in newest)
         if words and words[0].get("state") == "released":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from threading import Lock
 from typing import Any
@@ -31,7 +32,7 @@ class OwnIdentity:
 
     azure-identity reports both as ClientAuthenticationError, and brings the answers of Entra ID and of the identity's
     endpoint along as if they were the service's. One thread at a time asks for a service's token: the others find it
-    kept, or share the failure.
+    kept, or share the failure of the very same question (of the same tenant).
     """
 
     def __init__(self, credential: TokenCredential) -> None:
@@ -41,15 +42,16 @@ class OwnIdentity:
     def get_token(self, *scopes: str, **more: Any) -> AccessToken:
         """Raises NoToken alone."""
         turn = self._turns.setdefault(scopes, _Turn())
-        failed_before = turn.failed
+        before = turn.failed
         with turn.lock:
-            if turn.failed is not None and turn.failed is not failed_before:  # while this one waited
-                raise NoToken(turn.failed)
-            turn.failed = None
+            failed, turn.failed = turn.failed, None
+            if failed is not None and failed is not before and failed.asked == more:  # while this one waited
+                turn.failed = failed
+                raise NoToken(failed.known)
             try:
                 return self._ask(*scopes, **more)
             except NoToken as failure:
-                turn.failed = failure.known
+                turn.failed = _Failed(more, failure.known)
                 raise
 
     def _ask(self, *scopes: str, **more: Any) -> AccessToken:
@@ -62,12 +64,20 @@ class OwnIdentity:
                 raise NoToken(failure if isinstance(failure, Misconfigured) else no_token(failure, closed)) from None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Failed:
+    """A question without an answer, and why."""
+
+    asked: Mapping[str, Any]
+    known: PatrolError
+
+
 @dataclass(slots=True)
 class _Turn:
-    """`failed`: why the last question had no answer."""
+    """`failed`: the last question, where it had no answer."""
 
     lock: Lock = field(default_factory=Lock)
-    failed: PatrolError | None = None
+    failed: _Failed | None = None
 
 
 def no_token(failure: Exception, closed: list[Misconfigured]) -> PatrolError:

@@ -143,6 +143,42 @@ def test_promise_6_without_a_note_no_password_goes_out_on_day_one() -> None:
     assert sent(lab) == 1
 
 
+def test_promise_6_a_password_that_was_refused_while_the_attempt_was_written_down_stays_here() -> None:
+    """Key Vault was slow, or the note waited for its turn: what was read of the user before it is no longer news."""
+    lab = Lab([item()])
+    wrong_password(lab)
+    slow: list[str] = []
+
+    def meets(met: Operation) -> None:
+        if met.name == "vault.set" and not slow:
+            slow.append(met.name)
+            other = replace(lab.world(), ledger=Ledger())  # a process of its own
+            lab.reports.append(run(lab.inventory(), other, lab.settings.mark, Request(), Threads(1)))
+            lab.wait(timedelta(seconds=8))
+
+    lab.cloud.before_effect = meets
+    report = lab.run()
+    lab.cloud.before_effect = None
+    assert sent(lab) == 1
+    assert (row(report).outcome, report.exit_code()) == (Outcome.BLOCKED, 3)
+    lab.wait(days(1))
+    assert lab.run().exit_code() == 3
+    assert sent(lab) == 1, "the note says what was judged, and not that an attempt was forgotten"
+
+
+def test_rule_12_an_attempt_that_was_slowly_announced_is_not_held_up_by_itself() -> None:
+    """What is tried again once a day goes on from the refusal before it, and so does what announces it."""
+    lab = Lab([item()])
+    user = lab.cloud.directory.user(AGENTS)
+    user.state = UserState.MFA_REQUIRED
+    lab.run()
+    user.state = UserState.NORMAL
+    lab.wait(days(2))
+    lab.cloud.before_effect = lambda met: lab.wait(timedelta(seconds=8)) if met.name == "vault.set" else None
+    assert lab.run().exit_code() == 0
+    assert sent(lab) == 2
+
+
 class Killed(BaseException):
     """As nothing catches SIGKILL."""
 

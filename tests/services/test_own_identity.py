@@ -49,17 +49,20 @@ def _inside(code: CodeType) -> set[int]:
     return found
 
 
-def side_by_side(identity: OwnIdentity, slow: SlowIdentity, scope: str = VAULT_TOKEN) -> list[str]:
+def side_by_side(
+    identity: OwnIdentity, slow: SlowIdentity, scope: str = VAULT_TOKEN, tenants: tuple[str, str] = ("one", "one")
+) -> list[str]:
     """What two threads get, of which the second asks while the first waits for its answer."""
     got: list[str] = []
 
-    def ask(wanted: str) -> None:
+    def ask(wanted: str, tenant: str) -> None:
         try:
-            got.append(identity.get_token(wanted).token)
+            got.append(identity.get_token(wanted, tenant_id=tenant).token)
         except NoToken as failure:
             got.append(failure.known.code.value)
 
-    first, second = (threading.Thread(target=ask, args=(wanted,)) for wanted in (VAULT_TOKEN, scope))
+    asked = zip((VAULT_TOKEN, scope), tenants, strict=True)
+    first, second = (threading.Thread(target=ask, args=one) for one in asked)
     first.start()
     assert slow.is_asked.wait(20)
     second.start()
@@ -88,6 +91,12 @@ def test_a_service_that_gives_no_token_fails_nobody_who_needs_another_s() -> Non
     slow = SlowIdentity([ClientAuthenticationError("none"), AccessToken("storage", 1)])
     got = side_by_side(OwnIdentity(slow), slow, "https://storage.azure.com/.default")
     assert sorted(got) == [Code.IDENTITY_UNAVAILABLE.value, "storage"]
+
+
+def test_promise_5_a_tenant_that_gives_no_token_fails_no_vault_of_another_one() -> None:
+    slow = SlowIdentity([ClientAuthenticationError("none"), AccessToken("the other tenant's", 1)])
+    got = side_by_side(OwnIdentity(slow), slow, tenants=("one", "other"))
+    assert sorted(got) == [Code.IDENTITY_UNAVAILABLE.value, "the other tenant's"]
 
 
 def test_an_identity_that_is_wrapped_twice_tells_what_it_knew_the_first_time() -> None:
