@@ -82,14 +82,17 @@ def _end_orphan(
         return
     if not of.managed and not given_elsewhere(orphan.name):
         return
+    pushed = not of.managed
     if item is not None and item.then and not item.decommission and isinstance(of.secret, Published):
+        pushed = True
         # Two runs at one moment: a consumer may have what the other one published for a while.
         try:
             push_all(item, of.secret, run)
         except PatrolError as failure:
             ended.rows.append(_row(orphan, Because.NOT_PUSHED, failure, pat.id))
             return
-        # The push took its time, and rule 2 wants what is ended to have been judged just before.
+    if pushed:
+        # A push took its time, and rule 2 wants what is ended to have been judged just before.
         verdict = may_end.orphan(pat, orphan.name, orphan.owner, of, run.vault.versions(orphan.name), known)
         if not isinstance(verdict, MayEnd):
             return
