@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import pytest
 
 from sandbox.cloud.cloud import Operation
+from sandbox.cloud.key_vault import Version
 from sandbox.cloud.seed import AGENTS, SONAR, demo_estate
 from shared.model.errors import Code, Misconfigured, PatrolError, Unclear
 from shared.model.ports import Vault as Port
@@ -484,11 +485,10 @@ def test_rule_8_a_dead_pat_of_the_vault_that_was_left_keeps_no_later_predecessor
     assert [one.value for one in lab.living()] == [lab.published("build-pat").value]
 
 
-@pytest.mark.parametrize("named", [True, False], ids=["", "named by no tag any more"])
-@pytest.mark.parametrize("fails", ["the consumer", "the new vault"])
-def test_promise_1_a_copy_that_somebody_put_back_lives_until_the_consumer_has_what_the_new_vault_publishes(
-    fails: str, named: bool
-) -> None:
+def with_a_copy_put_back(*, named: bool) -> tuple[SeveralVaults, Version, Callable[[], None]]:
+    """An item that moves while its consumer, to which somebody gave the older value again, takes nothing; that value's
+    version, and how the consumer takes again. `named`: whether a tag says that it was replaced.
+    """
     lab = SeveralVaults([item(then=SONARQUBE.then)])
     SONARQUBE.prepare(lab)
     lab.run()
@@ -500,6 +500,15 @@ def test_promise_1_a_copy_that_somebody_put_back_lives_until_the_consumer_has_wh
     takes = SONARQUBE.refuse(lab)
     SONARQUBE.put_back(lab, old.value)
     lab.items = [item(vault=BESIDE, then=SONARQUBE.then)]
+    return lab, old, takes
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["", "named by no tag any more"])
+@pytest.mark.parametrize("fails", ["the consumer", "the new vault"])
+def test_promise_1_a_copy_that_somebody_put_back_lives_until_the_consumer_has_what_the_new_vault_publishes(
+    fails: str, named: bool
+) -> None:
+    lab, old, takes = with_a_copy_put_back(named=named)
     lab.later(hours(1))
     if fails == "the new vault":
         takes()
@@ -517,16 +526,7 @@ def test_promise_1_a_copy_that_somebody_put_back_lives_until_the_consumer_has_wh
 
 def test_rule_2_an_orphan_of_a_vault_that_was_left_is_judged_again_after_its_consumers_were_given_the_value() -> None:
     """They take their time, and a person rolls the vault that was left back meanwhile: then that is what it holds."""
-    lab = SeveralVaults([item(then=SONARQUBE.then)])
-    SONARQUBE.prepare(lab)
-    lab.run()
-    old = lab.current("build-pat")
-    lab.wait(hours(1))
-    lab.run("build-pat", force=True)
-    del lab.current("build-pat").tags["predecessors"]
-    takes = SONARQUBE.refuse(lab)
-    SONARQUBE.put_back(lab, old.value)
-    lab.items = [item(vault=BESIDE, then=SONARQUBE.then)]
+    lab, old, takes = with_a_copy_put_back(named=False)
     lab.later(hours(31))
     takes()
     given: list[str] = []

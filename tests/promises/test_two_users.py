@@ -107,6 +107,22 @@ class Undisturbed(RuleBasedStateMachine):
         for judge in self.judges.values():
             judge.look()
 
+    def at_call(self, call: int, act: Callable[[], None]) -> None:
+        """`act` happens at one call of the next run; nothing happens at the calls that it makes itself."""
+        many = 0
+
+        def met(_: str) -> None:
+            nonlocal many
+            many += 1
+            if many == call:
+                self.meet()
+                try:
+                    act()
+                finally:
+                    self.meet(met)
+
+        self.meet(met)
+
     def run_once(self, *wanted: str, **asks: Any) -> Report | None:
         self.lab.wait(timedelta(seconds=2))  # no two versions of one item are of one second
         leaked = {name: self.judges[name].readable() for name in wanted}
@@ -169,21 +185,14 @@ class Undisturbed(RuleBasedStateMachine):
     @rule(call=calls, kill=st.booleans(), name=names, asks=asked)
     def two_runs_meet(self, call: int, kill: bool, name: str, asks: dict[str, bool]) -> None:
         """At a call of the timer's run a whole other one happens; the first goes on, or never."""
-        many = 0
 
-        def other_runs(_: str) -> None:
-            nonlocal many
-            many += 1
-            if many != call:
-                return
-            self.meet()
+        def another() -> None:
             self.run_once(*([name] if asks else []), **asks)
-            self.meet(other_runs)
             if kill:
                 note("the first one is killed")
                 raise Killed
 
-        self.meet(other_runs)
+        self.at_call(call, another)
         with suppress(Killed):
             self.run_once()
 

@@ -114,20 +114,13 @@ class Moves(Undisturbed):
     @rule(call=calls, name=names, host=hosts, asks=asked)
     def an_item_moves_while_a_run_is_under_way(self, call: int, name: str, host: str, asks: dict[str, bool]) -> None:
         """The run goes on with the pats.yaml that it has read; another one reads the new one meanwhile."""
-        many = 0
 
-        def other_runs(_: str) -> None:
-            nonlocal many
-            many += 1
-            if many != call:
-                return
-            self.meet()
+        def another() -> None:
             self.move(name, host)
             self.run_once(*([name] if asks else []), **asks)
             self.lab.wait(timedelta(seconds=2))
-            self.meet(other_runs)
 
-        self.meet(other_runs)
+        self.at_call(call, another)
         self.run_once()
         # What it has seen elsewhere it takes for what the item left: then nobody names the old one (docs/proof.md).
         self.judges[name].owed = set()
