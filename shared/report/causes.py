@@ -129,6 +129,6 @@ def _cause(code: str, cause: str, remedy: str, items: tuple[Trouble, ...]) -> Ca
 
 def without(secret: str, text: str) -> str:
     """The text with `SECRET` for the item's own name, as a whole word."""
-    if not secret:
+    if not secret or secret not in text:
         return text
     return re.sub(rf"(?<![\w-]){re.escape(secret)}(?![\w-])", SECRET, text)

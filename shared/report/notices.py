@@ -8,7 +8,7 @@ a run that dies between the two leaves a claim that ends, and the next run sends
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -53,29 +53,42 @@ class Delivery:
     recipient: str
     notice: Notice
 
+    @property
+    def key(self) -> tuple[str, str]:
+        """Which of all it is."""
+        return self.owed, self.recipient
+
 
 def decided(memory: Memory, happened: Happened, audience: Audience, now: datetime) -> Memory:
     """The memory with what this run makes known: what opened, what is well again, and what is owed to whom."""
     known = {recipient.key for recipient in audience.recipients}
-    owed = {key: kept for key, one in memory.owed.items() if (kept := _still_owed(one, known, now)) is not None}
-    open_, found = dict(memory.open), met(happened)
+    open_, found, shown = dict(memory.open), met(happened), _Shown.by(happened)
     failing = {
         name.casefold() for event, cause in found.values() if event is not Event.WARNING for name in cause.secrets
     }
+    recovered: dict[str, Open] = {}
     for key, one in memory.open.items():
-        left = _held_up(one, happened, now)
+        left = _held_up(one, shown, now)
         # Where something else is in the way now, that is told, and nothing is well again.
         replaced = one.event is not Event.WARNING and one.secrets and {*map(str.casefold, one.secrets)} <= failing
         if key in found or (left is not None and not replaced):
             open_[key] = replace(one, secrets=left or frozenset())
             continue
         del open_[key]
-        owed = {at: other for at, other in owed.items() if other.of != key}
         if not replaced:
-            _owe_recovery(owed, key, one, happened, audience, now)
+            recovered[key] = one
+    over = memory.open.keys() - open_.keys()
+    owed = {
+        key: kept
+        for key, one in memory.owed.items()
+        if one.of not in over and (kept := _still_owed(one, known, now)) is not None
+    }
+    pending = {(one.of, name) for one in owed.values() for name in one.to}
+    for key, one in recovered.items():
+        _owe_recovery(owed, key, one, shown, audience, now)
     for key, (event, cause) in found.items():
         open_[key] = _seen(open_.get(key), event, cause, happened, now)
-        _owe_cause(owed, key, open_[key], cause, happened, audience, now)
+        _owe_cause(owed, key, open_[key], cause, pending, happened, audience, now)
     for notice in (_emergency(happened, audience, now), _deeds(happened, audience, now)):
         rows = happened.report.items
         whose = _owners(happened, ((row.name, row.username) for row in rows if row.outcome is not Outcome.HELD))
@@ -98,15 +111,15 @@ def claimed(memory: Memory, now: datetime, until: datetime) -> tuple[Memory, tup
     return replace(memory, owed=owed), tuple(deliveries)
 
 
-def settled(memory: Memory, taken: Collection[Delivery], not_taken: Collection[Delivery], now: datetime) -> Memory:
-    """The memory after sending: what was taken is told, the rest is owed and free for the next run."""
+def settled(memory: Memory, deliveries: Iterable[Delivery], taken: Container[tuple[str, str]], now: datetime) -> Memory:
+    """The memory after sending: what was `taken`, by its key, is told; the rest is owed and free for the next run."""
     open_, owed = dict(memory.open), dict(memory.owed)
-    for one in (*taken, *not_taken):
+    for one in deliveries:
         kept = owed.get(one.owed)
         if kept is None or one.recipient not in kept.to:
             continue
         to = {**kept.to, one.recipient: None}
-        if one in taken:
+        if one.key in taken:
             del to[one.recipient]
             if kept.of in open_:
                 cause = open_[kept.of]
@@ -130,23 +143,43 @@ def _seen(before: Open | None, event: Event, cause: Cause, happened: Happened, n
     return replace(made, since=before.since, secrets=secrets | older, told=before.told)
 
 
-def _held_up(one: Open, happened: Happened, now: datetime) -> frozenset[str] | None:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A run by what its rows show: by casefolded secret all of them and the last that did something; by casefolded name
+    the users of whom anything was done.
+    """
+
+    happened: Happened
+    rows: Mapping[str, tuple[Row, ...]]
+    done: Mapping[str, Row]
+    users: frozenset[str]
+
+    @classmethod
+    def by(cls, happened: Happened) -> _Shown:
+        rows: dict[str, tuple[Row, ...]] = {}
+        for row in happened.report.items:
+            name = row.name.casefold()
+            rows[name] = (*rows.get(name, ()), row)
+        done = [row for row in happened.report.items if row.outcome is Outcome.DONE]
+        by_name = {row.name.casefold(): row for row in done}
+        return cls(happened, rows, by_name, frozenset(row.username.casefold() for row in done))
+
+
+def _held_up(one: Open, shown: _Shown, now: datetime) -> frozenset[str] | None:
     """What a cause still holds up as far as this run shows; None: nothing, it is well again."""
+    happened = shown.happened
     report = happened.report
     if not one.secrets or one.code in OF_THE_DEPLOYMENT:
         same = happened.whole and happened.kind == one.kind and report.misconfigured is None
         return None if same else one.secrets
-    rows: dict[str, list[Row]] = {}
-    for row in report.items:
-        rows.setdefault(row.name.casefold(), []).append(row)
-    users = {row.username.casefold() for row in report.items if row.outcome is Outcome.DONE}
-    if one.code in OF_A_USER and one.subject.casefold() in users:
+    if one.code in OF_A_USER and one.subject.casefold() in shown.users:
         return None
+    rows = shown.rows
     left = frozenset(name for name in one.secrets if not _is_well(one, rows.get(name.casefold()), name, happened, now))
     return left or None
 
 
-def _is_well(one: Open, rows: list[Row] | None, name: str, happened: Happened, now: datetime) -> bool:
+def _is_well(one: Open, rows: tuple[Row, ...] | None, name: str, happened: Happened, now: datetime) -> bool:
     """Whether this run shows that a cause no longer holds up a secret.
 
     That nothing was to be done shows little: what failed at a user's daily look is not met by the runs in between.
@@ -167,7 +200,7 @@ def _is_well(one: Open, rows: list[Row] | None, name: str, happened: Happened, n
     return _did(rows) or quiet or one.code in _SEEN_EACH_TIME
 
 
-def _did(rows: list[Row] | None) -> bool:
+def _did(rows: tuple[Row, ...] | None) -> bool:
     return any(row.outcome is Outcome.DONE for row in rows or ())
 
 
@@ -193,12 +226,21 @@ def _still_owed(one: Owed, known: Collection[str], now: datetime) -> Owed | None
 
 
 def _owe_cause(
-    owed: dict[str, Owed], key: str, one: Open, cause: Cause, happened: Happened, audience: Audience, now: datetime
+    owed: dict[str, Owed],
+    key: str,
+    one: Open,
+    cause: Cause,
+    pending: Container[tuple[str, str]],
+    happened: Happened,
+    audience: Audience,
+    now: datetime,
 ) -> None:
-    """Owe a cause to whoever takes such and does not know it, and a reminder to whoever was told a day ago."""
-    pending = {name for other in owed.values() if other.of == key for name in other.to}
+    """Owe a cause to whoever takes such and does not know it, and a reminder to whoever was told a day ago.
+
+    `pending`: causes, by key, each with a recipient that is owed it already.
+    """
     whose = _owners(happened, ((trouble.secret, trouble.username) for trouble in cause.items))
-    wishing = [name for name in _takers(audience, one.event, whose) if name not in pending]
+    wishing = [name for name in _takers(audience, one.event, whose) if (key, name) not in pending]
     first = [name for name in wishing if name not in one.told]
     again = [name for name in wishing if name in one.told and now - one.told[name] >= REMIND_AFTER]
     for names, reminder in ((first, False), (again, True)):
@@ -219,15 +261,13 @@ def _owe_cause(
         owed[notice.id] = Owed(notice, {**(before.to if before else {}), **dict.fromkeys(names)}, key)
 
 
-def _owe_recovery(
-    owed: dict[str, Owed], key: str, one: Open, happened: Happened, audience: Audience, now: datetime
-) -> None:
+def _owe_recovery(owed: dict[str, Owed], key: str, one: Open, shown: _Shown, audience: Audience, now: datetime) -> None:
     """Only who was told that something is wrong is told that it is well."""
     known = {recipient.key for recipient in audience.recipients if Event.RECOVERED in recipient.on}
     to: dict[str, datetime | None] = {name: None for name in one.told if name in known}
     if not to:
         return
-    rows = {row.name.casefold(): row for row in happened.report.items if row.outcome is Outcome.DONE}
+    happened, rows = shown.happened, shown.done
     items = [
         _item_of_row(rows[name.casefold()], happened) if name.casefold() in rows else NoticeItem(name)
         for name in sorted(one.secrets, key=str.casefold)

@@ -131,7 +131,7 @@ def _tell_end(
     sent = _send(world, to, deliveries, deadline)
     if deliveries:
         try:
-            _change(told, lambda memory: settled(memory, sent.taken, sent.not_taken(deliveries), world.clock.now()))
+            _change(told, lambda memory: settled(memory, deliveries, sent.taken, world.clock.now()))
         except PatrolError as failure:
             world.tell("notice.unremembered", code=failure.code, says=str(failure))
     return (*_rows(world, to, deliveries, sent), *_invalid(world, to))
@@ -177,7 +177,7 @@ def _change(told: ToldBefore, change: Change) -> None:
 class _Sent:
     """What came of it so far: recipients are told side by side, and one that never answers is left behind."""
 
-    taken: list[Delivery] = field(default_factory=list)
+    taken: dict[tuple[str, str], Delivery] = field(default_factory=dict)
     failures: dict[str, PatrolError] = field(default_factory=dict)
     ended: set[str] = field(default_factory=set)
     over: bool = False
@@ -186,7 +186,7 @@ class _Sent:
     def note(self, delivery: Delivery) -> None:
         with self.lock:
             if not self.over:
-                self.taken.append(delivery)
+                self.taken[delivery.key] = delivery
 
     def end(self, recipient: str, failure: PatrolError | None) -> None:
         with self.lock:
@@ -194,9 +194,6 @@ class _Sent:
                 self.ended.add(recipient)
                 if failure is not None:
                     self.failures[recipient] = failure
-
-    def not_taken(self, deliveries: Iterable[Delivery]) -> list[Delivery]:
-        return [one for one in deliveries if one not in self.taken]
 
 
 def _send(world: World, to: Audience, deliveries: Iterable[Delivery], deadline: Deadline) -> _Sent:
@@ -261,7 +258,7 @@ def _read(world: World, to: Recipient, name: str) -> SecretText:
 
 def _rows(world: World, to: Audience, deliveries: tuple[Delivery, ...], sent: _Sent) -> list[RecipientRow]:
     """What each recipient was told, as events and as rows of the report."""
-    for one in sent.taken:
+    for one in sent.taken.values():
         world.tell(
             "notice.told",
             recipient=one.recipient,
@@ -276,7 +273,7 @@ def _rows(world: World, to: Audience, deliveries: tuple[Delivery, ...], sent: _S
         mine = [one for one in deliveries if one.recipient == recipient.key]
         if not mine:
             continue
-        told = sum(one in sent.taken for one in mine)
+        told = sum(one.key in sent.taken for one in mine)
         failure = sent.failures.get(recipient.key)
         name, waiting = recipient.url_secret_name, len(mine) - told
         if failure is not None:

@@ -43,7 +43,7 @@ def happened(*rows: Row, at: datetime = NOW, whole: bool = True, **more: object)
 def told(memory: Memory, run: Happened, now: datetime, *, takes: bool = True) -> tuple[Memory, list[str]]:
     """One run from its end to what is remembered; gives what was sent."""
     memory, deliveries = claimed(decided(memory, run, AUDIENCE, now), now, now + HOUR)
-    memory = settled(memory, deliveries if takes else (), () if takes else deliveries, now)
+    memory = settled(memory, deliveries, {one.key for one in deliveries if takes}, now)
     written = read_memory(json.loads(json.dumps(memory_json(memory))))
     assert written == memory
     return written, [f"{one.recipient} {one.notice.event}{' again' * one.notice.reminder}" for one in deliveries]
@@ -143,7 +143,7 @@ def test_rule_19_who_was_not_told_that_something_is_wrong_is_not_told_that_it_is
 def test_rule_19_a_recipient_that_joins_is_told_what_is_open() -> None:
     memory = decided(Memory(), happened(failing("one")), replace(AUDIENCE, recipients=(SLACK,)), NOW)
     memory, deliveries = claimed(memory, NOW, NOW + HOUR)
-    memory = settled(memory, deliveries, (), NOW)
+    memory = settled(memory, deliveries, {one.key for one in deliveries}, NOW)
     _, sent = told(memory, happened(failing("one"), at=NOW + 6 * HOUR), NOW + 6 * HOUR)
     assert sent == ["hook-url failed"]
 
@@ -183,3 +183,19 @@ def test_rule_19_an_unreachable_part_of_the_deployment_is_its_vault_s_notice() -
     notice = next(iter(decided(Memory(), run, AUDIENCE, NOW).owed.values())).notice
     assert notice.subject == AUDIENCE.vault
     assert [item.secret for item in notice.items] == ["one"]
+
+
+def test_rule_19_a_thousand_causes_are_each_told_once_and_each_well_again() -> None:
+    """In line with their number: what a run shows is looked up and not searched for each of them."""
+    names = [f"pat-{number:04}" for number in range(3000)]
+    users = {name: f"svc-{name}@contoso.com" for name in names}
+    refused = [
+        failing(name, Code.SIGN_IN_REFUSED, f"{users[name]} was refused.", username=users[name]) for name in names
+    ]
+    memory, sent = told(Memory(), happened(*refused), NOW)
+    assert (len(sent), set(sent)) == (6000, {"slack-url failed", "hook-url failed"})
+    memory, sent = told(memory, happened(*refused, at=NOW + HOUR), NOW + HOUR)
+    assert sent == []
+    memory, sent = told(memory, happened(*(fine(name, username=users[name]) for name in names)), NOW + 2 * HOUR)
+    assert memory == Memory()
+    assert (len(sent), set(sent)) == (6001, {"slack-url recovered", "hook-url recovered", "hook-url done"})
