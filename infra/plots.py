@@ -29,9 +29,10 @@ COLOURS = {
     "first": ("#040404", "#0969da", "#58a6ff"),
     "second": ("#050505", "#bc4c00", "#f0883e"),
     "third": ("#060606", "#8250df", "#bc8cff"),
+    "fourth": ("#070707", "#1a7f37", "#3fb950"),
 }
 PAPER, INK, SOFT, EDGE, *SERIES = (stand_in for stand_in, _, _ in COLOURS.values())
-MARKERS = "osD"
+MARKERS = "osD^"
 STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "patrol",
@@ -68,7 +69,7 @@ def beside(rows: Rows) -> Figure:
     axes = figure.subplots(1, len(panels), sharey=True)
     for panel, (quantity, title, form) in zip(axes, panels, strict=True):
         values = [row["numbers"][quantity] for row in rows]
-        bars = panel.barh(programs, values, color=SERIES, height=0.6)
+        bars = panel.barh(programs, values, color=SERIES[: len(programs)], height=0.6)
         panel.bar_label(bars, labels=[form.format(value) for value in values], padding=3, color=INK)
         panel.set(title=title, xlim=(0, max(values) * 1.25 or 1), xticks=[])
         panel.spines["bottom"].set_visible(False)
@@ -79,10 +80,10 @@ def beside(rows: Rows) -> Figure:
 
 def growth(rows: Rows) -> Figure:
     """Both scales logarithmic: what grows in line with the size is a slope of one."""
-    figure = Figure(figsize=(8.2, 3.2), layout="constrained")
-    panels = (("calls", "calls"), ("processor", "processor seconds"), ("memory", "memory, MB"))
+    figure = Figure(figsize=(8.2, 5.4), layout="constrained")
+    panels = (("time", "seconds"), ("calls", "calls"), ("processor", "processor seconds"), ("memory", "memory, MB"))
     curves = [row for row in rows if row["numbers"]["curve"].endswith(" items")]
-    for panel, (quantity, title) in zip(figure.subplots(1, len(panels)), panels, strict=True):
+    for panel, (quantity, title) in zip(figure.subplots(2, 2).flat, panels, strict=True):
         chosen = [row["numbers"] for row in curves if row["numbers"]["quantity"] == quantity]
         for numbers, colour, marker in zip(chosen, SERIES, MARKERS, strict=True):
             points = {int(key): value for key, value in numbers.items() if key.isdigit()}

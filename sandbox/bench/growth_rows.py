@@ -1,5 +1,5 @@
 """The rows of `make bench` about growth: what a quiet run takes of 10 to 10,000 items, the status and the page of 10 to
-100,000, and what runs take of many users, PATs of one user, and versions of one secret.
+100,000, and what runs take of many users, vaults, PATs of one user, versions of one secret, and causes that are told.
 
 No latency: what is measured is patrol's own. An exponent says by what power of the size a quantity grows over the last
 tenfold; a start that costs the same at any size makes it less than one.
@@ -23,6 +23,8 @@ MOST = 100_000
 VERSIONS = (5, 50, 500)
 STATUS = ("-m", "shared", "status", "--json")
 PER_USER = 20
+TOGETHER, TOLD = 10, (30, 300, 3_000)
+"""Items of one user, and how many are told of: no more users than sign in within the first minute."""
 Curve = dict[int, Measured]
 
 
@@ -42,9 +44,14 @@ def growth() -> Iterator[Row]:
         yield from _curves(f"{name}, {min(curve)} to {max(curve):,} items", curve)
     one_user = _quiet({each: Size(1, each) for each in (10, 100, 1_000)})
     yield from _curves("a quiet run, 10 to 1,000 PATs of one user", one_user)
-    # No more users than sign in within the first minute: from 400 on patrol waits for its turn (rate_limits.py).
+    # From 400 users on patrol waits for its turn (rate_limits.py).
     users = _quiet({users: Size(users, 1) for users in (3, 30, 300)})
     yield from _curves("a quiet run, 3 to 300 users of one PAT", users)
+    vaults = _quiet({vaults: Size(10, 100, vaults=vaults) for vaults in (1, 2, 20)})
+    yield from _curves("a quiet run, 1,000 items in 1 to 20 vaults", vaults)
+    # Each of them is a cause of its own, and a notice.
+    refused = {items: _refused(Size(items // TOGETHER, TOGETHER, refused=True)) for items in TOLD}
+    yield from _curves(f"a run that tells of every user, {TOLD[0]} to {TOLD[-1]:,} items", refused)
     # It looks at every version, and disables all but the newest.
     emergencies = {count: _emergency(Size(1, 10, versions=count)) for count in VERSIONS}
     yield from _curves(f"an emergency, {VERSIONS[0]} to {VERSIONS[-1]} versions of one secret", emergencies)
@@ -60,6 +67,11 @@ def _second_run(size: Size) -> Measured:
         return made.run()
 
 
+def _refused(size: Size) -> Measured:
+    with bench(size, latency=0.0) as made:
+        return made.run()
+
+
 def _emergency(size: Size) -> Measured:
     with bench(size, latency=0.0) as made:
         made.run()
@@ -68,6 +80,7 @@ def _emergency(size: Size) -> Measured:
 
 def _curves(what: str, curve: Curve) -> Iterator[Row]:
     quantities: tuple[tuple[str, str, Callable[[Measured], float]], ...] = (
+        ("time", " s", lambda ran: ran.seconds),
         ("calls", "", lambda ran: float(ran.total)),
         ("processor", " s", lambda ran: ran.processor),
         ("memory", " MB", lambda ran: ran.memory),

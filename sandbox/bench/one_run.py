@@ -17,6 +17,8 @@ from sandbox.process.running import ROOT, Running
 
 CONNECTIONS = 32
 RUN = ("-m", "shared", "run", "--json")
+DONE = (0, 1, 3)
+"""Exit codes of a run that came to its end: well, an item failed, a user is blocked."""
 PLAIN_LOOP = ("-m", "sandbox.bench.plain_loop")
 
 
@@ -63,7 +65,7 @@ class Bench:
         spent = spent_by_children()
         ran = self.cloud.run_product(code, cwd=ROOT, extra=extra, timeout=1800, real_time=real_time)
         spent = spent_by_children() - spent
-        if ran.returncode not in (0, 1):
+        if ran.returncode not in DONE:
             raise RuntimeError(ran.stderr[-2000:])
         after, log = client.load(), client.log()
         at = [datetime.fromisoformat(row["at"]) for row in log]

@@ -15,7 +15,7 @@ HEALTHY, NEAR_EXPIRY = ("-5d", "+25d"), ("-25d", "+5d")
 class Size:
     """`due`: how many of all PATs, first users first, are near expiry; `versions`: how many the first secret has.
 
-    `vaults`: each user's PATs are spread over so many.
+    `vaults`: each user's PATs are spread over so many. `refused`: the vault has none of the users' passwords right.
     """
 
     users: int
@@ -23,12 +23,15 @@ class Size:
     due: int = 0
     versions: int = 1
     vaults: int = 1
+    refused: bool = False
 
     @property
     def pats(self) -> int:
         return self.users * self.each
 
 
+RECIPIENT = {"host": "hooks.contoso.com", "kind": "webhook", "vault": CREDENTIALS_VAULT, "secret": "patrol-hook-url"}
+NOTIFY = "notify: [{kind: webhook, url_secret_name: patrol-hook-url}]"
 OURS = f"{deployment().rpartition('-')[0]}-"
 """What the mark of the deployment begins with in every vault."""
 
@@ -61,8 +64,9 @@ def estate(size: Size) -> dict[str, Any]:
         published[host].append(_published(number, pat, host))
     published[PATS_VAULT] += [_published(0, pat, PATS_VAULT) for pat in before]
     credentials = [{"name": "patrol-client-secret", "value": "sandbox-client-secret-demo", "created": "-90d"}]
+    kept = "former-password" if size.refused else "sandbox-password"
     credentials += [
-        {"name": f"password-{number:05d}", "value": f"sandbox-password-{number:05d}", "created": "-90d"}
+        {"name": f"password-{number:05d}", "value": f"{kept}-{number:05d}", "created": "-90d"}
         for number in range(size.users)
     ]
     return {
@@ -77,6 +81,7 @@ def estate(size: Size) -> dict[str, Any]:
             {"host": CREDENTIALS_VAULT, "secrets": credentials},
             *({"host": host, "secrets": secrets} for host, secrets in published.items()),
         ],
+        "recipients": [RECIPIENT],
     }
 
 
@@ -85,6 +90,7 @@ def inventory_text(size: Size) -> str:
     lines = [
         f"sign_in: {{tenant: {TENANT}, client_id: {CLIENT}, client_secret_name: patrol-client-secret}}",
         "defaults: {organization: contoso, lifetime: 30d, rotate_before: 7d, overlap: 1d}",
+        *((NOTIFY,) if size.refused else ()),
         "users:",
     ]
     for number in range(size.users):
