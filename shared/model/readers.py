@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 
 from shared.model.pats import PatId
 
@@ -44,7 +45,7 @@ class Asked:
     last: datetime
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class VaultLogSeen:
     """A vault's log from some time on. `until`: when its newest row was written, of whatever kind; None: it has none.
 
@@ -60,10 +61,16 @@ class VaultLogSeen:
 
     def of(self, secret: str) -> tuple[Asked, ...]:
         """What others than patrol asked of one secret."""
-        key = secret.casefold()
-        return tuple(
-            one for one in self.asked if one.secret.casefold() == key and not (self.own and one.reader.key == self.own)
-        )
+        return tuple(self._of_others.get(secret.casefold(), ()))
+
+    @cached_property
+    def _of_others(self) -> Mapping[str, list[Asked]]:
+        """By casefolded secret: a run asks for each of its items."""
+        found: dict[str, list[Asked]] = {}
+        for one in self.asked:
+            if not (self.own and one.reader.key == self.own):
+                found.setdefault(one.secret.casefold(), []).append(one)
+        return found
 
 
 def together(parts: Iterable[VaultLogSeen]) -> VaultLogSeen:
