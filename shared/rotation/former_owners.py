@@ -5,7 +5,7 @@ A tag of the current version may have lost them: a person took it off, or more t
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import partial
 
 from shared.model import tags
@@ -24,11 +24,11 @@ def look_for_former_owners(parts: Iterable[UserWorkDone], whole: WholeRun) -> li
     found. Only where looks are remembered: else every run would be one.
     """
     read = {(part.user.key, organization) for part in parts for organization in part.listed}
-    run, shares = whole.any, [share for share in whole.observed.shares.values() if share.older_versions]
+    run, shares = whole.any, whole.observed.shares
+    looked_at = {key: share.user for key, share in shares.items() if share.older_versions}
     looks = []
     for one in whole.each.values():
-        secrets = {name for share in shares for name in _of(share.user, one)}
-        looks += [partial(_named, name, one) for name in sorted(secrets)]
+        looks += [partial(_named, name, one) for name in sorted(_of(looked_at, one))]
     found = run.threads.side_by_side(looks)
     owners = {owner.key: owner for named in found for owner in named if owner.key not in read}
     users = {user.key: user for user in whole.observed.inventory.users}
@@ -36,11 +36,12 @@ def look_for_former_owners(parts: Iterable[UserWorkDone], whole: WholeRun) -> li
     return run.threads.side_by_side([partial(_list, user, owner, run) for user, owner in asked])
 
 
-def _of(user: User, run: Run) -> set[str]:
-    """Secrets of a vault that are the user's by pats.yaml, or by the current version of what was seen."""
+def _of(users: Mapping[str, User], run: Run) -> set[str]:
+    """Secrets of a vault that are the users' by pats.yaml, or by the current version of what was seen."""
     stamps = {name: tags.read(row.tags) for name, row in run.listing.secrets.items() if is_ours(row.tags, run.mark)}
-    mine = {name for name, stamp in stamps.items() if stamp is not None and stamp.username.casefold() == user.key}
-    return mine | {item.key for item in user.items if item.vault == run.estate.address and item.key in stamps}
+    mine = {name for name, stamp in stamps.items() if stamp is not None and stamp.username.casefold() in users}
+    items = (item for user in users.values() for item in user.items if item.vault == run.estate.address)
+    return mine | {item.key for item in items if item.key in stamps}
 
 
 def _named(secret: str, run: Run) -> set[Owner]:
