@@ -171,10 +171,14 @@ def _hours(gap: timedelta) -> str:
 
 def _blocks(status: Status) -> Iterable[Trouble]:
     """One for each item of a blocked user, so that its card names them; one for a user without items too."""
+    held_up: dict[str, list[ItemStatus]] = {}
+    for row in status.pats:
+        if row.state == "blocked":
+            held_up.setdefault(row.username.casefold(), []).append(row)
     for username, block in status.blocks.items():
         failure = blocked(username, block, enrolled=username in status.enrolled)
         of_user = Trouble(failure.code.value, failure.cause, failure.remedy, username=username, since=block.refused_at)
-        mine = [row for row in status.pats if row.username.casefold() == username and row.state == "blocked"]
+        mine = held_up.get(username, [])
         for row in mine:
             yield replace(
                 of_user,

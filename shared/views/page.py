@@ -224,10 +224,8 @@ def one_run(run: KeptRun, facts: Facts, now: datetime, link: Link) -> str:
 def headline(seen: Overview, waiting: set[str], found: tuple[Need, ...]) -> str:
     """How the estate is, in one line."""
     rows = seen.status.pats
-    many = sum(row.key in waiting for row in rows)
-    other = sum(
-        not any(secret.casefold() in {row.key for row in rows} for secret in need.cause.secrets) for need in found
-    )
+    many, known = sum(row.key in waiting for row in rows), {row.key for row in rows}
+    other = sum(known.isdisjoint(secret.casefold() for secret in need.cause.secrets) for need in found)
     paused = sum(row.state == "paused" and row.key not in waiting for row in rows)
     well = len(rows) - many - paused
     parts = []
