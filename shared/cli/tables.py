@@ -13,7 +13,7 @@ from shared.model.secret_state import SecretSeen
 from shared.model.steps import Because
 from shared.report.brief import Brief
 from shared.report.causes import SECRET, Trouble, grouped
-from shared.report.report import WELL, Outcome, Report, Row, Verb
+from shared.report.report import WELL, Failure, Outcome, Report, Row, Verb
 from shared.rotation.enroll import EnrollmentSeen
 from shared.rotation.sign_in import blocked
 from shared.rotation.status import ItemStatus, Status
@@ -215,22 +215,21 @@ def show_last_run(screen: Screen, run: Brief | None, now: datetime) -> None:
 def _worth_telling(report: Report, *, named: bool) -> list[Row]:
     of_use = _DEEDS | {Outcome.HELD} if named else _DEEDS
     deeds = sum(row.outcome in of_use for row in report.items)
+    failures: dict[str, list[Failure]] = {}
+    for row in report.items:
+        if row.error is not None:
+            failures.setdefault(row.secret, []).append(row.error)
     return [
         row
         for row in report.items
         if row.outcome not in WELL or row.because in _FOR_A_PERSON or (row.outcome in of_use and deeds <= MOST_DEEDS)
-        if not _is_within_another(row, report.items)
+        if row.error is None or not _is_within_another(row.error, failures[row.secret])
     ]
 
 
-def _is_within_another(row: Row, rows: Sequence[Row]) -> bool:
+def _is_within_another(said: Failure, of_secret: Iterable[Failure]) -> bool:
     """Whether another row of the same secret says all of it and more: in an emergency, what still lives."""
-    said = row.error
-    return said is not None and any(
-        other.error is not None
-        and other.secret == row.secret
-        and len(other.error.message) > len(said.message)
-        and said.message in other.error.message
-        and said.remedy in other.error.remedy
-        for other in rows
+    return any(
+        len(other.message) > len(said.message) and said.message in other.message and said.remedy in other.remedy
+        for other in of_secret
     )
