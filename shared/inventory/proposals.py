@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import yaml
@@ -132,6 +132,12 @@ class _Work:
         self._taken = {*self._own, *inventory.credential_names(), user.credential_name.casefold()}
         self._kept = {pat: row.name for row in listed.values() if is_ours(row.tags, mark) for pat in _of_stamp(row)}
         self._foreign = {pat for row in listed.values() if not is_ours(row.tags, mark) for pat in _of_stamp(row)}
+        self._by_id: dict[str, list[SecretSeen]] = {}
+        self._by_end: dict[datetime | None, list[SecretSeen]] = {}
+        for row in _strangers(listed):
+            self._by_end.setdefault(row.expires_on, []).append(row)
+            for pat in _ids(row):
+                self._by_id.setdefault(pat, []).append(row)
         self.items: list[Proposal] = []
         self.left_out: list[LeftOut] = []
 
@@ -185,21 +191,20 @@ class _Work:
 
     def _place(self, pat: Pat) -> tuple[str, bool | str, tuple[str, ...]]:
         """The secret's name, what `adopt` says, and how that was found."""
-        for row in self._strangers():
-            if pat.id in _ids(row):
-                return row.name, pat.id, (f"its value is in {row.name}, as the tags there say",)
+        if named := self._free_ones(self._by_id.get(pat.id, ())):
+            return named[0].name, pat.id, (f"its value is in {named[0].name}, as the tags there say",)
         notes = []
         for name in _names(pat):
-            named = self._listed.get(name)
-            if named is None or name in self._taken:
+            like = self._listed.get(name)
+            if like is None or name in self._taken:
                 continue
-            because = self._why_unproved(named)
+            because = self._why_unproved(like)
             if not because:
-                return named.name, True, (f"{named.name} holds a PAT of this user: it was used once to prove that",)
-            notes.append(f"{named.name} is in the vault, not shown to hold this PAT ({because}): another name is used")
-        for row in self._strangers():
-            # To the second, as whoever writes a PAT with its expiry has it.
-            if row.expires_on == pat.validity.ends and not self._why_unproved(row):
+                return like.name, True, (f"{like.name} holds a PAT of this user: it was used once to prove that",)
+            notes.append(f"{like.name} is in the vault, not shown to hold this PAT ({because}): another name is used")
+        # To the second, as whoever writes a PAT with its expiry has it.
+        for row in self._free_ones(self._by_end.get(pat.validity.ends, ())):
+            if not self._why_unproved(row):
                 note = f"{row.name} has the same expiry and holds a PAT of this user: it was used once to prove that"
                 return row.name, True, (note,)
         return self._free(_names(pat)[-1]), False, tuple(notes)
@@ -209,11 +214,8 @@ class _Work:
             self._proofs[row.key] = _of_another(row) or self._prove(row)
         return self._proofs[row.key]
 
-    def _strangers(self) -> Iterator[SecretSeen]:
-        for key in sorted(self._listed):
-            row = self._listed[key]
-            if key not in self._taken and not key.startswith(OWN_PREFIXES) and tags.read(row.tags) is None:
-                yield row
+    def _free_ones(self, rows: Iterable[SecretSeen]) -> list[SecretSeen]:
+        return [row for row in rows if row.key not in self._taken]
 
     def _free(self, wanted: str) -> str:
         names = (wanted if number == 1 else f"{wanted}-{number}" for number in range(1, 10_000))
@@ -237,6 +239,13 @@ class _Work:
 def _kind(user: User) -> dict[str, Any]:
     """How the user signs in, as pats.yaml has it."""
     return {"enrolled": True} if user.enrolled else {"password_secret_name": user.password_secret_name}
+
+
+def _strangers(listed: Mapping[str, SecretSeen]) -> Iterator[SecretSeen]:
+    """Secrets without patrol's tags, in the order of their names."""
+    for key, row in sorted(listed.items()):
+        if not key.startswith(OWN_PREFIXES) and tags.read(row.tags) is None:
+            yield row
 
 
 def _of_stamp(row: SecretSeen) -> Iterator[str]:
