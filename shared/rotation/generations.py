@@ -135,9 +135,8 @@ def _ask_everybody_else(meant: Generations, listings: list[_Listed], run: Run) -
     """
     rows, asked = list[Row](), {owner.key for owner in meant.owners()}
     inventory = run.estate.inventory
-    everybody = [
-        Owner(user.username, name) for user in inventory.users for name in organizations(inventory, {}).values()
-    ]
+    names = organizations(inventory, {}).values()
+    everybody = [Owner(user.username, name) for user in inventory.users for name in names]
     for owner in everybody:
         if owner.key in asked:
             continue
