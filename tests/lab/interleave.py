@@ -6,9 +6,8 @@ Each runner has a thread of its own and only one of them ever runs, so that ever
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -20,122 +19,20 @@ from shared.model.request import Request
 from shared.report.report import Outcome, Report
 from shared.rotation.run import run
 from shared.rotation.threads import Threads
-from tests.lab.consumers import SERVICE_CONNECTION, SONARQUBE, WEBHOOK
 from tests.lab.consumers import Kind as Consumer
 from tests.lab.copies import copies
 from tests.lab.fakes import FakeFlight, FakeHistory, Storage, Trouble
 from tests.lab.invariants import Watch
 from tests.lab.judge import Judge
 from tests.lab.lab import MADE, Lab, days, hours, item
+from tests.lab.moments import DECOMMISSION, MOVED, SECRET, Kind, Moment
 
-SECRET = "build-pat"
 OVERLAP = days(1)
 GAPS = (timedelta(0), timedelta(seconds=5), timedelta(minutes=6), timedelta(minutes=150))
 
 
 class Killed(BaseException):
     """As SIGKILL: nothing catches it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kind:
-    """What a runner is asked for. `keys`: what its pats.yaml says of the item; `moved`: it names another user."""
-
-    name: str
-    asks: dict[str, Any] = field(default_factory=dict)
-    keys: dict[str, Any] = field(default_factory=dict)
-    queued: bool = False
-    moved: bool = False
-
-    def __str__(self) -> str:
-        return self.name
-
-
-SCHEDULED = Kind("scheduled")
-QUEUED = Kind("queued", queued=True)
-FORCE = Kind("force", {"force": True})
-QUEUED_FORCE = Kind("queued force", {"force": True}, queued=True)
-EMERGENCY = Kind("emergency", {"emergency": True})
-REVOKE_FIRST = Kind("revoke first", {"emergency": True, "revoke_first": True})
-RENEW = Kind("renew", keys={"strategy": "renew"})
-DECOMMISSION = Kind("decommission", keys={"decommission": True})
-MOVED = Kind("another user", moved=True)
-TAKE_BACK = Kind("take back", {"force": True, "adopt": True})
-KINDS = (
-    SCHEDULED,
-    QUEUED,
-    FORCE,
-    QUEUED_FORCE,
-    EMERGENCY,
-    REVOKE_FIRST,
-    RENEW,
-    DECOMMISSION,
-    MOVED,
-    TAKE_BACK,
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Moment:
-    """What the runners find. `then`: the kind of consumer that has a copy; `enrolled`: nobody has a password."""
-
-    name: str
-    make: Callable[[Lab], None]
-    then: Consumer | None = None
-    enrolled: bool = False
-
-    def __str__(self) -> str:
-        return self.name
-
-
-def _nothing(_: Lab) -> None:
-    """Nothing was ever published."""
-
-
-def _due(lab: Lab) -> None:
-    lab.run()
-    lab.wait(days(24))
-
-
-def _in_overlap(lab: Lab) -> None:
-    _due(lab)
-    lab.run()
-    lab.wait(hours(3))
-
-
-def _over(lab: Lab) -> None:
-    _due(lab)
-    lab.run()
-    lab.wait(hours(25))
-
-
-def _gone(lab: Lab) -> None:
-    lab.run()
-    lab.wait(days(3))
-    lab.cloud.pats.revoke_as_person(lab.live(SECRET)[0].authorization_id)
-
-
-def _edited(lab: Lab) -> None:
-    """A tool wrote the same value again, without tags."""
-    lab.run()
-    lab.wait(days(3))
-    lab.vault.set_secret(SECRET, lab.current(SECRET).value)
-    lab.wait(hours(1))
-
-
-MOMENTS = (
-    Moment("nothing", _nothing),
-    Moment("due", _due),
-    Moment("in overlap", _in_overlap),
-    Moment("over", _over),
-    Moment("gone", _gone),
-    Moment("edited", _edited),
-    Moment("due, with a consumer", _due, then=SONARQUBE),
-    Moment("over, with a consumer", _over, then=SONARQUBE),
-    Moment("over, with a service connection", _over, then=SERVICE_CONNECTION),
-    Moment("over, with a webhook", _over, then=WEBHOOK),
-    Moment("due, enrolled", _due, enrolled=True),
-)
 
 
 class Runner:
@@ -234,12 +131,13 @@ class Meeting:
         moved = first.moved or second.moved
         self.lab = lab = Lab(estate=_estate() if moved else None, quick=True, enrolled=moment.enrolled)
         MADE.remove(lab)  # its invariants are looked at below, and thousands of labs are not kept for what leaks
-        self._write(lab, moved=False)
-        if moment.then is not None:
-            moment.then.prepare(lab)
+        self._write(lab)
+        for consumer in moment.then:
+            consumer.prepare(lab)
         lab.sign_everybody_in()
         moment.make(lab)
         self.judge = Judge(lab, SECRET, OVERLAP)
+        self.takes_again = moment.refuses.refuse(lab) if moment.refuses is not None else lambda: None
         self.storage = Storage() if leases else None
         self.runs = FakeHistory(lab.clock)
 
@@ -249,10 +147,12 @@ class Meeting:
             made.flight = FakeFlight(self.storage, WaitingClock(made), kind.name)
         return made
 
-    def _write(self, lab: Lab, **keys: Any) -> None:
+    def _write(self, lab: Lab, *, moved: bool = False, then: tuple[Consumer, ...] = (), **keys: Any) -> None:
         """pats.yaml: the newest that either runner has, so a decommissioning is of where the item is by then."""
-        moved, then = keys.pop("moved"), {} if self.then is None else {"then": self.then.then}
-        mine = [item(SECRET, **then, **keys)]
+        named = [one.then for one in then or self.then]
+        if named:
+            keys["then"] = named if len(named) > 1 else named[0]
+        mine = [item(SECRET, **keys)]
         if not any(kind.moved for kind in self.kinds):
             lab.items = mine
             return
@@ -264,14 +164,15 @@ class Meeting:
 
     def write_newest(self) -> None:
         """What both will find in the end."""
-        ends = {"decommission": True} if DECOMMISSION in self.kinds else {}
+        ends: dict[str, Any] = {"decommission": True} if DECOMMISSION in self.kinds else {}
         self._write(self.lab, moved=any(kind.moved for kind in self.kinds), **ends)
 
     def work(self, runner: Runner) -> Report | None:
         """What the runner does, in its thread."""
         lab, kind = self.lab, runner.kind
         arrived = lab.clock.now()
-        self._write(lab, moved=kind.moved or (kind is DECOMMISSION and MOVED in self.kinds), **kind.keys)
+        moved = kind.moved or (kind is DECOMMISSION and MOVED in self.kinds)
+        self._write(lab, moved=moved, then=kind.then, **kind.keys)
         inventory = lab.inventory()
         self.write_newest()  # what invariants are judged by
         leaked = self.judge.readable()
@@ -310,6 +211,7 @@ class Meeting:
     def converge(self) -> None:
         """What the next runs make of it, with nobody disturbing them."""
         lab = self.lab
+        self.takes_again()
         self.write_newest()
         report = None
         for pause in (hours(3), hours(25), hours(3)):
