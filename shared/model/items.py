@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from enum import StrEnum
-from typing import Protocol
+from functools import wraps
+from typing import Any, Protocol, TypeVar
 
 from shared.model.consumers import Consumer
 from shared.model.credentials import (
@@ -196,7 +197,24 @@ class Owners:
         return (owner,) if owner else self.of_users.get(username.casefold(), ())
 
 
-@dataclass(frozen=True, slots=True)
+Answer = TypeVar("Answer")
+
+
+def once(method: Callable[[Any], Answer]) -> Callable[[Any], Answer]:
+    """A method of a frozen value that goes over all of it, once: an instance has many messages of one inventory."""
+
+    @wraps(method)
+    def answer(self: Any) -> Answer:
+        known: dict[str, Answer] = self.__dict__
+        name = f"{method.__name__}()"
+        if name not in known:
+            known[name] = method(self)
+        return known[name]
+
+    return answer
+
+
+@dataclass(frozen=True)
 class Inventory:
     """`pats.yaml`, read. `overlap` is the default one, for PATs whose item is gone.
 
@@ -225,14 +243,22 @@ class Inventory:
     in_several: frozenset[str] = frozenset()
     """Casefolded names of secrets that several vaults have: of these callers write `label/name`."""
 
+    @once
     def items(self) -> tuple[Item, ...]:
         return tuple(item for user in self.users for item in user.items)
 
+    @once
+    def by_key(self) -> Mapping[str, Item]:
+        """Items by their names in their vault; asked of one vault's part, where a name is there once."""
+        return {item.key: item for item in self.items()}
+
+    @once
     def owners(self) -> Owners:
         """Whom things belong to."""
         secrets = {self.called(one).casefold(): one.owner for one in self.all_named() if one.owner}
         return Owners(secrets, {user.key: user.owners for user in self.users})
 
+    @once
     def credential_names(self) -> frozenset[str]:
         """The secrets that hold what patrol signs in, pushes and tells with, casefolded: nothing is published there."""
         named = [self.sign_in.credential, *(token.credential for token in self.tokens)]
@@ -246,6 +272,7 @@ class Inventory:
         """Casefolded names of the secrets that hold tokens."""
         return frozenset({token.key for token in self.tokens} | {token.key for token in self.invalid_tokens})
 
+    @once
     def nameable(self) -> frozenset[str] | None:
         """What rows call everything of `pats.yaml`, casefolded; None while a file cannot be read: any name may stand in
         it.
@@ -256,6 +283,12 @@ class Inventory:
         """Of the secrets that hold tokens, in all vaults."""
         return frozenset({token.place for token in self.tokens} | {token.place for token in self.invalid_tokens})
 
+    @once
+    def places(self) -> frozenset[str]:
+        """Of everything that has a secret, in all vaults."""
+        return frozenset(one.place for one in self.all_named())
+
+    @once
     def managed(self) -> frozenset[str]:
         """Casefolded names of all secrets that `pats.yaml` names as published, of both kinds."""
         return self.token_keys() | {item.key for item in self.items()} | {item.key for item in self.invalid}
@@ -292,16 +325,19 @@ class Inventory:
         at = address if address.host else VaultAddress(self.home)
         return at.label, at.host
 
+    @once
     def all_named(self) -> tuple[Item | TokenItem | InvalidItem, ...]:
         """Everything that has a secret, of both kinds, whether it can be worked on or not."""
         found: list[Item | TokenItem | InvalidItem] = [*self.items(), *self.invalid]
         return (*found, *self.tokens, *self.invalid_tokens)
 
+    @once
     def vaults(self) -> tuple[VaultAddress, ...]:
         """Where something is or was published: the vault of KEY_VAULT_URL, then the others by their hosts."""
         named = {one.vault for one in self.all_named()} | set(self.more_vaults)
         return (HOME, *sorted(named - {HOME}))
 
+    @once
     def by_vault(self) -> dict[VaultAddress, Inventory]:
         """What each vault has of it: every user, with its items there alone."""
         if self.vaults() == (HOME,):

@@ -31,8 +31,7 @@ class Elsewhere:
     def of(cls, inventory: Inventory, home_mark: Mark) -> Elsewhere:
         """Of all vaults."""
         marks = {address: home_mark.in_vault(address) for address in inventory.vaults()}
-        places = frozenset(one.place for one in inventory.all_named())
-        return cls(marks, None if inventory.unread else places)
+        return cls(marks, None if inventory.unread else inventory.places())
 
     def beside(self, own: VaultAddress) -> Elsewhere:
         """Without one of them."""

@@ -252,7 +252,7 @@ def _judged(parts: Iterable[UserWorkDone], run: Run) -> dict[str, Circumstances]
     judged = {name: of for part in parts for name, of in part.judged.get(address, {}).items()}
     if run.estate.wanted is not None:
         return judged
-    items = {item.key: item for item in run.estate.inventory.items()}
+    items = run.estate.inventory.by_key()
     # An item that was worked on and is not judged is in doubt, or another runner's.
     shares = run.estate.shares.values()
     worked = {item.key for share in shares for item in share.user.items if item.vault == address}

@@ -307,7 +307,7 @@ class UserWork:
             api = self.run.sign_ins.sign_in(self.user)
             for address, run in self.whole.each.items():
                 secrets = judged.get(address, {})
-                items = {} if run.request.emergency else {item.key: item for item in run.estate.inventory.items()}
+                items = {} if run.request.emergency else run.estate.inventory.by_key()
                 for organization, pats in done.listed.items():
                     if not run.deadline.passed():
                         owner = Owner(self.user.username, organization)

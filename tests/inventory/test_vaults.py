@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -136,3 +137,13 @@ def test_of_several_files_one_secret_in_one_vault_takes_both_out_and_in_two_vaul
     assert [item.vault for item in inventory.items()] == [AGENTS]
     assert {item.vault for item in inventory.invalid} == {AT_HOME}
     assert len(inventory.invalid) == 2
+
+
+def test_what_an_inventory_answers_once_is_of_its_own_fields() -> None:
+    """An instance has many messages of one inventory, and goes over all of it for the first alone."""
+    whole = read(an_estate(a_user(an_item(), an_item(secret="own", vault=WEB.url))))
+    assert whole.by_vault() is whole.by_vault()
+    assert [len(part.items()) for part in whole.by_vault().values()] == [1, 1]
+    less = replace(whole, users=())
+    assert (less.items(), less.places(), less.managed()) == ((), frozenset(), frozenset())
+    assert not any(part.items() for part in less.by_vault().values())
