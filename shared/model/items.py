@@ -338,7 +338,7 @@ class Inventory:
         return (HOME, *sorted(named - {HOME}))
 
     @once
-    def by_vault(self) -> dict[VaultAddress, Inventory]:
+    def by_vault(self) -> Mapping[VaultAddress, Inventory]:
         """What each vault has of it: every user, with its items there alone."""
         if self.vaults() == (HOME,):
             return {HOME: self}

@@ -150,16 +150,15 @@ class _Shown:
     """
 
     happened: Happened
-    rows: Mapping[str, tuple[Row, ...]]
+    rows: Mapping[str, list[Row]]
     done: Mapping[str, Row]
     users: frozenset[str]
 
     @classmethod
     def by(cls, happened: Happened) -> _Shown:
-        rows: dict[str, tuple[Row, ...]] = {}
+        rows: dict[str, list[Row]] = {}
         for row in happened.report.items:
-            name = row.name.casefold()
-            rows[name] = (*rows.get(name, ()), row)
+            rows.setdefault(row.name.casefold(), []).append(row)
         done = [row for row in happened.report.items if row.outcome is Outcome.DONE]
         by_name = {row.name.casefold(): row for row in done}
         return cls(happened, rows, by_name, frozenset(row.username.casefold() for row in done))
@@ -179,7 +178,7 @@ def _held_up(one: Open, shown: _Shown, now: datetime) -> frozenset[str] | None:
     return left or None
 
 
-def _is_well(one: Open, rows: tuple[Row, ...] | None, name: str, happened: Happened, now: datetime) -> bool:
+def _is_well(one: Open, rows: list[Row] | None, name: str, happened: Happened, now: datetime) -> bool:
     """Whether this run shows that a cause no longer holds up a secret.
 
     That nothing was to be done shows little: what failed at a user's daily look is not met by the runs in between.
@@ -200,7 +199,7 @@ def _is_well(one: Open, rows: tuple[Row, ...] | None, name: str, happened: Happe
     return _did(rows) or quiet or one.code in _SEEN_EACH_TIME
 
 
-def _did(rows: tuple[Row, ...] | None) -> bool:
+def _did(rows: list[Row] | None) -> bool:
     return any(row.outcome is Outcome.DONE for row in rows or ())
 
 

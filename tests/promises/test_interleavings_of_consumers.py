@@ -6,7 +6,7 @@ import pytest
 
 from tests.lab.moments import EMERGENCY, FORCE, LESS, LISTS, MOMENTS, OF_LISTS, SCHEDULED, Kind, Moment
 from tests.lab.what_ran import TRIED
-from tests.promises.test_interleavings import AT_ONCE, LATE, Count, every_call, play_all
+from tests.promises.test_interleavings import AT_ONCE, LATE, Count, every_call, play_all, play_killed_or_not
 
 OTHERS = [moment for moment in MOMENTS if moment.name in ("over, with a service connection", "over, with a webhook")]
 
@@ -54,8 +54,5 @@ def test_promises_1_2_3_and_4_two_runs_of_every_kind_and_three_consumers(
 def test_promise_3_the_first_of_two_runs_is_killed_and_there_are_three_consumers(
     moment: Moment, first: Kind, leases: bool, record_property: Count
 ) -> None:
-    many = 0
-    for second in OF_LISTS:
-        schedules = every_call(moment, first, second, [AT_ONCE, LATE], leases=leases, killed=("", "first"))
-        many += play_all(moment, first, second, schedules)
+    many = play_killed_or_not(moment, first, OF_LISTS, [AT_ONCE, LATE], leases=leases)
     record_property(f"{TRIED}schedules of two runs", many)
